@@ -1,0 +1,72 @@
+"""What Autodesk token licenses (Token Flex, Flex) cost, and why.
+
+The road of the data: `read_flexlm` makes events of a license server's logs, `pair` makes sessions of events, `charge`
+makes charges of sessions under a `Rule` and `Rates`. Each stage is a table with fixed columns (see `tokenflex.tables`),
+so each can be entered with one's own data.
+
+Example:
+    >>> import tokenflex as tf
+    >>> log = tf.read_flexlm(
+    ...     b'''12:00:00 (lmgrd) TIMESTAMP 7/13/2026
+    ... 12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+    ... 12:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1
+    ... ''', timezone="Europe/Madrid", server="mad-lic-01")
+    >>> charges = tf.charge(tf.pair(log.events), rule=tf.TOKEN_FLEX, rates=tf.Rates({"ACD": 7}),
+    ...                     servers={"mad-lic-01": "Europe/Madrid"})
+    >>> charges["tokens"].sum()
+    Decimal('7.0000')
+"""
+
+from tokenflex import tables
+from tokenflex._core import __version__, zone_database_version
+from tokenflex.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CapacityError,
+    ColumnTypeError,
+    ColumnValueError,
+    InternalError,
+    MissingColumnError,
+    SourceError,
+    SourceNotFoundError,
+    TableTypeError,
+    TokenflexError,
+    TokenflexWarning,
+    ZoneError,
+)
+from tokenflex.metering.charge import charge
+from tokenflex.metering.rates import Rate, Rates
+from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
+from tokenflex.problems import Problems
+from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
+from tokenflex.usage.sessions import denials, pair
+
+__all__ = [
+    "FLEX",
+    "TOKEN_FLEX",
+    "ArgumentError",
+    "ArgumentTypeError",
+    "CapacityError",
+    "ColumnTypeError",
+    "ColumnValueError",
+    "FlexlmLog",
+    "InternalError",
+    "MissingColumnError",
+    "Problems",
+    "Rate",
+    "Rates",
+    "Rule",
+    "SourceError",
+    "SourceNotFoundError",
+    "TableTypeError",
+    "TokenflexError",
+    "TokenflexWarning",
+    "ZoneError",
+    "__version__",
+    "charge",
+    "denials",
+    "pair",
+    "read_flexlm",
+    "tables",
+    "zone_database_version",
+]

@@ -1,0 +1,1 @@
+"""From sessions to charges: the rule, the rates, and the verb."""

@@ -1,0 +1,204 @@
+"""How the command line shows a summary: rich tables that fit the terminal, and plain text where there is none."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+    from tokenflex.summary import Summary
+
+_WIDTH_WITHOUT_TERMINAL = 100
+_MONTH_WIDTH = 10
+_ROWS_SHOWN = 8
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for plain text. Output to a file or a pipe is not squeezed into 80 columns."""
+    plain = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not plain.is_terminal and "COLUMNS" not in os.environ:
+        plain.width = _WIDTH_WITHOUT_TERMINAL
+    return plain
+
+
+def show(summary: Summary, to: Console, *, zones: Mapping[str, str]) -> None:
+    """Prints the whole summary: what was charged, then what deserves a look, then what was read."""
+    _headline(summary, to)
+    _by_month(summary, to)
+    _users(summary, to)
+    _twice(summary, to, zones)
+    _spellings(summary, to)
+    _uncharged(summary, to)
+    _problems(summary, to)
+    _files(summary, to)
+
+
+def tokens(value: Decimal | None) -> str:
+    """Exact tokens for the eye: thousands parted, no empty decimals; a dash where no rate is known."""
+    if value is None:
+        return "-"
+    text = f"{value:,.4f}".rstrip("0")
+    return text.removesuffix(".")
+
+
+def _table(*columns: str) -> Table:
+    """A table whose columns are named as given; a leading `>` puts a column to the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold cyan")
+    for column in columns:
+        right = column.startswith(">")
+        justify: Literal["left", "right"] = "right" if right else "left"
+        # Folded, since a name or path that is cut cannot be looked up.
+        table.add_column(column.removeprefix(">"), justify=justify, no_wrap=right, overflow="fold")
+    return table
+
+
+def _print(to: Console, title: str, table: Table, note: str = "") -> None:
+    to.print(title, style="bold")
+    to.print(table)
+    if note:
+        to.print(note, style="dim")
+    to.print()
+
+
+def _headline(summary: Summary, to: Console) -> None:
+    total = summary.totals.row(0, named=True)
+    to.print()
+    to.print(Text.assemble((f"{tokens(total['tokens'])} tokens", "bold green"), f" in {total['charges']:,} charges"))
+    to.print(
+        f"{total['sessions']:,} sessions ({total['open_sessions']:,} still open) of {total['users']:,} user names and "
+        f"{total['products']:,} products on {total['servers']:,} servers"
+    )
+    to.print(f"logs from {_utc(total['first'])} to {_utc(total['last'])}; rule {summary.rule_id}")
+    to.print()
+
+
+def _by_month(summary: Summary, to: Console) -> None:
+    months = summary.by_month["month"].unique().sort().to_list()
+    shown = months[-max(1, (to.width - 32) // _MONTH_WIDTH) :]
+    earlier = len(shown) < len(months)
+    table = _table(
+        "product",
+        *([">before"] if earlier else []),
+        *(f">{month:%Y-%m}" for month in shown),
+        ">total",
+    )
+    by_product = summary.by_month.partition_by("product", maintain_order=True)
+    for rows in by_product:
+        table.add_row(rows["product"][0], *_month_cells(rows, shown, earlier=earlier))
+    if len(by_product) > 1:
+        table.add_section()
+        table.add_row("all", *_month_cells(summary.by_month, shown, earlier=earlier), style="bold")
+    _print(to, "Tokens by product and month", table)
+
+
+def _month_cells(rows: pl.DataFrame, months: list[date], *, earlier: bool) -> list[str]:
+    cells = [rows.filter(pl.col("month") == month) for month in months]
+    if earlier:
+        cells.insert(0, rows.filter(pl.col("month") < months[0]))
+    cells.append(rows)
+    return ["" if cell.is_empty() else tokens(_sum(cell["tokens"])) for cell in cells]
+
+
+def _users(summary: Summary, to: Console) -> None:
+    table = _table("user", ">charges", ">tokens", "products, most tokens first")
+    for user, products, charges, drawn in summary.users.iter_rows():
+        table.add_row(user, f"{charges:,}", tokens(drawn), products)
+    _print(to, "Who drew most", table)
+
+
+def _twice(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
+    twice = summary.twice
+    if twice.is_empty():
+        to.print("No one was charged twice for one product within 12 hours.\n")
+        return
+    table = _table("server", ">second charges", ">tokens", ">at 00:00", "an example")
+    for rows in twice.partition_by("server", maintain_order=True):
+        midnight = rows.filter(pl.col("trigger").cast(pl.String) == "renewal")
+        example = (rows if midnight.is_empty() else midnight).row(0, named=True)
+        times = f"{_utc(example['first_at'])} and {example['charged_at']:%H:%M}Z"
+        table.add_row(
+            Text(f"{example['server']}\n").append(zones.get(example["server"], ""), style="dim"),
+            f"{rows.height:,}",
+            tokens(_sum(rows["tokens"])),
+            f"{midnight.height:,}",
+            f"{example['user']}, {example['product']}\n{times}",
+        )
+    note = "A first sight of double charges. `at 00:00`: the server's midnight came in the midst of use."
+    spent, total = _sum(twice["tokens"]), summary.totals["tokens"][0]
+    if spent and total:
+        note = f"Together {tokens(spent)} tokens, {spent / total:.1%} of all. {note}"
+    _print(to, "Charged twice for one product within 12 hours", table, note)
+
+
+def _spellings(summary: Summary, to: Console) -> None:
+    if summary.spellings.is_empty():
+        return
+    table = _table("names", ">charges", ">extra charges", ">extra tokens")
+    for names, charges, extra, spent in summary.spellings.head(_ROWS_SHOWN).iter_rows():
+        table.add_row(names, f"{charges:,}", f"{extra:,}", tokens(spent))
+    _more(table, summary.spellings)
+    note = "`extra`: for a product that the other spelling had paid for on the same date."
+    _print(to, "One person, two spellings?", table, note)
+
+
+def _uncharged(summary: Summary, to: Console) -> None:
+    table = _table("reason", ">rows", "of", "what it means")
+    for reason, rows, of, detail in summary.uncharged.iter_rows():
+        table.add_row(reason, f"{rows:,}", of, detail, style="" if rows else "dim")
+    _print(to, "Not charged, and why", table)
+
+
+def _problems(summary: Summary, to: Console) -> None:
+    if summary.problems.is_empty():
+        to.print("No problems in the data.\n")
+        return
+    table = _table("code", ">rows", "the first one")
+    for row in summary.problems.iter_rows(named=True):
+        place = _place(row["source"], row["location"])
+        message = " ".join(row["message"].split())
+        table.add_row(row["code"], f"{row['rows']:,}", Text(place, style="dim").append(f"\n{message[:200]}", style=""))
+    _print(to, "Problems in the data", table)
+
+
+def _files(summary: Summary, to: Console) -> None:
+    table = _table("server", "file", ">lines", ">glued", ">events", ">other", ">problems", ">repeated")
+    counts = ("lines", "glued", "event_lines", "other_lines", "problem_lines", "repeated_lines")
+    files = summary.files if summary.files.height <= 2 * _ROWS_SHOWN else summary.files.head(_ROWS_SHOWN)
+    for row in files.iter_rows(named=True):
+        table.add_row(row["server"] or "", PurePath(row["file"]).name, *(f"{row[count]:,}" for count in counts))
+    if files.height < summary.files.height:
+        table.add_row("", f"and {summary.files.height - files.height:,} more")
+    if summary.files.height > 1:
+        table.add_section()
+        table.add_row("all", "", *(f"{summary.files[count].sum():,}" for count in counts), style="bold")
+    _print(to, "Files read", table, "lines + glued = events + other + problems + repeated")
+
+
+def _more(table: Table, rows: pl.DataFrame) -> None:
+    if rows.height > _ROWS_SHOWN:
+        table.add_row(f"and {rows.height - _ROWS_SHOWN:,} more")
+
+
+def _place(source: str, location: int | None) -> str:
+    return source if location is None else f"{source}:{location}"
+
+
+def _sum(values: pl.Series) -> Decimal | None:
+    """The exact sum, null where nothing is known."""
+    known = [value for value in values.to_list() if value is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def _utc(at: datetime | None) -> str:
+    return "-" if at is None else f"{at:%Y-%m-%d %H:%M}Z"

@@ -1,0 +1,25 @@
+"""Instants and durations of Python as the whole microseconds of the compiled part."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from tokenflex.errors import ArgumentError, ArgumentTypeError
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def microseconds(instant: object, argument: str) -> int:
+    """Microseconds since 1970-01-01T00:00Z of an aware datetime."""
+    if not isinstance(instant, datetime):
+        raise ArgumentTypeError(
+            f"{argument} has to be a datetime with a time zone, not {type(instant).__name__}", location=argument
+        )
+    if instant.tzinfo is None:
+        raise ArgumentError(
+            f"{argument}={instant} has no time zone: write datetime(…, tzinfo=timezone.utc) or another zone",
+            location=argument,
+        )
+    return (instant - EPOCH) // MICROSECOND

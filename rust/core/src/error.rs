@@ -1,0 +1,53 @@
+//! The one error type of the core: bad *calls*. Bad *data* is returned beside the result as problems.
+
+use std::io;
+
+/// What can be wrong with a call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A zone name that the bundled database does not know.
+    #[error(
+        "unknown time zone {name:?}: give an IANA name such as \"Europe/Madrid\" (time zone database {database})",
+        database = crate::time::zone::database_version()
+    )]
+    UnknownZone {
+        /// The name that was given.
+        name: String,
+    },
+    /// A log whose lines carry local times, read without a zone.
+    #[error(
+        "{source_name}: its lines carry local times without a zone; pass timezone=\"…\", the IANA name of the license server's zone"
+    )]
+    MissingZone {
+        /// The file.
+        source_name: String,
+    },
+    /// A file that cannot be opened or read.
+    #[error("{source_name}: {error}")]
+    Io {
+        /// The file.
+        source_name: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// An argument with a value that makes no sense.
+    #[error("{message}")]
+    Invalid {
+        /// The argument's name, as the Python caller knows it.
+        argument: &'static str,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// More rows than a column can address.
+    #[error("{message}")]
+    TooLarge {
+        /// What is too large and what to do.
+        message: String,
+    },
+    /// The caller asked to stop (Ctrl-C).
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// The result of everything in this crate that can be called wrongly.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,271 @@
+//! From inputs to blocks to the log: each thread takes the next block of text, lexes it, and puts it in line. Whoever
+//! completes the line's head assembles what is ready, so there are as many threads as asked for and none waits for
+//! another's work as long as there is text.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::assemble::Assembler;
+use super::block::{Block, Lexer};
+use super::{Input, Log, Options, Problem, Progress, join, text};
+use crate::error::{Error, Result};
+
+/// Bytes of a block: large enough to make the hand-over cheap, small enough for the cache.
+pub(super) const BLOCK: usize = 1 << 20;
+
+/// Blocks that may wait for an earlier one, for each thread.
+const WAITING: u64 = 4;
+
+/// Names of an input, which outlive its reader.
+pub(super) struct Source {
+    pub name: String,
+    pub folder: String,
+}
+
+pub(super) fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>, block_bytes: usize) -> Result<Log> {
+    let sources: Vec<Source> =
+        inputs.iter().map(|input| Source { name: input.name.clone(), folder: input.folder.clone() }).collect();
+    let bytes_expected = inputs.iter().filter_map(|input| input.bytes).sum();
+    let threads = options.threads.clamp(1, 64);
+    let work = Work {
+        sources: &sources,
+        options,
+        feed: Mutex::new(Feed::new(inputs, block_bytes.max(1))),
+        line: Mutex::new(InLine::new(threads)),
+        moved: Condvar::new(),
+        is_stopped: AtomicBool::new(false),
+        bytes_read: AtomicU64::new(0),
+        bytes_expected,
+    };
+    std::thread::scope(|scope| {
+        for worker in 1..threads {
+            let work = &work;
+            scope.spawn(move || work.run(worker, &mut |_| true));
+        }
+        work.run(0, progress);
+    });
+    let line = work.line.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match line.error {
+        Some(error) => Err(error),
+        None => join::finish(line.assembler, options, &sources),
+    }
+}
+
+/// What the threads share.
+struct Work<'a> {
+    sources: &'a [Source],
+    options: &'a Options,
+    feed: Mutex<Feed>,
+    line: Mutex<InLine>,
+    moved: Condvar,
+    is_stopped: AtomicBool,
+    bytes_read: AtomicU64,
+    bytes_expected: u64,
+}
+
+/// Text cut off for a worker, or the end of a file.
+struct Job {
+    number: u64,
+    file: usize,
+    length: usize,
+    end: Option<End>,
+}
+
+/// What is known at the end of a file.
+struct End {
+    bytes: u64,
+    damage: Option<String>,
+}
+
+/// Blocks that wait for earlier ones, and what the earlier ones became.
+struct InLine {
+    assembler: Assembler,
+    waiting: BTreeMap<u64, (usize, Job, Block)>,
+    next: u64,
+    spare: Vec<Block>,
+    error: Option<Error>,
+}
+
+impl InLine {
+    fn new(threads: usize) -> Self {
+        let assembler = Assembler::new(threads);
+        Self { assembler, waiting: BTreeMap::new(), next: 0, spare: Vec::new(), error: None }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Work<'_> {
+    fn run(&self, worker: usize, progress: Progress<'_>) {
+        let mut lexer = Lexer::new(self.options.encoding);
+        let mut buffer = Vec::new();
+        while !self.is_stopped.load(Ordering::Relaxed) {
+            let next = lock(&self.feed).next(&mut buffer, &self.bytes_read);
+            let job = match next {
+                Ok(Some(job)) => job,
+                Ok(None) => break,
+                Err((file, error)) => {
+                    let source_name = self.sources[file].name.clone();
+                    self.stop(Error::Io { source_name, error });
+                    break;
+                }
+            };
+            let block = lexer.read(&buffer[..job.length]);
+            if let Some(spare) = self.put(worker, job, block) {
+                lexer.reuse(spare);
+            }
+            if !progress(self.bytes_read.load(Ordering::Relaxed)) {
+                self.stop(Error::Interrupted);
+            }
+        }
+        // The other threads may have left nothing to this one.
+        if !progress(self.bytes_read.load(Ordering::Relaxed)) {
+            self.stop(Error::Interrupted);
+        }
+    }
+
+    fn stop(&self, error: Error) {
+        lock(&self.line).error.get_or_insert(error);
+        self.is_stopped.store(true, Ordering::Relaxed);
+        self.moved.notify_all();
+    }
+
+    /// Puts a block in line and assembles what is at its head. Gives an old block to fill again.
+    fn put(&self, worker: usize, job: Job, block: Block) -> Option<Block> {
+        let mut line = lock(&self.line);
+        let far = WAITING * self.options.threads.clamp(1, 64) as u64;
+        while job.number > line.next + far && !self.is_stopped.load(Ordering::Relaxed) {
+            line = self.moved.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+        line.waiting.insert(job.number, (worker, job, block));
+        loop {
+            let next = line.next;
+            let Some((worker, job, mut block)) = line.waiting.remove(&next) else { break };
+            self.assemble(&mut line.assembler, worker, job, &mut block);
+            block.clear();
+            line.spare.push(block);
+            line.next += 1;
+        }
+        self.moved.notify_all();
+        line.spare.pop()
+    }
+
+    fn assemble(&self, assembler: &mut Assembler, worker: usize, job: Job, block: &mut Block) {
+        let source = &self.sources[job.file].name;
+        // A little more than the first block's share, so that the columns need not grow.
+        let share = (block.clocks.len() as u64).saturating_mul(self.bytes_expected) / job.length.max(1) as u64;
+        let rows = (share + share / 16).min(self.bytes_expected / 16);
+        assembler.block(worker, block, source, rows as usize + block.clocks.len());
+        if let Some(end) = job.end {
+            if let Some(message) = end.damage {
+                let problem = Problem { source: source.clone(), line: None, code: "unreadable_archive", message };
+                assembler.problems.push(problem);
+            }
+            assembler.end_file(end.bytes, self.options.first_date);
+        }
+    }
+}
+
+/// Cuts the inputs into blocks that end with a line or a file.
+struct Feed {
+    inputs: std::vec::IntoIter<Input>,
+    open: Option<Open>,
+    files: usize,
+    blocks: u64,
+    /// What is left of the last block after its last newline.
+    rest: Vec<u8>,
+    block_bytes: usize,
+    is_done: bool,
+}
+
+struct Open {
+    text: text::Text,
+    bytes: Arc<AtomicU64>,
+    counted: u64,
+}
+
+impl Feed {
+    fn new(inputs: Vec<Input>, block_bytes: usize) -> Self {
+        let inputs = inputs.into_iter();
+        Self { inputs, open: None, files: 0, blocks: 0, rest: Vec::new(), block_bytes, is_done: false }
+    }
+
+    fn next(&mut self, buffer: &mut Vec<u8>, total: &AtomicU64) -> Result<Option<Job>, (usize, io::Error)> {
+        let result = self.cut(buffer, total);
+        if !matches!(result, Ok(Some(_))) {
+            // After an error no other thread goes on behind it.
+            self.is_done = true;
+        }
+        result
+    }
+
+    fn cut(&mut self, buffer: &mut Vec<u8>, total: &AtomicU64) -> Result<Option<Job>, (usize, io::Error)> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => match self.inputs.next() {
+                Some(input) => self.open(input)?,
+                None => return Ok(None),
+            },
+        };
+        let file = self.files - 1;
+        let (length, damage, is_end) = self.fill(&mut open, buffer).map_err(|error| (file, error))?;
+        let bytes = open.bytes.load(Ordering::Relaxed);
+        total.fetch_add(bytes - open.counted, Ordering::Relaxed);
+        open.counted = bytes;
+        if !is_end {
+            self.open = Some(open);
+        }
+        let number = self.blocks;
+        self.blocks += 1;
+        Ok(Some(Job { number, file, length, end: is_end.then_some(End { bytes, damage }) }))
+    }
+
+    fn open(&mut self, input: Input) -> Result<Open, (usize, io::Error)> {
+        self.files += 1;
+        let bytes = Arc::new(AtomicU64::new(0));
+        let text = text::open(input.reader, Arc::clone(&bytes)).map_err(|error| (self.files - 1, error))?;
+        Ok(Open { text, bytes, counted: 0 })
+    }
+
+    /// Reads a block. Gives its length, what is wrong with the archive, and whether the file ends with it.
+    fn fill(&mut self, open: &mut Open, buffer: &mut Vec<u8>) -> io::Result<(usize, Option<String>, bool)> {
+        let mut length = self.rest.len();
+        if buffer.len() < self.block_bytes.max(length) {
+            buffer.resize(self.block_bytes.max(length), 0);
+        }
+        buffer[..length].copy_from_slice(&self.rest);
+        self.rest.clear();
+        loop {
+            if length == buffer.len() {
+                // One line fills the buffer.
+                buffer.resize(2 * length, 0);
+            }
+            let target = buffer.len().min(length.max(self.block_bytes) + self.block_bytes);
+            let before = length;
+            while length < target {
+                match open.text.source.read(&mut buffer[length..target]) {
+                    Ok(0) => return Ok((length, None, true)),
+                    Ok(count) => length += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if open.text.is_packed => return Ok((length, Some(error.to_string()), true)),
+                    Err(error) => return Err(error),
+                }
+                if length >= self.block_bytes {
+                    break;
+                }
+            }
+            if let Some(at) = memchr::memrchr(b'\n', &buffer[before..length]) {
+                let end = before + at + 1;
+                self.rest.extend_from_slice(&buffer[end..length]);
+                return Ok((end, None, false));
+            }
+        }
+    }
+}

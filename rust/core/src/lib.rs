@@ -1,0 +1,19 @@
+//! What Autodesk token licenses cost, computed from license-server logs.
+//!
+//! The road of the data, each stage its own module: [`flexlm`] reads logs into events, [`pair`] turns events into
+//! sessions of use, [`meter`] turns sessions into charges. [`time`] knows zones and local days, [`intern`] turns names
+//! into dense codes, [`feature`] reads the vendor's feature codes, [`column`] is the memory of long
+//! results. Slices go in and vectors come out; Arrow and Python
+//! live in another crate.
+#![forbid(unsafe_code)]
+
+pub mod column;
+pub mod error;
+pub mod feature;
+pub mod flexlm;
+pub mod intern;
+pub mod meter;
+pub mod pair;
+pub mod time;
+
+pub use error::{Error, Result};

@@ -1,0 +1,25 @@
+//! The Python boundary: Arrow tables in, Arrow tables out, one error mapping. No algorithm lives here.
+
+mod arrow;
+mod charge;
+mod error;
+mod pair;
+mod read;
+
+use pyo3::prelude::*;
+
+/// The compiled part of tokenflex. Call it through the public verbs in `tokenflex`.
+#[pymodule(name = "_core", gil_used = false)]
+fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("zone_database_version", tokenflex_core::time::zone::database_version())?;
+    module.add("is_optimized", !cfg!(debug_assertions))?;
+    module.add_class::<arrow::Table>()?;
+    module.add_function(wrap_pyfunction!(arrow::dense_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(charge::charge, module)?)?;
+    module.add_function(wrap_pyfunction!(charge::check_zone, module)?)?;
+    module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
+    module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
+    Ok(())
+}

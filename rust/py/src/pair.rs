@@ -1,0 +1,225 @@
+//! `tokenflex.pair` and `tokenflex.denials`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow_array::BooleanArray;
+use arrow_array::types::{UInt8Type, UInt32Type, UInt64Type};
+use pyo3::prelude::*;
+use tokenflex_core::feature;
+use tokenflex_core::flexlm::Kind;
+use tokenflex_core::intern::{Interner, NONE};
+use tokenflex_core::pair::{self as core, EndReason, Events, Packages, Paired, Sessions};
+
+use crate::arrow::{self, Columns, Imported, Table, joined};
+use crate::error::{Failure, TableError, guarded};
+
+/// Sessions, rows that could not be paired, and how many package lines were set aside.
+type PairedTables = (Table, Table, u64);
+
+/// Pairs a table of events into sessions.
+#[pyfunction]
+#[pyo3(signature = (events, *, packages, as_of))]
+pub fn pair(
+    py: Python<'_>,
+    events: &Bound<'_, PyAny>,
+    packages: Option<&Bound<'_, PyAny>>,
+    as_of: Option<i64>,
+) -> PyResult<PairedTables> {
+    guarded(py, || {
+        let imported = arrow::import(events)?;
+        let packages = packages.map(arrow::import).transpose()?;
+        let (columns, paired) = py.detach(|| -> Result<_, Failure> {
+            let columns = EventColumns::of(&imported)?;
+            let packages = packages_of(packages.as_ref(), &columns.features)?;
+            let paired = core::pair(&columns.events(), &packages, as_of)?;
+            Ok((columns, paired))
+        })?;
+        let problems = unpaired_table(&paired);
+        let package_lines = paired.package_lines;
+        Ok((sessions_table(paired.sessions, &columns), problems, package_lines))
+    })
+}
+
+/// For each event whether it is a package line beside its component.
+#[pyfunction]
+#[pyo3(signature = (events, *, packages))]
+pub fn package_lines(
+    py: Python<'_>,
+    events: &Bound<'_, PyAny>,
+    packages: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Table> {
+    guarded(py, || {
+        let imported = arrow::import(events)?;
+        let packages = packages.map(arrow::import).transpose()?;
+        let beside = py.detach(|| -> Result<_, Failure> {
+            let columns = EventColumns::of(&imported)?;
+            let packages = packages_of(packages.as_ref(), &columns.features)?;
+            Ok(core::package_lines(&columns.events(), &packages))
+        })?;
+        Ok(Columns::default().array("is_package_line", Arc::new(BooleanArray::from(beside))).finish())
+    })
+}
+
+/// The columns of an events table that pairing reads, and those that sessions carry on.
+struct EventColumns<'a> {
+    server: Cow<'a, [u32]>,
+    time: Cow<'a, [i64]>,
+    kind: Vec<u8>,
+    feature: Cow<'a, [u32]>,
+    user: Cow<'a, [u32]>,
+    host: Cow<'a, [u32]>,
+    licenses: Cow<'a, [u32]>,
+    reason: Cow<'a, [u32]>,
+    daemon: Cow<'a, [u32]>,
+    file: Cow<'a, [u32]>,
+    line: Cow<'a, [u32]>,
+    servers: Interner,
+    features: Interner,
+    users: Interner,
+    hosts: Interner,
+    reasons: Interner,
+    daemons: Interner,
+    files: Interner,
+}
+
+impl<'a> EventColumns<'a> {
+    fn of(table: &'a Imported) -> Result<Self, Failure> {
+        let rows = table.rows();
+        let names = |column| table.codes(column).map(|codes| (codes.rows, codes.names));
+        let optional = |column| {
+            if table.has(column) { names(column) } else { Ok((vec![NONE; rows].into(), Interner::new())) }
+        };
+        let (server, servers) = optional("server")?;
+        let (feature, features) = names("feature")?;
+        let (user, users) = names("user")?;
+        let (host, hosts) = names("host")?;
+        let (reason, reasons) = optional("reason")?;
+        let (daemon, daemons) = optional("daemon")?;
+        let (file, files) = optional("file")?;
+        let numbers = |column, default| {
+            if table.has(column) { table.numbers(column, default).map(joined) } else { Ok(vec![default; rows].into()) }
+        };
+        Ok(Self {
+            server,
+            time: times(table)?,
+            kind: kinds(table)?,
+            feature,
+            user,
+            host,
+            licenses: numbers("licenses", 1)?,
+            reason,
+            daemon,
+            file,
+            line: numbers("line", NONE)?,
+            servers,
+            features,
+            users,
+            hosts,
+            reasons,
+            daemons,
+            files,
+        })
+    }
+
+    fn events(&self) -> Events<'_> {
+        Events {
+            server: &self.server,
+            time: &self.time,
+            kind: &self.kind,
+            feature: &self.feature,
+            user: &self.user,
+            host: &self.host,
+            licenses: &self.licenses,
+            reason: &self.reason,
+            daemon: &self.daemon,
+            features: &self.features,
+            reasons: &self.reasons,
+            daemons: &self.daemons,
+        }
+    }
+}
+
+fn times(table: &Imported) -> Result<Cow<'_, [i64]>, TableError> {
+    let times = table.times("time", i64::MIN)?;
+    match times.iter().position(|&time| time == i64::MIN) {
+        None => Ok(times),
+        Some(row) => Err(TableError::ColumnValue {
+            column: "time",
+            row,
+            message: format!("column \"time\" is null in row {row}: an event needs its instant"),
+        }),
+    }
+}
+
+fn kinds(table: &Imported) -> Result<Vec<u8>, TableError> {
+    let codes = table.codes("kind")?;
+    let known = |name: &[u8]| Kind::NAMES.iter().position(|kind| kind.as_bytes() == name);
+    let kinds: Vec<Option<u8>> = codes.names.iter().map(|name| known(name).map(|kind| kind as u8)).collect();
+    let rows = codes.rows.iter().enumerate();
+    rows.map(|(row, &code)| {
+        kinds.get(code as usize).copied().flatten().ok_or_else(|| TableError::ColumnValue {
+            column: "kind",
+            row,
+            message: format!("column \"kind\" in row {row} is none of {}", Kind::NAMES.join(", ")),
+        })
+    })
+    .collect()
+}
+
+fn packages_of(table: Option<&Imported>, features: &Interner) -> Result<Packages, TableError> {
+    let Some(table) = table else { return Ok(Packages::default()) };
+    let packages = table.codes("package")?;
+    let components = table.codes("component")?;
+    let code = |names: &Interner, code: u32| (code != NONE).then(|| features.find(names.get(code))).flatten();
+    let rows = packages.rows.iter().zip(&*components.rows).filter_map(|(&package, &component)| {
+        Some((code(&packages.names, package)?, code(&components.names, component)?))
+    });
+    Ok(Packages::new(rows))
+}
+
+fn sessions_table(sessions: Sessions, columns: &EventColumns<'_>) -> Table {
+    let count = sessions.row.len();
+    let at = |column: &[u32]| sessions.row.iter().map(|&row| column[row as usize]).collect::<Vec<u32>>();
+    let mut products = Interner::new();
+    let mut versions = Interner::new();
+    let read: Vec<(u32, u32)> = columns
+        .features
+        .iter()
+        .map(feature::parse)
+        .map(|code| (products.intern(code.product), code.version.map_or(NONE, |version| versions.intern(version))))
+        .collect();
+    let feature = at(&columns.feature);
+    let product: Vec<u32> = feature.iter().map(|&code| read[code as usize].0).collect();
+    let version: Vec<u32> = feature.iter().map(|&code| read[code as usize].1).collect();
+    let is_open: BooleanArray =
+        sessions.end_reason.iter().map(|&reason| Some(reason == EndReason::Open as u8)).collect();
+    let (server, user, host) = (at(&columns.server), at(&columns.user), at(&columns.host));
+    let (file, line) = (at(&columns.file), at(&columns.line));
+    Columns::default()
+        .names("server", server, &columns.servers, count)
+        .names("user", user, &columns.users, count)
+        .names("host", host, &columns.hosts, count)
+        .names("feature", feature, &columns.features, count)
+        .names("product", product, &products, count)
+        .names("version", version, &versions, count)
+        .times("start", sessions.start, None)
+        .times("end", sessions.end, None)
+        .numbers::<UInt32Type>("licenses", sessions.licenses, None)
+        .numbers::<UInt32Type>("checkouts", sessions.checkouts, None)
+        .numbers::<UInt8Type>("end_reason", sessions.end_reason, None)
+        .array("is_open", Arc::new(is_open))
+        .names("file", file, &columns.files, count)
+        .numbers::<UInt32Type>("line", line, Some(NONE))
+        .finish()
+}
+
+fn unpaired_table(paired: &Paired) -> Table {
+    let mut codes = Interner::new();
+    let code: Vec<u32> = paired.unpaired.iter().map(|(_, why)| codes.intern(why.code().as_bytes())).collect();
+    let rows: Vec<u64> = paired.unpaired.iter().map(|&(row, _)| u64::from(row)).collect();
+    Columns::default()
+        .numbers::<UInt64Type>("location", rows, None)
+        .names("code", code, &codes, paired.unpaired.len())
+        .finish()
+}

@@ -1,0 +1,241 @@
+//! `tokenflex.read_flexlm`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::thread;
+
+use arrow_array::builder::{Date32Builder, ListBuilder, StringBuilder};
+use arrow_array::types::{UInt8Type, UInt32Type, UInt64Type};
+use arrow_array::{BooleanArray, LargeStringArray};
+use encoding_rs::Encoding;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::sync::Arc;
+use tokenflex_core::Error;
+use tokenflex_core::flexlm::{self, Coverage, FileReport, Input, Log, Options, Package, Problem, Timezone};
+use tokenflex_core::time::zone::Zone;
+
+use crate::arrow::{Columns, Table};
+use crate::error::{Failure, guarded};
+
+/// Where a log comes from: its name in the events, the folder that groups it, and a path, bytes or a file object.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Source {
+    name: String,
+    folder: String,
+    path: Option<String>,
+    bytes: Option<Py<PyBytes>>,
+    file: Option<Py<PyAny>>,
+}
+
+/// How to read.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct ReadOptions {
+    sources: Vec<Source>,
+    timezone: Option<String>,
+    timezones: HashMap<String, String>,
+    server: Option<String>,
+    encoding: String,
+    first_date: Option<i32>,
+    threads: Option<usize>,
+}
+
+/// Events, problems, packages, files, coverage.
+type LogTables = (Table, Table, Table, Table, Table);
+
+/// Reads `FlexNet` debug logs.
+#[pyfunction]
+#[pyo3(signature = (options, *, progress))]
+pub fn read_flexlm(py: Python<'_>, options: ReadOptions, progress: Option<&Bound<'_, PyAny>>) -> PyResult<LogTables> {
+    guarded(py, || {
+        let progress = progress.map(|progress| progress.clone().unbind());
+        let settings = settings(&options)?;
+        let inputs = options.sources.into_iter().map(|source| input(py, source)).collect::<Result<Vec<_>, _>>()?;
+        let mut raised = None;
+        let read = py.detach(|| {
+            let mut report = |bytes: u64| report_progress(progress.as_ref(), bytes, &mut raised);
+            flexlm::read(inputs, &settings, &mut report)
+        });
+        if let Some(error) = raised {
+            return Err(Failure::Python(error));
+        }
+        Ok(tables(read?))
+    })
+}
+
+/// Lets Ctrl-C through and tells the caller how far the reading is. `false` stops it.
+fn report_progress(progress: Option<&Py<PyAny>>, bytes: u64, raised: &mut Option<PyErr>) -> bool {
+    Python::attach(|py| {
+        let told = py.check_signals().and_then(|()| match progress {
+            Some(progress) => progress.call1(py, (bytes,)).map(|_| ()),
+            None => Ok(()),
+        });
+        told.map_err(|error| *raised = Some(error)).is_ok()
+    })
+}
+
+fn settings(options: &ReadOptions) -> Result<Options, Failure> {
+    let timezone = match &options.timezone {
+        Some(name) => Timezone::One(Zone::get(name)?),
+        None if options.timezones.is_empty() => Timezone::None,
+        None => {
+            let zones = options.timezones.iter().map(|(server, name)| Ok((server.clone(), Zone::get(name)?)));
+            Timezone::PerServer(zones.collect::<Result<_, Error>>()?)
+        }
+    };
+    let encoding = Encoding::for_label(options.encoding.as_bytes()).ok_or_else(|| Error::Invalid {
+        argument: "encoding",
+        message: format!("unknown encoding {:?}: give a name such as \"cp1252\" or \"cp1250\"", options.encoding),
+    })?;
+    let threads = options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    Ok(Options { timezone, server: options.server.clone(), encoding, first_date: options.first_date, threads })
+}
+
+fn input(py: Python<'_>, source: Source) -> Result<Input, Failure> {
+    let (reader, bytes): (Box<dyn Read + Send>, _) = match (source.path, source.bytes, source.file) {
+        (Some(path), ..) => {
+            let open = || {
+                let file = File::open(&path)?;
+                let bytes = file.metadata()?.len();
+                Ok((file, bytes))
+            };
+            let (file, bytes) =
+                open().map_err(|error: io::Error| Error::Io { source_name: source.name.clone(), error })?;
+            (Box::new(file), Some(bytes))
+        }
+        (_, Some(bytes), _) => {
+            let bytes = bytes.as_bytes(py).to_vec();
+            let count = bytes.len() as u64;
+            (Box::new(Cursor::new(bytes)), Some(count))
+        }
+        (.., Some(file)) => (Box::new(PythonFile { file, rest: Vec::new(), at: 0 }), None),
+        _ => (Box::new(io::empty()), Some(0)),
+    };
+    Ok(Input { name: source.name, folder: source.folder, bytes, reader })
+}
+
+/// A binary file object of Python's.
+struct PythonFile {
+    file: Py<PyAny>,
+    rest: Vec<u8>,
+    at: usize,
+}
+
+impl Read for PythonFile {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.rest.len() {
+            self.rest = Python::attach(|py| self.file.call_method1(py, "read", (1 << 20,))?.extract::<Vec<u8>>(py))
+                .map_err(|error: PyErr| io::Error::other(error.to_string()))?;
+            self.at = 0;
+        }
+        let count = into.len().min(self.rest.len() - self.at);
+        into[..count].copy_from_slice(&self.rest[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+fn tables(log: Log) -> LogTables {
+    let events = events_table(&log.names, log.events);
+    (
+        events,
+        problems_table(&log.problems),
+        packages_table(&log.packages),
+        files_table(&log.files),
+        coverage_table(&log.coverage),
+    )
+}
+
+fn events_table(names: &flexlm::Names, events: flexlm::Events) -> Table {
+    let rows = events.time.len();
+    let handle = if events.handle.is_empty() { vec![u64::MAX; rows] } else { events.handle };
+    Columns::default()
+        .names("server", events.server, &names.server, rows)
+        .times("time", events.time, None)
+        .numbers::<UInt8Type>("kind", events.kind, None)
+        .names("feature", events.feature, &names.feature, rows)
+        .names("user", events.user, &names.user, rows)
+        .names("host", events.host, &names.host, rows)
+        .numbers::<UInt32Type>("licenses", events.licenses, None)
+        .names("data", events.data, &names.data, rows)
+        .names("reason", events.reason, &names.reason, rows)
+        .names("version", events.version, &names.version, rows)
+        .numbers::<UInt64Type>("handle", handle, Some(u64::MAX))
+        .names("daemon", events.daemon, &names.daemon, rows)
+        .names("file", events.file, &names.file, rows)
+        .numbers::<UInt32Type>("line", events.line, None)
+        .finish()
+}
+
+fn text<'a>(rows: impl Iterator<Item = &'a str>) -> Arc<LargeStringArray> {
+    Arc::new(LargeStringArray::from_iter_values(rows))
+}
+
+fn problems_table(problems: &[Problem]) -> Table {
+    let lines: Vec<u64> = problems.iter().map(|problem| problem.line.unwrap_or(u64::MAX)).collect();
+    Columns::default()
+        .array("source", text(problems.iter().map(|problem| problem.source.as_str())))
+        .numbers::<UInt64Type>("location", lines, Some(u64::MAX))
+        .array("code", text(problems.iter().map(|problem| problem.code)))
+        .array("message", text(problems.iter().map(|problem| problem.message.as_str())))
+        .finish()
+}
+
+fn packages_table(packages: &[Package]) -> Table {
+    Columns::default()
+        .array("server", text(packages.iter().map(|row| row.server.as_str())))
+        .array("daemon", text(packages.iter().map(|row| row.daemon.as_str())))
+        .array("package", text(packages.iter().map(|row| row.package.as_str())))
+        .array("component", text(packages.iter().map(|row| row.component.as_str())))
+        .finish()
+}
+
+fn files_table(files: &[FileReport]) -> Table {
+    let count = |column: fn(&FileReport) -> u64| files.iter().map(column).collect::<Vec<u64>>();
+    let instant = |column: fn(&FileReport) -> Option<i64>| {
+        files.iter().map(|file| column(file).unwrap_or(i64::MIN)).collect::<Vec<i64>>()
+    };
+    Columns::default()
+        .array("server", text(files.iter().map(|file| file.server.as_str())))
+        .array("file", text(files.iter().map(|file| file.name.as_str())))
+        .numbers::<UInt64Type>("bytes", count(|file| file.bytes), None)
+        .numbers::<UInt64Type>("lines", count(|file| file.lines), None)
+        .numbers::<UInt64Type>("glued", count(|file| file.glued), None)
+        .numbers::<UInt64Type>("event_lines", count(|file| file.event_lines), None)
+        .numbers::<UInt64Type>("other_lines", count(|file| file.other_lines), None)
+        .numbers::<UInt64Type>("problem_lines", count(|file| file.problem_lines), None)
+        .numbers::<UInt64Type>("repeated_lines", count(|file| file.repeated_lines), None)
+        .times("first", instant(|file| file.first), Some(i64::MIN))
+        .times("last", instant(|file| file.last), Some(i64::MIN))
+        .numbers::<UInt32Type>("segments", files.iter().map(|file| file.segments).collect::<Vec<u32>>(), None)
+        .finish()
+}
+
+fn coverage_table(coverage: &[Coverage]) -> Table {
+    let instant = |column: fn(&Coverage) -> Option<i64>| {
+        coverage.iter().map(|row| column(row).unwrap_or(i64::MIN)).collect::<Vec<i64>>()
+    };
+    let mut missing = ListBuilder::new(Date32Builder::new());
+    let mut daemons = ListBuilder::new(StringBuilder::new());
+    for row in coverage {
+        missing.append_value(row.days_without_lines.iter().map(|&day| Some(day)));
+        daemons.append_value(row.daemons.iter().map(Some));
+    }
+    let logged: BooleanArray = coverage.iter().map(|row| Some(row.checkins_logged)).collect();
+    let reporting: BooleanArray = coverage.iter().map(|row| row.reporting).collect();
+    Columns::default()
+        .array("server", text(coverage.iter().map(|row| row.server.as_str())))
+        .times("first", instant(|row| row.first), Some(i64::MIN))
+        .times("last", instant(|row| row.last), Some(i64::MIN))
+        .numbers::<UInt32Type>("days", coverage.iter().map(|row| row.days).collect::<Vec<u32>>(), None)
+        .array("days_without_lines", Arc::new(missing.finish()))
+        .numbers::<UInt64Type>("checkouts", coverage.iter().map(|row| row.checkouts).collect::<Vec<u64>>(), None)
+        .numbers::<UInt64Type>("checkins", coverage.iter().map(|row| row.checkins).collect::<Vec<u64>>(), None)
+        .array("checkins_logged", Arc::new(logged))
+        .array("reporting", Arc::new(reporting))
+        .array("daemons", Arc::new(daemons.finish()))
+        .finish()
+}
