@@ -31,9 +31,11 @@ def columns_of(table: AnyTable, columns: Sequence[str]) -> ArrowTable:
     """
     if isinstance(table, pl.LazyFrame):
         present = set(table.collect_schema().names())
-        return table.select([name for name in columns if name in present]).collect()
+        table = table.select([name for name in columns if name in present]).collect()
     if isinstance(table, pl.DataFrame):
-        return table.select([name for name in columns if name in table.columns])
+        frame = table.select([name for name in columns if name in table.columns])
+        # Polars exports its Null type with a buffer that Arrow does not allow there; nulls of any type will do.
+        return frame.cast({pl.Null: pl.String})
     library = type(table).__module__.partition(".")[0]
     foreign: Any = table
     selected: ArrowTable = table

@@ -178,12 +178,11 @@ def charge(
             timezone=zones,
             server=server,
             rule=_rule(rule),
-            rates=None if rates is None else tf.Rates.read(rates),
+            rates=None if rates is None else _rates(rates),
             as_of=_instant(as_of),
             quiet=quiet,
         )
-        if out is not None:
-            write(run.charges)
+        write(run.charges)
         if as_json:
             typer.echo(json.dumps(run.summary.to_dict(), indent=2))
         elif not quiet:
@@ -214,7 +213,7 @@ def _charge(
 ) -> _Run:
     problems = tf.Problems()
     with _progress(quiet=quiet) as progress:
-        log = tf.read_flexlm(list(logs), timezone=timezone, server=server, progress=progress)
+        log = tf.read_flexlm(logs, timezone=timezone, server=server, progress=progress)
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
     if sessions.is_empty():
         _fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
@@ -246,7 +245,19 @@ def _rule(text: str) -> tf.Rule:
         return _PRESETS[text]
     if not text.endswith(".toml"):
         _fail(f"--rule {text}: not a preset ({', '.join(_PRESETS)}) and not a .toml file")
-    return tf.Rule.read(text)
+    try:
+        return tf.Rule.read(text)
+    except tf.TokenflexError as error:
+        _fail(f"--rule {text}: {error}")
+
+
+def _rates(path: Path) -> tf.Rates:
+    try:
+        return tf.Rates.read(path)
+    except tf.SourceError:
+        raise
+    except tf.TokenflexError as error:
+        _fail(f"--rates {path}: {error}")
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -309,14 +320,17 @@ def _readable_errors() -> Iterator[None]:
     """Turns what the user can mend into a line or two on stderr. Anything else is a bug and keeps its traceback."""
     try:
         yield
-    except tf.InternalError:
+    except (tf.InternalError, BrokenPipeError):
+        # The one is a bug; the other is how `… | head` ends, which typer knows.
         raise
     except tf.TokenflexError as error:
-        _fail(str(error))
+        is_zone = isinstance(error, tf.ZoneError) or error.location == "timezone"
+        hint = "Give --timezone ZONE for all servers, or --timezone SERVER=ZONE once for each."
+        _fail(str(error), hint if is_zone else "")
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        typer.echo("interrupted; nothing was written", err=True)
+        typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 

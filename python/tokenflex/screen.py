@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _WIDTH_WITHOUT_TERMINAL = 100
 _MONTH_WIDTH = 10
 _ROWS_SHOWN = 8
+_MESSAGE_SHOWN = 200
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -41,6 +42,7 @@ def show(summary: Summary, to: Console, *, zones: Mapping[str, str]) -> None:
     _spellings(summary, to)
     _uncharged(summary, to)
     _problems(summary, to)
+    _servers(summary, to, zones)
     _files(summary, to)
 
 
@@ -74,10 +76,13 @@ def _print(to: Console, title: str, table: Table, note: str = "") -> None:
 def _headline(summary: Summary, to: Console) -> None:
     total = summary.totals.row(0, named=True)
     to.print()
-    to.print(Text.assemble((f"{tokens(total['tokens'])} tokens", "bold green"), f" in {total['charges']:,} charges"))
     to.print(
-        f"{total['sessions']:,} sessions ({total['open_sessions']:,} still open) of {total['users']:,} user names and "
-        f"{total['products']:,} products on {total['servers']:,} servers"
+        Text.assemble((f"{tokens(total['tokens'])} tokens", "bold green"), f" in {_many(total['charges'], 'charge')}")
+    )
+    to.print(
+        f"{_many(total['sessions'], 'session')} ({total['open_sessions']:,} still open) of "
+        f"{_many(total['users'], 'user name')} and {_many(total['products'], 'product')} on "
+        f"{_many(total['servers'], 'server')}"
     )
     to.print(f"logs from {_utc(total['first'])} to {_utc(total['last'])}; rule {summary.rule_id}")
     to.print()
@@ -167,8 +172,25 @@ def _problems(summary: Summary, to: Console) -> None:
     for row in summary.problems.iter_rows(named=True):
         place = _place(row["source"], row["location"])
         message = " ".join(row["message"].split())
-        table.add_row(row["code"], f"{row['rows']:,}", Text(place, style="dim").append(f"\n{message[:200]}", style=""))
+        table.add_row(row["code"], f"{row['rows']:,}", Text.assemble((place, "dim"), f"\n{message[:_MESSAGE_SHOWN]}"))
     _print(to, "Problems in the data", table)
+
+
+def _servers(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
+    table = _table("server", "zone", "first line", "last line", ">days", ">no lines", "reports")
+    reports = {True: "yes", False: "no", None: "not said"}
+    for row in summary.servers.iter_rows(named=True):
+        table.add_row(
+            row["server"],
+            zones.get(row["server"], ""),
+            _utc(row["first"])[:10],
+            _utc(row["last"])[:10],
+            f"{row['days']:,}",
+            f"{len(row['days_without_lines']):,}",
+            reports[row["reporting"]] + ("" if row["checkins_logged"] else "; logs no check-ins"),
+        )
+    note = "`reports`: to the vendor. Use on a day without lines is not in the logs, so it is not charged here."
+    _print(to, "Servers", table, note)
 
 
 def _files(summary: Summary, to: Console) -> None:
@@ -188,6 +210,10 @@ def _files(summary: Summary, to: Console) -> None:
 def _more(table: Table, rows: pl.DataFrame) -> None:
     if rows.height > _ROWS_SHOWN:
         table.add_row(f"and {rows.height - _ROWS_SHOWN:,} more")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _place(source: str, location: int | None) -> str:

@@ -46,6 +46,7 @@ class Summary:
         spellings: see `second_spellings`
         uncharged: see `uncharged`
         problems: see `problem_groups`
+        servers: the reader's coverage of every server: period, days without lines, whether it reports to the vendor
         files: the reader's account of every file; lines + glued = event + other + problem + repeated lines
     """
 
@@ -57,6 +58,7 @@ class Summary:
     spellings: pl.DataFrame
     uncharged: pl.DataFrame
     problems: pl.DataFrame
+    servers: pl.DataFrame
     files: pl.DataFrame
 
     def to_dict(self) -> dict[str, object]:
@@ -86,6 +88,7 @@ def summarize(
             min_duration=rule.min_duration,
         ),
         problems=problem_groups(problems),
+        servers=log.coverage,
         files=log.files,
     )
 
@@ -230,4 +233,5 @@ def _plain(table: pl.DataFrame) -> pl.DataFrame:
         pl.selectors.date().dt.to_string("iso"),
         pl.selectors.categorical().cast(pl.String),
         pl.selectors.enum().cast(pl.String),
+        pl.selectors.list(pl.selectors.date()).list.eval(pl.element().dt.to_string("iso")),
     )

@@ -139,6 +139,8 @@ class Rates:
 
 
 def _tokens(value: object, where: str) -> Decimal:
+    if value is None or value == "":
+        raise ArgumentError(f"{where} is empty: give a number, 0 for what is free", location=where)
     if isinstance(value, float):
         raise ArgumentTypeError(
             f"{where} is the binary float {value!r}, which may not be what you wrote: give '{value!r}' as text, "
@@ -221,10 +223,10 @@ def _row(values: dict[str, Any], row: int) -> Rate:
             try:
                 values[column] = read(values[column], column)
             except (ArgumentError, ArgumentTypeError) as error:
-                raise ColumnValueError(f"row {row}: {error}", column=column, row=row) from error
+                raise ColumnValueError(f"rates, row {row}: {error}", column=column, row=row) from error
     product = values["product"]
     if not isinstance(product, str) or not product.strip():
-        raise ColumnValueError(f"row {row}: product is {product!r}, but has to be its name", column="product", row=row)
+        raise ColumnValueError(f"rates, row {row}: product is {product!r}, but has to be its name", column="product", row=row)
     values["product"] = product.strip()
     return Rate._make((values.get(name) or None) if name != "tokens" else values[name] for name in Rate._fields)
 

@@ -31,14 +31,15 @@ impl Columns {
         self.time.len()
     }
 
+    /// Makes room, as far as there is; a wrong guess costs nothing.
     fn reserve(&mut self, rows: usize) {
         for column in [FEATURE, USER, HOST, DAEMON] {
-            self.names[column].reserve_exact(rows);
+            let _ = self.names[column].try_reserve_exact(rows);
         }
-        self.time.reserve_exact(rows);
-        self.kind.reserve_exact(rows);
-        self.licenses.reserve_exact(rows);
-        self.line.reserve_exact(rows);
+        let _ = self.time.try_reserve_exact(rows);
+        let _ = self.kind.try_reserve_exact(rows);
+        let _ = self.licenses.try_reserve_exact(rows);
+        let _ = self.line.try_reserve_exact(rows);
     }
 
     /// Writes a tail's rare parts to a row; their columns exist only where some row has them.
@@ -275,8 +276,8 @@ impl Assembler {
             }
             Mark::Reporting(reports) => file.reporting.push((file.clock.seen(), reports)),
             Mark::List { daemon, text, is_start, line } => {
-                let (at, segment) = (file.clock.seen(), file.clock.segment());
-                let at = At { line: line + first_line, at, segment };
+                let (seen, segment) = (file.clock.seen(), file.clock.segment());
+                let at = At { line: line + first_line, seen, segment };
                 if is_start {
                     file.packages.start(&daemon, &text, at);
                 } else {

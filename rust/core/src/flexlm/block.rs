@@ -23,6 +23,8 @@ use crate::time::SECOND;
 pub(super) const TRANSIENT: u32 = 1 << 31;
 /// Beyond this many heads, tails or names a worker forgets them all; what is frequent comes back soon.
 const MAX_KNOWN: usize = 1 << 18;
+/// Beyond this many bytes, too; and beyond twice as many it learns none until the next block.
+const MAX_TEXTS: usize = 1 << 26;
 /// The longest tail to keep.
 const MAX_TAIL: usize = 255;
 /// How much of an unreadable line is shown.
@@ -198,7 +200,14 @@ impl Dictionary {
         self.table.find(hash, is_it).map(|known| known.code)
     }
 
+    fn is_full(&self) -> bool {
+        self.codes as usize > MAX_KNOWN || self.texts.len() > MAX_TEXTS
+    }
+
     fn add(&mut self, text: &[u8]) -> u32 {
+        if self.texts.len() > 2 * MAX_TEXTS {
+            return self.add_nameless();
+        }
         let hash = self.hasher.hash_one(text);
         let (start, length) = (self.texts.len() as u32, text.len() as u32);
         let known = Known { hash: hash as u32, start, length, code: self.codes };
@@ -287,8 +296,8 @@ impl Lexer {
     }
 
     fn forget_if_full(&mut self) {
-        let codes = self.heads.codes.max(self.tails.codes) as usize;
-        if codes > MAX_KNOWN || self.names.iter().any(|names| names.len() > MAX_KNOWN) {
+        let is_full = self.heads.is_full() || self.tails.is_full();
+        if is_full || self.names.iter().any(|names| names.len() > MAX_KNOWN) {
             self.heads.clear();
             self.tails.clear();
             self.names = Default::default();
@@ -555,8 +564,7 @@ impl Lexer {
         self.block.new_heads.push(Head { daemon: daemon_code, feature: NONE, kind });
         let head = self.heads.add_nameless();
         let reason = reason.map_or(NONE, |reason| self.names[REASON].intern(reason));
-        let nobody =
-            Tail { user: NONE, host: NONE, licenses: 1, data: NONE, reason, version: NONE, handle: u64::MAX };
+        let nobody = Tail { user: NONE, host: NONE, licenses: 1, data: NONE, reason, version: NONE, handle: u64::MAX };
         let tail = self.block.transient(nobody);
         let row = self.block.clocks.len();
         self.push(clock, full, head, tail);

@@ -308,7 +308,7 @@ impl Clock {
 
     /// Takes midnights back since the last certain point; false when there are not as many.
     fn take_back(&mut self, days: i64, line: u64) -> bool {
-        let since = self.certain.map_or(0, |certain| certain.run + 1);
+        let since = self.certain.map_or(self.undated_from, |certain| certain.run + 1);
         let is_midnight = |run: &Run| run.cause == Cause::Midnight;
         let mut midnights: Vec<usize> = (since..self.runs.len()).filter(|&at| is_midnight(&self.runs[at])).collect();
         if (midnights.len() as i64) < days {

@@ -1,7 +1,7 @@
 //! From the logs of single files to the log of all servers: local times become instants, what is told twice counts
 //! once, and the events stand in order.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use encoding_rs::Encoding;
@@ -25,6 +25,8 @@ struct Piece {
     file: usize,
     rows: Range<usize>,
     runs: Range<usize>,
+    /// Its lines among the stamped lines of the file.
+    lines: Range<u64>,
     server: u32,
     /// The first and last instant of its lines.
     span: Option<(i64, i64)>,
@@ -43,8 +45,12 @@ pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]
     for (column, names) in columns.names.iter_mut().zip(&mut names) {
         decode_names(column, names, options.encoding);
     }
+    dropped.sort_unstable();
+    let known = dropped.len();
     for (file, source) in files.iter_mut().zip(sources) {
-        set_undated_aside(file, source, &mut dropped, &mut problems);
+        let of_file = dropped[..known].partition_point(|&row| row < file.rows.start)
+            ..dropped[..known].partition_point(|&row| row < file.rows.end);
+        set_undated_aside(file, source, of_file, &mut dropped, &mut problems);
         let notes = file.notes.drain(..);
         problems.extend(notes.map(|note| Problem {
             source: source.name.clone(),
@@ -62,7 +68,9 @@ pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]
         to_instants(piece, &runs[piece.runs.clone()], zone, &mut columns, &sources[piece.file].name, &mut problems)?;
     }
     dropped.sort_unstable();
-    let repeated = find_repeated(&mut pieces, &columns, &dropped, servers.len());
+    // A stable sort: files of one first instant stay in the order they were given.
+    pieces.sort_by_key(|piece| (piece.server, piece.span.map_or(i64::MAX, |span| span.0)));
+    let repeated = find_repeated(&pieces, &columns, &dropped);
     for &(file, _) in &repeated {
         files[file].counts.event_lines -= 1;
     }
@@ -124,11 +132,17 @@ fn decode_names(column: &mut [u32], names: &mut Interner, encoding: &'static Enc
 }
 
 /// Turns the events of a file without any date into one problem.
-fn set_undated_aside(file: &mut ReadFile, source: &Source, dropped: &mut Vec<usize>, problems: &mut Vec<Problem>) {
+fn set_undated_aside(
+    file: &mut ReadFile,
+    source: &Source,
+    of_file: Range<usize>,
+    dropped: &mut Vec<usize>,
+    problems: &mut Vec<Problem>,
+) {
     if file.runs.is_some() {
         return;
     }
-    let known: HashSet<usize> = dropped.iter().copied().filter(|row| file.rows.contains(row)).collect();
+    let known: HashSet<usize> = dropped[of_file].iter().copied().collect();
     dropped.extend(file.rows.clone().filter(|row| !known.contains(row)));
     let events = std::mem::take(&mut file.counts.event_lines);
     file.counts.problem_lines += events;
@@ -148,22 +162,25 @@ fn pieces(files: &[ReadFile]) -> Vec<Piece> {
         let mut start = 0;
         for runs_of_one in runs.chunk_by(|a, b| a.segment == b.segment) {
             let row = if start == 0 { file.rows.start } else { runs_of_one[0].place.row };
+            let line = if start == 0 { 0 } else { runs_of_one[0].place.at };
             if let Some(before) = pieces.get_mut(first..).and_then(<[Piece]>::last_mut) {
                 before.rows.end = row;
+                before.lines.end = line;
             }
             let runs = start..start + runs_of_one.len();
             start = runs.end;
-            let rows = row..file.rows.end;
-            pieces.push(Piece { file: index, rows, runs, server: NONE, span: None, event_span: None });
+            let (rows, lines) = (row..file.rows.end, line..u64::MAX);
+            pieces.push(Piece { file: index, rows, runs, lines, server: NONE, span: None, event_span: None });
         }
     }
     pieces
 }
 
-/// Whether the line after `at` stamped lines belongs to a piece.
-fn holds(piece: &Piece, runs: &[Run], at: u64) -> bool {
-    let is_after = piece.runs.start == 0 || runs[piece.runs.start].place.at <= at;
-    is_after && runs.get(piece.runs.end).is_none_or(|next| at < next.place.at)
+/// What lies within a piece, of facts in the order of the lines.
+fn within<'a, T>(facts: &'a [(u64, T)], piece: &Piece) -> &'a [(u64, T)] {
+    let end = facts.partition_point(|(at, _)| *at < piece.lines.end);
+    let start = facts.partition_point(|(at, _)| *at < piece.lines.start);
+    &facts[start..end]
 }
 
 /// Names the server of each piece: as the caller says, as its banner says, as another part of the file, as the other
@@ -183,8 +200,7 @@ fn name_servers(
     }
     for piece in pieces {
         let (file, source) = (&files[piece.file], &sources[piece.file]);
-        let runs = file.runs.as_deref().unwrap_or_default();
-        let own = file.banners.iter().find(|(at, _)| holds(piece, runs, *at));
+        let own = within(&file.banners, piece).first();
         let server = options.server.clone().unwrap_or_else(|| {
             own.or(file.banners.first())
                 .map_or_else(|| server_without_banner(&of_folder, source), |(_, host)| decode(host))
@@ -252,10 +268,10 @@ fn to_instants(
         Err(error) if has_local_events => return Err(error),
         Err(_) => None,
     };
-    let mut converter = Converter { zone, running: i64::MIN, gaps: BTreeSet::new() };
+    let mut converter = Converter { zone, running: i64::MIN, gaps: BTreeMap::new() };
     for (index, run) in runs.iter().enumerate() {
-        let times = &mut columns.time[rows_of(index)];
-        if let Some((first, last)) = converter.run(run, times) {
+        let (times, lines) = (&mut columns.time[rows_of(index)], &columns.line[rows_of(index)]);
+        if let Some((first, last)) = converter.run(run, times, lines) {
             let (start, end) = piece.span.unwrap_or((first, last));
             piece.span = Some((start.min(first), end.max(last)));
         }
@@ -279,12 +295,12 @@ struct Converter<'a> {
     /// The greatest instant so far.
     running: i64,
     /// Dates with a time that the clock skipped, and their lines.
-    gaps: BTreeSet<(i32, u64)>,
+    gaps: BTreeMap<i32, u64>,
 }
 
 impl Converter<'_> {
     /// Converts the events of a run; gives the first and last instant of all its lines.
-    fn run(&mut self, run: &Run, times: &mut [i64]) -> Option<(i64, i64)> {
+    fn run(&mut self, run: &Run, times: &mut [i64], lines: &[u32]) -> Option<(i64, i64)> {
         let midnight = i64::from(run.day) * DAY * SECOND;
         let local = |clock: u32| midnight + i64::from(clock) * SECOND;
         let (least, greatest) = (local(run.least), local(run.greatest));
@@ -303,25 +319,23 @@ impl Converter<'_> {
             self.running = self.running.max(greatest - offset);
             return Some((least - offset, greatest - offset));
         }
-        let first = self.convert(zone, local(run.first), run);
+        let first = self.convert(zone, local(run.first), run.day, run.place.line);
         let mut ends = (first, first);
-        for time in times {
-            *time = self.convert(zone, midnight + *time, run);
+        for (time, &line) in times.iter_mut().zip(lines) {
+            *time = self.convert(zone, midnight + *time, run.day, u64::from(line));
             ends = (ends.0.min(*time), ends.1.max(*time));
         }
-        let last = self.convert(zone, greatest, run);
+        let last = self.convert(zone, greatest, run.day, run.place.line);
         Some((ends.0, ends.1.max(last)))
     }
 
-    fn convert(&mut self, zone: &Zone, local: i64, run: &Run) -> i64 {
+    fn convert(&mut self, zone: &Zone, local: i64, day: i32, line: u64) -> i64 {
         let instant = match zone.resolve(local) {
             Local::Single(instant) => instant,
             Local::Fold { earlier, .. } if earlier >= self.running.saturating_sub(STEP_BACK) => earlier,
             Local::Fold { later, .. } => later,
             Local::Gap(instant) => {
-                if !self.gaps.iter().any(|&(date, _)| date == run.day) {
-                    self.gaps.insert((run.day, run.place.line));
-                }
+                self.gaps.entry(day).or_insert(line);
                 instant
             }
         };
@@ -339,45 +353,64 @@ fn one_offset(zone: &Zone, first: i64, last: i64) -> Option<i64> {
     (!has_change).then_some(first - start)
 }
 
-/// Brings the pieces of each server in the order of their content, and finds the events that an earlier one has told:
-/// what stands in both counts as often as in the one that tells it more often. Gives files and rows.
-fn find_repeated(pieces: &mut Vec<Piece>, columns: &Columns, dropped: &[usize], servers: usize) -> Vec<(usize, usize)> {
+/// Finds the events that an earlier piece of the same server has told: what stands in several counts as often as in the
+/// one that tells it most often. Gives files and rows. The pieces stand in the order of their content.
+fn find_repeated(pieces: &[Piece], columns: &Columns, dropped: &[usize]) -> Vec<(usize, usize)> {
     let mut repeated = Vec::new();
-    let mut told: HashSet<usize> = HashSet::new();
-    // A stable sort: files of one instant stay in the order they were given.
-    pieces.sort_by_key(|piece| (piece.server, piece.span.map_or(i64::MAX, |span| span.0)));
-    for server in 0..servers as u32 {
-        let of_server = pieces.partition_point(|piece| piece.server < server)
-            ..pieces.partition_point(|piece| piece.server <= server);
-        let of_server = &pieces[of_server];
+    for of_server in pieces.chunk_by(|a, b| a.server == b.server) {
+        let shared = shared_spans(of_server);
+        if shared.is_empty() {
+            continue;
+        }
+        let mut told: HashMap<Identity, Told, hashbrown::DefaultHashBuilder> = HashMap::default();
         for (index, piece) in of_server.iter().enumerate() {
-            let Some((first, last)) = piece.event_span else { continue };
-            let mut before: HashMap<Identity, u32, hashbrown::DefaultHashBuilder> = HashMap::default();
-            for other in &of_server[..index] {
-                let Some((start, end)) = other.event_span else { continue };
-                if end < first || last < start {
+            for row in piece.rows.clone() {
+                let time = columns.time[row];
+                let is_shared =
+                    shared[..shared.partition_point(|span| span.0 <= time)].last().is_some_and(|span| time <= span.1);
+                if !is_shared || dropped.binary_search(&row).is_ok() {
                     continue;
                 }
-                for row in other.rows.clone() {
-                    let is_within = (first..=last).contains(&columns.time[row]);
-                    if is_within && dropped.binary_search(&row).is_err() && !told.contains(&row) {
-                        *before.entry(identity(columns, row)).or_default() += 1;
-                    }
+                let told = told.entry(identity(columns, row)).or_default();
+                if told.piece != index {
+                    *told = Told { piece: index, here: 0, most: told.most };
                 }
-            }
-            if before.is_empty() {
-                continue;
-            }
-            for row in piece.rows.clone().filter(|row| dropped.binary_search(row).is_err()) {
-                if let Some(count) = before.get_mut(&identity(columns, row)).filter(|count| **count > 0) {
-                    *count -= 1;
-                    told.insert(row);
+                told.here += 1;
+                if told.here <= told.most {
                     repeated.push((piece.file, row));
                 }
+                told.most = told.most.max(told.here);
             }
         }
     }
     repeated
+}
+
+/// How often an event was told: in the piece that told it last, and in the one that told it most often.
+#[derive(Debug, Default)]
+struct Told {
+    piece: usize,
+    here: u32,
+    most: u32,
+}
+
+/// The spans of time that lie in more than one piece, in order and apart.
+fn shared_spans(pieces: &[Piece]) -> Vec<(i64, i64)> {
+    let mut spans: Vec<(i64, i64)> = pieces.iter().filter_map(|piece| piece.event_span).collect();
+    spans.sort_unstable();
+    let mut shared: Vec<(i64, i64)> = Vec::new();
+    let mut reach = i64::MIN;
+    for (start, end) in spans {
+        if start <= reach {
+            let end = end.min(reach);
+            match shared.last_mut() {
+                Some(before) if start <= before.1 => before.1 = before.1.max(end),
+                _ => shared.push((start, end)),
+            }
+        }
+        reach = reach.max(end);
+    }
+    shared
 }
 
 type Identity = (i64, u8, u32, u64, [u32; COLUMNS]);
@@ -388,6 +421,18 @@ fn identity(columns: &Columns, row: usize) -> Identity {
     (columns.time[row], columns.kind[row], columns.licenses[row], handle, names)
 }
 
+/// The pieces of each file in the order of its lines.
+fn of_files(pieces: &[Piece], files: usize) -> Vec<Vec<&Piece>> {
+    let mut of_files = vec![Vec::new(); files];
+    for piece in pieces {
+        of_files[piece.file].push(piece);
+    }
+    for pieces in &mut of_files {
+        pieces.sort_by_key(|piece| piece.runs.start);
+    }
+    of_files
+}
+
 fn report_files(
     files: &[ReadFile],
     pieces: &[Piece],
@@ -396,12 +441,10 @@ fn report_files(
     servers: &Interner,
 ) -> Vec<FileReport> {
     let mut reports: Vec<FileReport> = Vec::with_capacity(files.len());
-    for (index, (file, source)) in files.iter().zip(sources).enumerate() {
+    for ((file, source), own) in files.iter().zip(sources).zip(of_files(pieces, files.len())) {
         let counts = file.counts;
-        let own = pieces.iter().filter(|piece| piece.file == index);
-        let first = own.clone().min_by_key(|piece| piece.runs.start);
-        let server = first.map(|piece| text_of(servers, piece.server));
-        let spans = own.clone().filter_map(|piece| piece.span);
+        let server = own.first().map(|piece| text_of(servers, piece.server));
+        let spans = own.iter().filter_map(|piece| piece.span);
         reports.push(FileReport {
             server: server.or_else(|| options.server.clone()).unwrap_or_else(|| stem(&source.name).to_owned()),
             name: source.name.clone(),
@@ -414,7 +457,7 @@ fn report_files(
             repeated_lines: 0,
             first: spans.clone().map(|span| span.0).min(),
             last: spans.map(|span| span.1).max(),
-            segments: own.count() as u32,
+            segments: own.len() as u32,
         });
     }
     reports
@@ -458,11 +501,10 @@ fn cover(
             let file = &files[piece.file];
             let runs = file.runs.as_deref().unwrap_or_default();
             days.extend(runs[piece.runs.clone()].iter().map(|run| run.day));
-            let own = file.reporting.iter().filter(|(at, _)| holds(piece, runs, *at));
-            reporting = own.map(|&(_, reports)| reports).last().or(reporting);
+            reporting = within(&file.reporting, piece).last().map(|&(_, reports)| reports).or(reporting);
             let kinds = &columns.kind[piece.rows.clone()];
-            checkouts += kinds.iter().filter(|&&kind| kind == Kind::Out as u8).count() as u64;
-            checkins += kinds.iter().filter(|&&kind| kind == Kind::In as u8).count() as u64;
+            checkouts += count(kinds, Kind::Out);
+            checkins += count(kinds, Kind::In);
             add_daemons(&mut daemons, &columns.names[DAEMON][piece.rows.clone()], &names[DAEMON]);
         }
         let spans = pieces.iter().filter_map(|piece| piece.span);
@@ -488,6 +530,10 @@ fn cover(
     pieces.chunk_by(|a, b| a.server == b.server).map(of_server).collect()
 }
 
+fn count(kinds: &[u8], kind: Kind) -> u64 {
+    kinds.iter().map(|&code| u64::from(code == kind as u8)).sum()
+}
+
 /// Adds the vendor daemons that a column names.
 fn add_daemons(daemons: &mut Vec<u32>, column: &[u32], names: &Interner) {
     for codes in column.chunk_by(|a, b| a == b) {
@@ -502,17 +548,12 @@ fn packages(pieces: &[Piece], files: &[ReadFile], servers: &Interner, encoding: 
     let mut known = HashSet::new();
     let mut packages = Vec::new();
     let decode = |name: &[u8]| text::decode(name, encoding).into_owned();
-    for (index, file) in files.iter().enumerate() {
-        let runs = file.runs.as_deref().unwrap_or_default();
+    for (file, pieces) in files.iter().zip(of_files(pieces, files.len())) {
         for found in &file.components {
-            let piece = pieces.iter().find(|piece| piece.file == index && holds(piece, runs, found.at));
-            let Some(piece) = piece else { continue };
-            let package = Package {
-                server: text_of(servers, piece.server),
-                daemon: decode(&found.daemon),
-                package: decode(&found.package),
-                component: decode(&found.component),
-            };
+            let before = pieces.partition_point(|piece| piece.lines.start <= found.seen);
+            let Some(piece) = before.checked_sub(1).map(|at| pieces[at]) else { continue };
+            let [daemon, package, component] = found.names.each_ref().map(|name| decode(name));
+            let package = Package { server: text_of(servers, piece.server), daemon, package, component };
             if known.insert(package.clone()) {
                 packages.push(package);
             }

@@ -127,20 +127,21 @@ pub(super) fn event(kind: Kind, text: &[u8]) -> Option<(Event<'_>, Option<usize>
     let who = trim_end(&who[..end]);
     let split = memrchr(b'@', who)?;
     let (user, host) = (&who[..split], &who[split + 1..]);
-    if trim(user).is_empty() || host.is_empty() || holds_event(user, text) {
+    if trim(user).is_empty() || host.is_empty() || holds_event(user, tail) {
         return None;
     }
     let mut event =
         Event { kind, feature, user, host, licenses: 1, data: None, reason: None, version: None, handle: None, tail };
     if glued.is_none() {
-        glued = extras(text, at + end, &mut event)?;
+        let end = extras(text, at + end, &mut event)?;
+        glued = (end < text.len()).then_some(end);
     }
     Some((event, glued))
 }
 
 /// Whether what looks like a user is the rest of a torn line and a whole event glued to it.
-fn holds_event(user: &[u8], text: &[u8]) -> bool {
-    memmem::find(user, b") ").is_some() && find_glued_event(text, 1).is_some()
+fn holds_event(user: &[u8], tail: &[u8]) -> bool {
+    memmem::find(user, b") ").is_some() && find_glued_event(tail, 1).is_some()
 }
 
 /// The feature, in quotes or as one word, where it ends, and where the text after it and a blank begins.
@@ -186,16 +187,17 @@ fn glued_host(who: &[u8], end: usize) -> Option<usize> {
     is_time(start + 1).then_some(start + 1)
 }
 
-/// Reads what follows the host. Gives where a glued line begins. None when a count is no number.
-fn extras<'a>(text: &'a [u8], mut at: usize, event: &mut Event<'a>) -> Option<Option<usize>> {
+/// Reads what follows the host. Gives where it ends: where a glued line begins, or with the text. None when a count is
+/// no number.
+fn extras<'a>(text: &'a [u8], mut at: usize, event: &mut Event<'a>) -> Option<usize> {
     loop {
         if let Some(start) = glued_after(text, at) {
-            return Some(Some(start));
+            return Some(start);
         }
         at += text[at..].iter().take_while(|&&byte| is_blank(byte)).count();
         let rest = &text[at..];
         at += match rest {
-            [] => return Some(None),
+            [] => return Some(text.len()),
             [b'[', ..] => {
                 let (data, length) = bracketed(rest);
                 event.data = event.data.or(Some(data));
@@ -234,7 +236,7 @@ fn glued_after(text: &[u8], at: usize) -> Option<usize> {
 fn bracketed(text: &[u8]) -> (&[u8], usize) {
     let closes = |at: usize| text[at] == b']' && text.get(at + 1).is_none_or(|&next| is_blank(next));
     let end = (1..text.len()).find(|&at| closes(at));
-    end.map_or((&text[1..], text.len()), |at| (&text[1..at], at + 1))
+    end.map_or((trim_end(&text[1..]), text.len()), |at| (&text[1..at], at + 1))
 }
 
 /// What stands in `(…)`, where inner parentheses pair and those in quotes do not count, and the length with them.
@@ -501,9 +503,21 @@ mod tests {
 
     fn plain<'a>(kind: Kind, feature: &'a str, user: &'a str, host: &'a str) -> Event<'a> {
         let (feature, user, host) = (feature.as_bytes(), user.as_bytes(), host.as_bytes());
-        Event { kind, feature, user, host, licenses: 1, data: None, reason: None, version: None, handle: None, tail: b"" }
+        Event {
+            kind,
+            feature,
+            user,
+            host,
+            licenses: 1,
+            data: None,
+            reason: None,
+            version: None,
+            handle: None,
+            tail: b"",
+        }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the fields it is compared with are options")]
     fn bytes(text: &str) -> Option<&[u8]> {
         Some(text.as_bytes())
     }

@@ -1,4 +1,4 @@
-//! Reading the debug logs of FlexNet license servers into events.
+//! Reading the debug logs of `FlexNet` license servers into events.
 //!
 //! The road of the bytes, each stage its own module: `text` unpacks a file and makes it UTF-8, `reader` cuts it into
 //! blocks and hands them to workers, `block` and `lexer` read the lines, `assemble` puts the blocks together in order,
@@ -241,9 +241,9 @@ pub struct Coverage {
     pub days: u32,
     /// Those of them without any line, in days since 1970-01-01.
     pub days_without_lines: Vec<i32>,
-    /// Licenses checked out.
+    /// How many checkouts there are.
     pub checkouts: u64,
-    /// Licenses checked in.
+    /// How many check-ins there are.
     pub checkins: u64,
     /// False where checkouts are logged and check-ins are not.
     pub checkins_logged: bool,

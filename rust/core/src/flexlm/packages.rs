@@ -9,17 +9,18 @@ const INTERRUPTION: u64 = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Component {
     /// The stamped lines before it, to tell its segment by.
-    pub at: u64,
-    pub daemon: Box<[u8]>,
-    pub package: Box<[u8]>,
-    pub component: Box<[u8]>,
+    pub seen: u64,
+    pub names: Names,
 }
+
+/// The names of a daemon, a package and a component.
+type Names = [Box<[u8]>; 3];
 
 /// Collects the packages of one file.
 #[derive(Debug, Default)]
 pub(super) struct Packages {
     lists: HashMap<Box<[u8]>, List>,
-    known: HashSet<(u32, Box<[u8]>, Box<[u8]>, Box<[u8]>)>,
+    known: HashSet<(u32, Names)>,
     found: Vec<Component>,
 }
 
@@ -34,7 +35,8 @@ struct List {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At {
     pub line: u64,
-    pub at: u64,
+    /// The stamped lines before it.
+    pub seen: u64,
     pub segment: u32,
 }
 
@@ -65,10 +67,9 @@ impl Packages {
             let word = word.strip_prefix(b"of:").unwrap_or(word);
             let component = word.strip_suffix(b")").unwrap_or(word);
             if !component.is_empty() && !package.is_empty() {
-                let key = (at.segment, daemon.into(), package.clone(), component.into());
-                if self.known.insert(key) {
-                    let (package, component) = (package.clone(), component.into());
-                    self.found.push(Component { at: at.at, daemon: daemon.into(), package, component });
+                let names = [daemon.into(), package.clone(), component.into()];
+                if self.known.insert((at.segment, names.clone())) {
+                    self.found.push(Component { seen: at.seen, names });
                 }
             }
             if word.ends_with(b")") {
@@ -90,14 +91,14 @@ mod tests {
     fn read(lines: &[(&str, &str)]) -> Vec<String> {
         let mut packages = Packages::default();
         for (line, (daemon, text)) in (0..).zip(lines) {
-            let at = At { line, at: line, segment: 0 };
+            let at = At { line, seen: line, segment: 0 };
             match text.strip_prefix("START") {
                 Some(text) => packages.start(daemon.as_bytes(), text.as_bytes(), at),
                 None => packages.go_on(daemon.as_bytes(), text.as_bytes(), at),
             }
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        packages.finish().iter().map(|found| text(&found.package) + "/" + &text(&found.component)).collect()
+        packages.finish().iter().map(|found| text(&found.names[1]) + "/" + &text(&found.names[2])).collect()
     }
 
     #[test]

@@ -27,13 +27,14 @@ pub(super) struct Source {
 pub(super) fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>, block_bytes: usize) -> Result<Log> {
     let sources: Vec<Source> =
         inputs.iter().map(|input| Source { name: input.name.clone(), folder: input.folder.clone() }).collect();
-    let bytes_expected = inputs.iter().filter_map(|input| input.bytes).sum();
+    let bytes_expected = inputs.iter().filter_map(|input| input.bytes).fold(0, u64::saturating_add);
     let threads = options.threads.clamp(1, 64);
     let work = Work {
         sources: &sources,
         options,
         feed: Mutex::new(Feed::new(inputs, block_bytes.max(1))),
-        line: Mutex::new(InLine::new(threads)),
+        line: Mutex::new(InLine::default()),
+        assembler: Mutex::new(Assembler::new(threads)),
         moved: Condvar::new(),
         is_stopped: AtomicBool::new(false),
         bytes_read: AtomicU64::new(0),
@@ -49,7 +50,7 @@ pub(super) fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>
     let line = work.line.into_inner().unwrap_or_else(PoisonError::into_inner);
     match line.error {
         Some(error) => Err(error),
-        None => join::finish(line.assembler, options, &sources),
+        None => join::finish(work.assembler.into_inner().unwrap_or_else(PoisonError::into_inner), options, &sources),
     }
 }
 
@@ -59,6 +60,8 @@ struct Work<'a> {
     options: &'a Options,
     feed: Mutex<Feed>,
     line: Mutex<InLine>,
+    /// Held by one thread at a time without waiting, the one that assembles.
+    assembler: Mutex<Assembler>,
     moved: Condvar,
     is_stopped: AtomicBool,
     bytes_read: AtomicU64,
@@ -79,28 +82,34 @@ struct End {
     damage: Option<String>,
 }
 
-/// Blocks that wait for earlier ones, and what the earlier ones became.
+/// Blocks that wait for earlier ones.
+#[derive(Default)]
 struct InLine {
-    assembler: Assembler,
     waiting: BTreeMap<u64, (usize, Job, Block)>,
     next: u64,
+    is_assembling: bool,
     spare: Vec<Block>,
     error: Option<Error>,
-}
-
-impl InLine {
-    fn new(threads: usize) -> Self {
-        let assembler = Assembler::new(threads);
-        Self { assembler, waiting: BTreeMap::new(), next: 0, spare: Vec::new(), error: None }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Lets no thread wait for a block that will not come.
+struct StopOnPanic<'a>(&'a Work<'a>);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(Error::Interrupted);
+        }
+    }
+}
+
 impl Work<'_> {
     fn run(&self, worker: usize, progress: Progress<'_>) {
+        let _guard = StopOnPanic(self);
         let mut lexer = Lexer::new(self.options.encoding);
         let mut buffer = Vec::new();
         while !self.is_stopped.load(Ordering::Relaxed) {
@@ -129,7 +138,9 @@ impl Work<'_> {
     }
 
     fn stop(&self, error: Error) {
-        lock(&self.line).error.get_or_insert(error);
+        let mut line = lock(&self.line);
+        line.error.get_or_insert(error);
+        // Under the lock, so that nobody looks before it and sleeps after it.
         self.is_stopped.store(true, Ordering::Relaxed);
         self.moved.notify_all();
     }
@@ -142,16 +153,28 @@ impl Work<'_> {
             line = self.moved.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
         line.waiting.insert(job.number, (worker, job, block));
+        if !line.is_assembling {
+            line.is_assembling = true;
+            line = self.assemble_ready(line);
+            line.is_assembling = false;
+        }
+        line.spare.pop()
+    }
+
+    /// Assembles the blocks at the head of the line; the others can put theirs meanwhile.
+    fn assemble_ready<'a>(&'a self, mut line: MutexGuard<'a, InLine>) -> MutexGuard<'a, InLine> {
+        let mut assembler = lock(&self.assembler);
         loop {
             let next = line.next;
-            let Some((worker, job, mut block)) = line.waiting.remove(&next) else { break };
-            self.assemble(&mut line.assembler, worker, job, &mut block);
+            let Some((worker, job, mut block)) = line.waiting.remove(&next) else { return line };
+            drop(line);
+            self.assemble(&mut assembler, worker, job, &mut block);
             block.clear();
+            line = lock(&self.line);
             line.spare.push(block);
             line.next += 1;
+            self.moved.notify_all();
         }
-        self.moved.notify_all();
-        line.spare.pop()
     }
 
     fn assemble(&self, assembler: &mut Assembler, worker: usize, job: Job, block: &mut Block) {

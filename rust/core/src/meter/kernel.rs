@@ -1,9 +1,15 @@
 //! The metering itself: which sessions are charged, and at which instants.
 //!
-//! Sessions come in order of their start. When a session is met, its end is known, so every window end that falls
-//! inside its use can be settled at once: no other session could be charged there earlier, and whichever session is in
-//! use at a window's end, the charge falls on that same instant. The charge is laid to the first session in order that
-//! is in use there. So the state of a key is no more than the end of its last window, or the dates it has paid.
+//! Sessions come in order of their start.
+//!
+//! Under a rolling rule the state of a key is the end of its last window. When a session is met, its end is known, so
+//! every window end that falls inside its use is settled at once: no other session could be charged there earlier, and
+//! whichever session is in use at a window's end, the charge falls on that same instant. The charge is laid to the
+//! first session in order that is in use there.
+//!
+//! Under a day rule that would be wrong: a session running towards its midnight on one server can be overtaken by a
+//! launch on a server in another zone, where that date has begun already. So the midnights that sessions cross wait
+//! and are settled in order of time between the launches, and the state of a key is the dates that it has paid.
 
 use super::check::Order;
 use super::state::States;
@@ -64,7 +70,11 @@ pub fn settle(sessions: &Sessions<'_>, order: &Order, rule: &Rule<'_>) -> Result
     }
 }
 
-fn settle_rows(sessions: &Sessions<'_>, rows: impl ExactSizeIterator<Item = u32>, rule: &Rule<'_>) -> Result<Settled> {
+fn settle_rows(
+    sessions: &Sessions<'_>,
+    rows: impl ExactSizeIterator<Item = u32> + Clone,
+    rule: &Rule<'_>,
+) -> Result<Settled> {
     match rule.window {
         Window::Rolling { length } => {
             let states = States::new(sessions.users, sessions.products, rows.len());
@@ -106,34 +116,66 @@ fn settle_rolling(
 
 fn settle_days(
     sessions: &Sessions<'_>,
-    rows: impl ExactSizeIterator<Item = u32>,
+    rows: impl ExactSizeIterator<Item = u32> + Clone,
     zones: &[Days],
     zone_of_server: Option<&[Option<u32>]>,
     min_duration: i64,
     mut states: States<PaidDates>,
 ) -> Result<Settled> {
     let mut settled = Settled::reserve(rows.len())?;
+    let midnights = midnights_crossed(sessions, rows.clone(), zones, zone_of_server, min_duration)?;
+    let mut midnights = midnights.into_iter().peekable();
+    let mut pay = |row: u32, instant: i64| {
+        let at = row as usize;
+        let days = &zones[zone_of_row(sessions, zone_of_server, at)];
+        states.of(sessions.user[at], sessions.product[at]).pay(days.date(days.stretch_at(instant)))
+    };
     for row in rows {
+        let at = row as usize;
+        let (start, end) = (sessions.start[at], sessions.end[at]);
+        // A session in use at an instant comes before one that starts there.
+        while let Some((midnight, _, crossing)) = midnights.next_if(|&(midnight, ..)| midnight <= start) {
+            if pay(crossing, midnight) {
+                settled.renew(midnight, crossing)?;
+            }
+        }
+        if end - start >= min_duration && pay(row, start) {
+            settled.launch(row);
+        }
+    }
+    for (midnight, _, crossing) in midnights {
+        if pay(crossing, midnight) {
+            settled.renew(midnight, crossing)?;
+        }
+    }
+    Ok(settled.finish())
+}
+
+/// The changes of date inside of sessions: the instant, the session's place in the order, and its row; in order.
+fn midnights_crossed(
+    sessions: &Sessions<'_>,
+    rows: impl ExactSizeIterator<Item = u32>,
+    zones: &[Days],
+    zone_of_server: Option<&[Option<u32>]>,
+    min_duration: i64,
+) -> Result<Vec<(i64, u32, u32)>> {
+    let mut crossed: Vec<(i64, u32, u32)> = Vec::new();
+    for (place, row) in rows.enumerate() {
         let at = row as usize;
         let (start, end) = (sessions.start[at], sessions.end[at]);
         if end - start < min_duration {
             continue;
         }
         let days = &zones[zone_of_row(sessions, zone_of_server, at)];
-        let paid = states.of(sessions.user[at], sessions.product[at]);
-        let mut stretch = days.stretch_at(start);
-        if paid.pay(days.date(stretch)) {
-            settled.launch(row);
-        }
-        stretch += 1;
+        let mut stretch = days.stretch_at(start) + 1;
         while stretch < days.len() && days.start(stretch) < end {
-            if paid.pay(days.date(stretch)) {
-                settled.renew(days.start(stretch), row)?;
-            }
+            crossed.try_reserve(1).map_err(|_| too_large())?;
+            crossed.push((days.start(stretch), place as u32, row));
             stretch += 1;
         }
     }
-    Ok(settled.finish())
+    crossed.sort_unstable();
+    Ok(crossed)
 }
 
 /// Which of the rule's zones a row lies in. The rows were checked: a row without a zone does not come this far.
@@ -145,58 +187,34 @@ pub(super) fn zone_of_row(sessions: &Sessions<'_>, zone_of_server: Option<&[Opti
     }
 }
 
-/// The local dates that a key has paid.
+/// The local dates that a key has paid: the latest, and a bit for each of the 32 before it.
 ///
-/// With servers in several zones the dates of sessions in order of time go back by up to two days, and a long session
-/// pays dates far ahead. So the state is the last unbroken run of paid dates and a bit for each of the 32 before it.
-#[derive(Debug, Clone, Copy)]
+/// In order of time the dates of one zone go forward; those of another zone at the same instant lie up to two days off.
+#[derive(Debug, Clone, Copy, Default)]
 struct PaidDates {
-    first: i32,
-    last: i32,
+    latest: i32,
     before: u32,
-}
-
-impl Default for PaidDates {
-    /// Zero bytes say that 1970-01-01 is paid, a date that [`PaidDates::pay`] never asks for.
-    fn default() -> Self {
-        Self { first: 0, last: 0, before: 0 }
-    }
 }
 
 impl PaidDates {
     /// Marks a date as paid; says whether it was not paid before.
     #[inline]
     fn pay(&mut self, date: i32) -> bool {
-        // The earliest date of valid data is 1969-12-31: this keeps clear of the zero state.
+        // The state of zero bytes says that date 0 is paid. The earliest date of valid data is 1969-12-31, so this
+        // keeps clear of it.
         let date = date + 40;
-        if date == self.last {
-            return false;
-        }
-        self.pay_other(date)
-    }
-
-    fn pay_other(&mut self, date: i32) -> bool {
-        if date > self.last {
-            let gap = (date - self.last - 1) as u32;
-            if gap > 0 {
-                let run = (self.last - self.first + 1) as u32;
-                let before = shift(self.before, run) | !u32::MAX.checked_shl(run).unwrap_or(0);
-                self.before = shift(before, gap);
-                self.first = date;
-            }
-            self.last = date;
+        if date > self.latest {
+            let ahead = (date - self.latest) as u32;
+            self.before = shift(self.before, ahead) | shift(1, ahead - 1);
+            self.latest = date;
             return true;
         }
-        if date >= self.first {
+        if date == self.latest {
             return false;
         }
-        let bit = 1_u32.checked_shl((self.first - date - 1) as u32).unwrap_or(0);
+        let bit = shift(1, (self.latest - date - 1) as u32);
         let is_new = self.before & bit == 0;
         self.before |= bit;
-        while self.before & 1 == 1 {
-            self.first -= 1;
-            self.before >>= 1;
-        }
         is_new
     }
 }
@@ -211,19 +229,17 @@ mod tests {
 
     #[test]
     fn dates_are_paid_once_in_any_order_that_time_allows() {
-        // Every walk that goes back by at most two days, with runs ahead, against a plain set.
+        // Walks that go forward by any step and back by a few days, against a plain set.
         let mut seed = 7_u64;
         for _ in 0..2_000 {
             let mut paid = PaidDates::default();
             let mut plain = std::collections::HashSet::new();
             let mut now = 20_000;
-            for _ in 0..40 {
+            for _ in 0..60 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                now += ((seed >> 33) % 5) as i32 / 2 * ((seed >> 40) % 9) as i32;
-                let from = now - ((seed >> 45) % 3) as i32;
-                for date in from..=from + ((seed >> 50) % 60 / 10) as i32 * 7 {
-                    assert_eq!(paid.pay(date), plain.insert(date), "date {date} in {paid:?}");
-                }
+                now += ((seed >> 33) % 5) as i32 / 2 * ((seed >> 40) % 30) as i32;
+                let date = now - ((seed >> 45) % 4) as i32;
+                assert_eq!(paid.pay(date), plain.insert(date), "date {date} in {paid:?}");
             }
         }
     }

@@ -1,0 +1,160 @@
+"""What was measured, beside what was to be reached: the table of `benches/README.md`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from tokenflex import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TOKENFLEX: Final = "tokenflex"
+GREP: Final = "floor: `grep -c ' OUT: '`"
+COPY: Final = "floor: copy of the columns"
+FLOORS: Final = (GREP, COPY)
+NUMBA: Final = "polars sort + numba scan"
+STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of time"
+POLARS_DAYS: Final = "polars distinct days"
+POLARS_CHARGED_DAYS: Final = "polars distinct days with instants"
+POLARS_REGEX: Final = "polars regex"
+POLARS_NARROW_REGEX: Final = "polars regex, users without @"
+DUCKDB: Final = "DuckDB"
+PYTHON: Final = "Python `re`"
+
+READING: Final = "reading a log"
+ROLLING: Final = "rolling rule, {} M sessions"
+ROLLING_STRINGS: Final = "rolling rule, {} M sessions, plain strings"
+DAY: Final = "day rule, {} M sessions"
+
+SIZES: Final = (1, 10, 30)
+ORDER: Final = (READING, *(race.format(size) for race in (ROLLING, ROLLING_STRINGS, DAY) for size in SIZES))
+
+BEGIN: Final = "<!-- table: begin -->"
+END: Final = "<!-- table: end -->"
+COMMAND: Final = "python -m pytest benches -m bench --write-readme"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio to reach: at least so many times as fast as a peer, or at most so many times as long as a floor."""
+
+    race: str
+    runner: str
+    ratio: float
+
+
+TARGETS: Final = (
+    Target(READING, POLARS_REGEX, 15),
+    Target(READING, GREP, 2.5),
+    Target(ROLLING.format(10), NUMBA, 12),
+    Target(ROLLING.format(10), COPY, 10),
+    Target(ROLLING_STRINGS.format(10), NUMBA, 4),
+    Target(DAY.format(10), POLARS_DAYS, 10),
+)
+MOST_GROWTH: Final = 3.3
+"""Thirty million sessions may take this many times as long as ten."""
+GROWING: Final = (ROLLING, DAY)
+
+
+@dataclass
+class Scoreboard:
+    """Seconds by race and runner."""
+
+    scale: float
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    sizes: dict[str, str] = field(default_factory=dict)
+    memory: tuple[int, int, int] | None = None
+    """Bytes: the peak while reading, the log, the events."""
+
+    def record(self, race: str, runner: str, seconds: float) -> None:
+        self.seconds.setdefault(race, {})[runner] = seconds
+
+    def rows(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        """Race, runner, time, ratio, target, whether it was met."""
+        for race, runners in sorted(self.seconds.items(), key=lambda item: ORDER.index(item[0])):
+            title = f"{race} {self.sizes.get(race, '')}".strip()
+            ordered = sorted(runners.items(), key=lambda item: (item[0] in FLOORS, item[0] != TOKENFLEX))
+            for runner, seconds in ordered:
+                yield title, runner, _time(seconds), *self._compared(race, runner)
+                title = ""
+        yield from self._growth()
+        yield from self._memory()
+
+    def _compared(self, race: str, runner: str) -> tuple[str, str, str]:
+        own = self.seconds[race].get(TOKENFLEX)
+        if own is None or runner == TOKENFLEX:
+            return "", "", ""
+        is_floor = runner in FLOORS
+        ratio = own / self.seconds[race][runner] if is_floor else self.seconds[race][runner] / own
+        wording = f"tokenflex takes {ratio:.1f}x" if is_floor else f"tokenflex is {ratio:.1f}x as fast"
+        target = next((t.ratio for t in TARGETS if (t.race, t.runner) == (race, runner)), None)
+        if target is None:
+            return wording, "", ""
+        if is_floor:
+            return wording, f"at most {target:g}x", _verdict(ratio, at_most=target)
+        return wording, f"at least {target:g}x", _verdict(ratio, at_least=target)
+
+    def _growth(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        for race in GROWING:
+            ten, thirty = (self.seconds.get(race.format(millions), {}).get(TOKENFLEX) for millions in (10, 30))
+            if ten and thirty:
+                ratio = thirty / ten
+                verdict = _verdict(ratio, at_most=MOST_GROWTH)
+                title = race.format("10 → 30")
+                yield title, TOKENFLEX, "", f"{ratio:.2f}x the time", f"at most {MOST_GROWTH:g}x", verdict
+
+    def _memory(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        if self.memory is None:
+            return
+        peak, log, events = self.memory
+        most = log + 1.5 * events
+        target = f"at most log + 1.5 x events = {most / 1e6:,.0f} MB"
+        wording = f"log {log / 1e6:,.0f} MB, events {events / 1e6:,.0f} MB: log + {(peak - log) / events:.2f} x events"
+        verdict = "met" if peak <= most else f"**missed** by {(peak - most) / 1e6:,.0f} MB"
+        yield "reading a log, peak memory", TOKENFLEX, f"{peak / 1e6:,.0f} MB", wording, target, verdict
+
+    def markdown(self) -> list[str]:
+        lines = ["| what | who | median time | ratio | target | |", "|---|---|--:|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in self.rows()]
+        return lines
+
+    def plain(self) -> list[str]:
+        rows = [tuple(cell.replace("*", "").replace("`", "") for cell in row) for row in self.rows()]
+        if not rows:
+            return []
+        widths = [max(len(row[place]) for row in rows) for place in range(6)]
+        return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+    def write(self, readme: Path) -> None:
+        """Puts the table between the markers of the page."""
+        before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+        _, after = rest.split(END)
+        table = "\n".join(self.markdown())
+        page = f"{before}{BEGIN}\nMade by `{COMMAND}` on {_machine()}\n\n{table}\n{END}{after}"
+        readme.write_text(page, encoding="utf-8")
+
+
+def _verdict(ratio: float, *, at_least: float | None = None, at_most: float | None = None) -> str:
+    if (at_least is None or ratio >= at_least) and (at_most is None or ratio <= at_most):
+        return "met"
+    return f"**missed**: {ratio:.2f}x of {at_least or at_most:g}x"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    peers = ", ".join(f"{name} {version(name)}" for name in ("polars", "duckdb", "numba", "numpy"))
+    return (
+        f"{datetime.now(tz=UTC).date()}: {len(os.sched_getaffinity(0))} cores ({platform.machine()}), {memory:.0f} GB "
+        f"of memory, {platform.system()}, Python {platform.python_version()}, tokenflex {_core.__version__}, {peers}."
+    )

@@ -1,0 +1,109 @@
+"""The documents tell the truth: commands, tables, rules and problem codes are those of the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tokenflex import tables
+
+ROOT = Path(__file__).parents[1]
+
+
+def sources(*folders: str, ending: str) -> str:
+    files = [path for folder in folders for path in sorted((ROOT / folder).rglob(f"*{ending}"))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
+def test_every_test_that_semantics_names_exists() -> None:
+    text = (ROOT / "SEMANTICS.md").read_text(encoding="utf-8")
+    rows = [line.rsplit("|", 2)[1] for line in text.splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    tests = set(re.findall(r"def (test_\w+)\(", sources("tests", ending=".py")))
+    rust = set(re.findall(r"#\[test\]\s+fn (\w+)\(", sources("rust/core", ending=".rs")))
+    assert len(named) > 60
+    assert named - tests - rust == set()
+
+
+def test_tables_page_is_the_tables_themselves() -> None:
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert page == tables_page(), "renew it: python tests/test_documents.py"
+
+
+def tables_page() -> str:
+    lines = [
+        "# Tables",
+        "",
+        "Every column of every table that a verb takes or returns. This page is made from `tokenflex.tables`, where",
+        'they are at home; `tokenflex.tables.describe("events")` gives the same as a table.',
+        "",
+        "Times are instants in UTC, intervals are half-open, tokens are decimals of scale 4.",
+    ]
+    for name, schema in tables.TABLES.items():
+        lines += ["", f"## {name}", "", tables.MEANINGS[name][""], "", "| column | type | meaning |", "|---|---|---|"]
+        assert list(schema) == tables.describe(name)["column"].to_list()
+        lines += [
+            f"| `{column}` | {dtype.replace('|', ' ')} | {meaning} |"
+            for column, dtype, meaning in tables.describe(name).iter_rows()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def test_every_problem_code_is_explained() -> None:
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
+    reader = (
+        re.findall(r'code: "(\w+)"', sources("rust/core/src/flexlm", ending=".rs"))
+        + re.findall(r'^const \w+: &str = "([a-z_]+)";', sources("rust/core/src/flexlm", ending=".rs"), re.MULTILINE)
+        + re.findall(r'=> "([a-z]+_[a-z_]+)"', sources("rust/core/src", ending=".rs"))
+        + re.findall(r'code=pl.lit\("(\w+)"\)', sources("python/tokenflex", ending=".py"))
+    )
+    assert len(reader) > 12
+    assert set(reader) - explained == set()
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (rates,) = re.findall(r"```csv\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "rates.csv").write_text(rates, encoding="utf-8")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "debug.log").write_text(
+        "12:00:00 (lmgrd) TIMESTAMP 7/13/2026\n"
+        '12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1  \n'
+        '12:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1  \n',
+        encoding="utf-8",
+    )
+    lines = code.rstrip().splitlines()
+    program = "\n".join([*lines[:-1], f"print({lines[-1]}.rows())"])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "[('ACD', Decimal('7.0000'))]\n"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "SEMANTICS.md", "DESIGN.md", "CONTRIBUTING.md", "docs", "benches/README.md"]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    place = ROOT / page
+    pages = sorted(place.glob("*.md")) if place.is_dir() else [place]
+    assert pages
+    for each in pages:
+        for link in re.findall(r"\]\(([^)#]+)", each.read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (each.parent / link).exists(), f"{each.name}: {link}"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "tables.md").write_text(tables_page(), encoding="utf-8")
