@@ -22,6 +22,19 @@ pub enum Error {
         /// The file.
         source_name: String,
     },
+    /// A log of a server that is not among those whose zones were given.
+    #[error(
+        "{source_name}: no time zone for its server {server:?}; timezone= has {}",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    ServerWithoutZone {
+        /// The file.
+        source_name: String,
+        /// The server.
+        server: String,
+        /// The servers whose zones were given.
+        known: Vec<String>,
+    },
     /// A file that cannot be opened or read.
     #[error("{source_name}: {error}")]
     Io {

@@ -82,6 +82,7 @@ fn raise_core(py: Python<'_>, error: &Error) -> PyErr {
     match error {
         Error::UnknownZone { name } => exception(py, "ZoneError", &message, &[("location", name)]),
         Error::MissingZone { source_name } => exception(py, "ZoneError", &message, &[("location", source_name)]),
+        Error::ServerWithoutZone { server, .. } => exception(py, "ZoneError", &message, &[("location", server)]),
         Error::Io { source_name, .. } => exception(py, "SourceError", &message, &[("location", source_name)]),
         Error::Invalid { argument, .. } => exception(py, "ArgumentError", &message, &[("location", argument)]),
         Error::TooLarge { .. } => exception(py, "CapacityError", &message, &[]),

@@ -5,14 +5,12 @@
 //! no parsing. (One dictionary of whole lines is the product of the two, and its look-ups miss the cache.) Names are
 //! coded by the worker; the assembler turns its codes into codes of the whole log, in the order of the blocks.
 
-use std::hash::BuildHasher;
-
 use encoding_rs::Encoding;
-use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::{memchr, memchr_iter};
 
 use super::Kind;
 use super::clock::{Place, Step, Stretch};
+use super::dictionary::Dictionary;
 use super::lexer::{self, Event, Line, MAX_LINE, Message};
 use super::stamp::{self, DAY, Full, Stamp};
 use super::text;
@@ -21,10 +19,8 @@ use crate::time::SECOND;
 
 /// Tails from here on stand in the block's own list: too rare to keep.
 pub(super) const TRANSIENT: u32 = 1 << 31;
-/// Beyond this many heads, tails or names a worker forgets them all; what is frequent comes back soon.
-const MAX_KNOWN: usize = 1 << 18;
-/// Beyond this many bytes, too; and beyond twice as many it learns none until the next block.
-const MAX_TEXTS: usize = 1 << 26;
+/// Beyond this many names, or when a dictionary is full, a worker forgets all; what is frequent comes back soon.
+const MAX_NAMES: usize = 1 << 18;
 /// The longest tail to keep.
 const MAX_TAIL: usize = 255;
 /// How much of an unreadable line is shown.
@@ -168,64 +164,13 @@ pub(super) struct Lexer {
     line: u32,
 }
 
-/// Texts and their codes. Unlike an interner it gives codes to what has no text, too.
-#[derive(Default)]
-struct Dictionary {
-    hasher: DefaultHashBuilder,
-    table: HashTable<Known>,
-    texts: Vec<u8>,
-    codes: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    hash: u32,
-    start: u32,
-    length: u32,
-    code: u32,
-}
-
-impl Known {
-    #[inline]
-    fn text<'a>(&self, texts: &'a [u8]) -> &'a [u8] {
-        &texts[self.start as usize..][..self.length as usize]
-    }
-}
-
-impl Dictionary {
-    #[inline]
-    fn find(&self, text: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(text);
-        let is_it = |known: &Known| known.hash == hash as u32 && known.text(&self.texts) == text;
-        self.table.find(hash, is_it).map(|known| known.code)
-    }
-
-    fn is_full(&self) -> bool {
-        self.codes as usize > MAX_KNOWN || self.texts.len() > MAX_TEXTS
-    }
-
-    fn add(&mut self, text: &[u8]) -> u32 {
-        if self.texts.len() > 2 * MAX_TEXTS {
-            return self.add_nameless();
-        }
-        let hash = self.hasher.hash_one(text);
-        let (start, length) = (self.texts.len() as u32, text.len() as u32);
-        let known = Known { hash: hash as u32, start, length, code: self.codes };
-        self.texts.extend_from_slice(text);
-        let (texts, hasher) = (&self.texts, &self.hasher);
-        self.table.insert_unique(hash, known, |known| hasher.hash_one(known.text(texts)));
-        self.add_nameless()
-    }
-
-    fn add_nameless(&mut self) -> u32 {
-        self.codes += 1;
-        self.codes - 1
-    }
-
-    fn clear(&mut self) {
-        self.table.clear();
-        self.texts.clear();
-        self.codes = 0;
+/// The seconds of the day, and the whole stamp where it names the date.
+#[inline]
+fn time_of(stamp: Stamp) -> Option<(u32, Option<Full>)> {
+    match stamp {
+        Stamp::Clock(clock) => Some((clock, None)),
+        Stamp::Full(full) => Some((full.clock, Some(full))),
+        Stamp::Impossible => None,
     }
 }
 
@@ -259,8 +204,8 @@ impl Lexer {
     pub(super) fn new(encoding: &'static Encoding) -> Self {
         Self {
             encoding,
-            heads: Dictionary::default(),
-            tails: Dictionary::default(),
+            heads: Dictionary::new(),
+            tails: Dictionary::new(),
             names: Default::default(),
             delivered: [0; COLUMNS],
             block: Block { is_fresh: true, ..Block::default() },
@@ -297,7 +242,7 @@ impl Lexer {
 
     fn forget_if_full(&mut self) {
         let is_full = self.heads.is_full() || self.tails.is_full();
-        if is_full || self.names.iter().any(|names| names.len() > MAX_KNOWN) {
+        if is_full || self.names.iter().any(|names| names.len() > MAX_NAMES) {
             self.heads.clear();
             self.tails.clear();
             self.names = Default::default();
@@ -322,11 +267,12 @@ impl Lexer {
     #[inline]
     fn physical_line(&mut self, line: &[u8]) {
         self.line = self.line.saturating_add(1);
-        if let Some((Stamp::Clock(clock), at)) = stamp::read(line)
+        if let Some((stamp, at)) = stamp::read(line)
+            && let Some((clock, full)) = time_of(stamp)
             && let Some((head, tail)) = self.find(&line[at..])
         {
-            self.stamped(clock, None);
-            self.push(clock, None, head, tail);
+            self.stamped(clock, full);
+            self.push(clock, full, head, tail);
             return;
         }
         self.new_line(line);
@@ -395,11 +341,7 @@ impl Lexer {
     }
 
     fn stamped_line(&mut self, line: &[u8], stamped: &Line<'_>) -> Option<usize> {
-        let (clock, full) = match stamped.stamp {
-            Stamp::Clock(clock) => (clock, None),
-            Stamp::Full(full) => (full.clock, Some(full)),
-            Stamp::Impossible => return None,
-        };
+        let (clock, full) = time_of(stamped.stamp)?;
         self.stamped(clock, full);
         let is_source = !stamped.daemon.ends_with(b"_pluggin");
         if is_source && let Some((kind, rest)) = lexer::event_kind(stamped.message) {

@@ -1,9 +1,10 @@
 //! Reading the debug logs of `FlexNet` license servers into events.
 //!
 //! The road of the bytes, each stage its own module: `text` unpacks a file and makes it UTF-8, `reader` cuts it into
-//! blocks and hands them to workers, `block` and `lexer` read the lines, `assemble` puts the blocks together in order,
-//! `clock` finds the dates that the lines do not carry, and `join` turns local times into instants, counts what several
-//! files tell once, and orders the whole.
+//! blocks and hands them to workers, `block` turns their lines into records (`stamp`, `lexer` and `dictionary` are its
+//! tools), and `assemble` puts the blocks together in order. `clock` finds the dates that the lines do not carry, `lives`
+//! which lines tell of one stop, `packages` what the start-up block lists. `join` finishes the log: `instants` from local
+//! times, `order` among the files, and a `report` about each.
 //!
 //! Bad lines are data: each is counted, and told in [`Log::problems`] where it may have been an event. The lines of
 //! every file add up: `lines + glued = event_lines + other_lines + problem_lines + repeated_lines`.
@@ -11,11 +12,15 @@
 mod assemble;
 mod block;
 mod clock;
+mod dictionary;
+mod instants;
 mod join;
 mod lexer;
 mod lives;
+mod order;
 mod packages;
 mod reader;
+mod report;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -257,7 +262,7 @@ pub struct Coverage {
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) where an input cannot be read, [`Error::MissingZone`](crate::Error::MissingZone) and
-/// [`Error::Invalid`](crate::Error::Invalid) where events have local times and their zone is not given,
+/// [`Error::ServerWithoutZone`](crate::Error::ServerWithoutZone) where events have local times and their zone is not given,
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `progress` returns false, and
 /// [`Error::TooLarge`](crate::Error::TooLarge) beyond 4 billion events.
 pub fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>) -> Result<Log> {

@@ -745,6 +745,66 @@ fn same(a: &Log, b: &Log, what: &str) {
     }
 }
 
+/// A log of some days as it happened: an event at most every 10 min, a stamp about every 6 h, and jitter. Gives the
+/// text and the instant of each event.
+fn true_log(start: i64, seconds: i64, random: &mut Random) -> (String, Vec<i64>) {
+    let (mut text, mut instants) = (String::new(), Vec::new());
+    let mut at = start;
+    let mut next_stamp = start + 600 + random.below(6 * 3600) as i64;
+    while at < start + seconds {
+        let jitter = if random.below(10) == 0 { random.below(17) as i64 } else { 0 };
+        let shown = at - jitter.min(at - start);
+        let civil = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::from_second(shown).unwrap());
+        let time = civil.strftime("%k:%M:%S");
+        if at >= next_stamp {
+            writeln!(text, "{time} (adskflex) TIMESTAMP {}", civil.strftime("%-m/%-d/%Y")).unwrap();
+            next_stamp = at + 6 * 3600;
+        } else {
+            writeln!(text, "{time} (adskflex) OUT: \"f\" u@h  ").unwrap();
+            instants.push(shown * SECOND);
+        }
+        at += random.below(600) as i64;
+    }
+    (text, instants)
+}
+
+#[test]
+fn every_event_of_an_undisturbed_log_gets_its_date() {
+    let options = Options { timezone: Timezone::One(Zone::get("UTC").unwrap()), ..options() };
+    for case in 0..50 {
+        let mut random = Random(case);
+        let (text, instants) = true_log(1_651_700_000 + case as i64 * 100_003, 5 * 86_400, &mut random);
+        let log = read_with(&[("debug.log", text.as_bytes())], &options, reader::BLOCK).unwrap();
+        assert_eq!(log.events.time, instants, "case {case}");
+        assert_eq!(codes(&log), [""; 0], "case {case}");
+    }
+}
+
+#[test]
+fn logs_put_together_in_any_order_get_their_dates() {
+    let options = Options { timezone: Timezone::One(Zone::get("UTC").unwrap()), ..options() };
+    for case in 0..200 {
+        let mut random = Random(case);
+        let mut order: Vec<i64> = (0..5).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, random.below(at + 1));
+        }
+        // Each log ends and the next begins at least an hour apart on the clock, or nothing could tell where.
+        let mut clock = random.below(86_400) as i64;
+        let (mut text, mut expected) = (String::new(), Vec::new());
+        for day in order {
+            let seconds = 86_400 + random.below(2 * 86_400) as i64;
+            let (part, instants) = true_log(19_000 * 86_400 + day * 20 * 86_400 + clock, seconds, &mut random);
+            text += &part;
+            expected.push(instants);
+            clock = (clock + seconds + 2 * 3600 + random.below(20 * 3600) as i64) % 86_400;
+        }
+        expected.sort();
+        let log = read_with(&[("debug.log", text.as_bytes())], &options, reader::BLOCK).unwrap();
+        assert_eq!(log.events.time, expected.concat(), "case {case}");
+    }
+}
+
 #[test]
 fn damaged_logs_add_up_for_every_thread_count_and_block_size() {
     let seed = seed_text();
