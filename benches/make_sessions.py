@@ -30,6 +30,8 @@ SESSIONS_A_PRODUCT_DAY: Final = 2.5
 WEIGHT_OF_WEEKEND: Final = 20
 """A working day has this many times the sessions of a Saturday or Sunday."""
 ON_SECOND_SERVER: Final = 0.05
+ON_SERVER_ABROAD: Final = 0.01
+"""On a server of another site, mostly in another zone."""
 LEFT_OPEN_OVERNIGHT: Final = 0.015
 LEFT_OPEN_OVER_WEEKEND: Final = 0.002
 
@@ -75,8 +77,9 @@ def make_sessions(rows: int, seed: int = 20_260_713) -> pl.DataFrame:
     user, product, start = user[order], product[order], start[order]
     del order
     end = start + _durations(rng, rows) * SECOND
-    second_server = rng.random(rows, dtype=np.float32) < ON_SECOND_SERVER
-    server = (firm.site[user] + len(SITES) * second_server).astype(np.uint32)
+    choice = rng.random(rows, dtype=np.float32)
+    site = np.where(choice > 1 - ON_SERVER_ABROAD, firm.site[(user + 1) % USERS], firm.site[user])
+    server = (site + len(SITES) * (choice < ON_SECOND_SERVER)).astype(np.uint32)
     return pl.DataFrame(
         [
             _names("server", list(SERVERS), server),

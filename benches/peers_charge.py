@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import duckdb
 
@@ -139,45 +139,53 @@ def _scan(
 # ------------------------------------------------------------------------------------------------- days of the servers
 
 
-def days_in_polars(sessions: pl.DataFrame, servers: Mapping[str, str]) -> pl.DataFrame:
-    """Distinct user, product and local date.
-
-    Zone by zone, since polars converts whole columns. Only the few sessions that touch several dates are exploded.
-    """
-    return pl.concat(_touched(sessions, servers, [])).unique().collect()
-
-
-def charged_days_in_polars(sessions: pl.DataFrame, servers: Mapping[str, str]) -> pl.DataFrame:
-    """The same with the instant at which each date was first touched."""
-    touched = pl.concat(_touched(sessions, servers, ["start"]))
-    return touched.group_by("user", "product", "date").agg(charged_at=pl.col("start").min()).collect()
+def days_by_explode(sessions: pl.DataFrame, servers: Mapping[str, str]) -> pl.DataFrame:
+    """Distinct user, product and local date: all dates of each session, zone by zone, since polars converts columns."""
+    frames = [
+        dated.select("user", "product", date=pl.date_ranges("first_date", "last_date")).explode("date")
+        for _, dated in _by_zone(sessions, servers)
+    ]
+    return pl.concat(frames).unique().collect()
 
 
-def _touched(sessions: pl.DataFrame, servers: Mapping[str, str], more: list[str]) -> list[pl.LazyFrame]:
-    """Frames of user, product, each local date touched, and `start`: the first instant in it, if asked for."""
-    frames = []
+def days_by_split(sessions: pl.DataFrame, servers: Mapping[str, str]) -> pl.DataFrame:
+    """The same by somebody who knows that most sessions touch one date: only the others are exploded."""
+    parts = [part.select("user", "product", "date") for part in _split(sessions, servers)]
+    return pl.concat(parts).unique().collect()
+
+
+def charged_days_by_split(sessions: pl.DataFrame, servers: Mapping[str, str]) -> pl.DataFrame:
+    """The same with the instant at which each date was first touched. Right only where days begin at 00:00."""
+    charged_at = pl.col("touched_at").min()
+    keys = ("user", "product", "date")
+    return pl.concat(_split(sessions, servers)).group_by(keys).agg(charged_at=charged_at).collect()
+
+
+def _by_zone(sessions: pl.DataFrame, servers: Mapping[str, str]) -> Iterator[tuple[str, pl.LazyFrame]]:
+    """The sessions of each zone with their first and last local date."""
+    # A session ends before its `end`; one of no length touches the date of its start.
+    last = pl.max_horizontal("start", pl.col("end") - pl.duration(microseconds=1))
     for zone in dict.fromkeys(servers.values()):
         of_zone = pl.col("server").is_in([server for server, place in servers.items() if place == zone])
-        # A session ends before its `end`; one of no length touches the date of its start.
-        last = pl.max_horizontal("start", pl.col("end") - pl.duration(microseconds=1))
-        dated = (
+        yield (
+            zone,
             sessions.lazy()
             .filter(of_zone)
             .with_columns(
-                date=pl.col("start").dt.convert_time_zone(zone).dt.date(),
+                first_date=pl.col("start").dt.convert_time_zone(zone).dt.date(),
                 last_date=last.dt.convert_time_zone(zone).dt.date(),
-            )
+            ),
         )
-        several = (
-            dated.filter(pl.col("last_date") > pl.col("date"))
-            .with_columns(date=pl.date_ranges(pl.col("date") + pl.duration(days=1), "last_date"))
-            .explode("date")
-        )
-        if more:
-            midnight = pl.col("date").cast(pl.Datetime("us")).dt.replace_time_zone(zone).dt.convert_time_zone("UTC")
-            several = several.with_columns(start=midnight)
-        frames += [part.select("user", "product", "date", *more) for part in (dated, several)]
-    return frames
+
+
+def _split(sessions: pl.DataFrame, servers: Mapping[str, str]) -> Iterator[pl.LazyFrame]:
+    """User, product, local date and the instant at which it is touched: first dates, then the later ones."""
+    for zone, dated in _by_zone(sessions, servers):
+        yield dated.select("user", "product", date="first_date", touched_at="start")
+        later = pl.date_ranges(pl.col("first_date") + pl.duration(days=1), "last_date")
+        midnight = pl.col("date").cast(pl.Datetime("us")).dt.replace_time_zone(zone).dt.convert_time_zone("UTC")
+        several = dated.filter(pl.col("last_date") > pl.col("first_date"))
+        yield several.select("user", "product", date=later).explode("date").with_columns(touched_at=midnight)
 
 
 def days_in_duckdb(

@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tokenflex as tf
 from reference import DAY, TICK, Session, Terms
 from strategies import LENGTHS, MIN_DURATIONS, SERVERS, ZERO, Case, all_terms, cases, frame
 from test_charge_reference import charge
@@ -138,6 +140,38 @@ def shifted(case: Case, by: timedelta) -> Case:
     sessions = [replace(s, start=s.start + by, end=s.end and s.end + by) for s in case.sessions]
     rates = [replace(r, effective_from=r.effective_from and r.effective_from + by) for r in case.rates]
     return replace(case, sessions=sessions, rates=rates, as_of=case.as_of and case.as_of + by)
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+@pytest.mark.parametrize("rule", [tf.FLEX, tf.TOKEN_FLEX], ids=lambda rule: rule.rule_id)
+def test_many_charges_are_those_of_their_users(rule: tf.Rule, order: str) -> None:
+    """Enough charges for several threads, against tables too small for them."""
+    count, parts = 240_000, 6
+    chance = np.random.default_rng(7)
+    start = np.datetime64("2026-02-01", "us") + chance.integers(0, 60 * DAY // TICK, count)
+    if order == "sorted":
+        start.sort()
+    names = np.array(sorted(SERVERS))
+    sessions = pl.DataFrame(
+        {
+            "user": chance.integers(0, 5_000, count).astype("U5"),
+            "product": np.array(["ACD", "RVT"])[chance.integers(0, 2, count)],
+            "server": names[chance.integers(0, len(names), count)],
+            "start": start,
+            "end": start + chance.integers(0, 2 * DAY // TICK, count),
+        }
+    ).with_columns(pl.col("start", "end").dt.replace_time_zone("UTC"))
+    rates = tf.Rates({"ACD": 7, "RVT": "10.5"})
+    whole = tf.charge(sessions, rule=rule, rates=rates, servers=SERVERS)
+    assert whole.height > 200_000
+    row = pl.int_range(pl.len(), dtype=pl.UInt64).alias("row")
+    of_parts = []
+    for part in range(parts):
+        mine = sessions.with_columns(row).filter(pl.col("user").cast(pl.Int32) % parts == part)
+        charges = tf.charge(mine, rule=rule, rates=rates, servers=SERVERS)
+        assert charges.height < 100_000
+        of_parts.append(charges.with_columns(session=mine["row"].gather(charges["session"])))
+    assert whole.equals(pl.concat(of_parts).sort("charged_at", "session"))
 
 
 UTC_ONLY = st.one_of(

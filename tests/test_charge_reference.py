@@ -101,6 +101,15 @@ SPLIT_DATES = Case(
     ONE_RATE,
     None,
 )
+SPLIT_DATES_AND_BOTH_SECOND_STRETCHES = Case(
+    [
+        Session("ana", "ACD", at("2010-11-07 02:00"), at("2010-11-07 04:00"), "yyt-lic-01"),
+        Session("bo", "ACD", at("2010-11-07 02:30:30"), at("2010-11-07 04:00"), "yyt-lic-01"),
+    ],
+    Terms("day"),
+    ONE_RATE,
+    None,
+)
 SECOND_STRETCH_OF_A_DATE_BEFORE_ITS_FIRST_IS_TOUCHED = Case(
     [
         Session("ana", "ACD", at("2010-11-07 03:00"), at("2010-11-07 04:00"), "yyt-lic-01"),
@@ -162,6 +171,7 @@ OPEN_LONG_AFTER_THE_LAST_ROW = Case(
 @example(IN_USE_BEFORE_LAUNCH_AT_ONE_INSTANT)
 @example(GAP_BETWEEN_WINDOWS_WHILE_SHORT_SESSION_PASSES)
 @example(SPLIT_DATES)
+@example(SPLIT_DATES_AND_BOTH_SECOND_STRETCHES)
 @example(SECOND_STRETCH_OF_A_DATE_BEFORE_ITS_FIRST_IS_TOUCHED)
 @example(MISSING_DATE)
 @example(LATER_SERVER_TOUCHES_A_DATE_FIRST)
@@ -190,7 +200,7 @@ def test_charges_equal_the_definition_at_length(case: Case) -> None:
     ids=lambda terms: f"{terms.window}-{terms.zone}-{terms.min_duration}",
 )
 def test_charges_of_many_sessions_equal_the_definition(terms: Terms, order: str) -> None:
-    """As many rows as make the library use its threads and its large tables."""
+    """In all orders, with tables of keys that are dense and that are sparse."""
     count = 25_000
     chance = random.Random(f"{terms} {order}")
     first = at("2026-02-20 00:00")
@@ -205,7 +215,10 @@ def test_charges_of_many_sessions_equal_the_definition(terms: Terms, order: str)
         hours = chance.choice([0, 0.05, 1, 9, 9, 30])
         end = start + hours * HOUR if chance.random() > 0.001 else None
         user = f"user{chance.randrange(1_500)}"
-        sessions.append(Session(user, chance.choice(["ACD", "RVT"]), start, end, chance.choice(names)))
+        # With many products, few of all possible keys occur.
+        tail = chance.randrange(1_000) if order == "nearly sorted" and chance.random() < 0.2 else 0
+        product = f"P{tail}" if tail else chance.choice(["ACD", "RVT"])
+        sessions.append(Session(user, product, start, end, chance.choice(names)))
     assert_equals_reference(Case(sessions, terms, ONE_RATE, None))
 
 

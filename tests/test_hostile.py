@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -196,7 +197,7 @@ def test_an_unknown_zone_is_named(zone: str) -> None:
 
 def test_arguments_after_the_first_are_named() -> None:
     with pytest.raises(TypeError):
-        tf.charge(table(), ROLLING, RATES)  # type: ignore[misc]
+        tf.charge(table(), ROLLING, RATES)  # type: ignore[call-arg]
 
 
 # Data that cannot be right.
@@ -250,26 +251,27 @@ def test_the_bounds_of_time() -> None:
     assert problems_of(too_late) == [("time_out_of_range", 1)]
 
 
+@pytest.mark.parametrize("column", ["start", "end"])
 @pytest.mark.parametrize("unit", ["us", "ms", "ns"])
 @pytest.mark.parametrize("rule", [ROLLING, SERVER_DAY], ids=["rolling", "day"])
 @pytest.mark.parametrize("nulls", [0, 1])
-def test_times_at_the_edges_of_the_integers(unit: Any, rule: tf.Rule, nulls: int) -> None:
+def test_times_at_the_edges_of_the_integers(column: str, unit: Any, rule: tf.Rule, nulls: int) -> None:
     # In nanoseconds some of these are years that can be.
     edges = [edge for edge in I64 if unit != "ns" or edge < 0]
     good = int(MONDAY.timestamp()) * {"us": 10**6, "ms": 10**3, "ns": 10**9}[unit]
-    tail: list[int | None] = [good, *[None] * nulls]
-    count = len(edges) + len(tail)
-    good_times, edge_times = times([good] * count, unit), times([*edges, *tail], unit)
+    count = len(edges) + 1 + nulls
+    columns = {"start": times([good] * count, unit), "end": times([good] * count, unit)}
+    columns[column] = times([*edges, good, *[None] * nulls], unit)
     names = [f"user{row}" for row in range(count)]
-    same: dict[str, Any] = {"user": names, "product": ["ACD"] * count, "server": ["lic-01"] * count}
-    bad_starts = pl.DataFrame(same | {"start": edge_times, "end": good_times})
-    found = problems_of(bad_starts, rule)
-    assert found[: len(edges)] == [("time_out_of_range", row) for row in range(len(edges))]
-    assert found[len(edges) :] == [("missing_start", count - 1)] * nulls
-    # An end outside the bounds that is before the start, too, may be called either.
-    found = problems_of(pl.DataFrame(same | {"start": good_times, "end": edge_times}), rule)
-    assert [row for _, row in found] == list(range(len(edges)))
-    assert {code for code, _ in found} <= {"time_out_of_range", "end_before_start"}
+    sessions = pl.DataFrame({"user": names, "product": ["ACD"] * count, "server": ["lic-01"] * count, **columns})
+    found = problems_of(sessions, rule)
+    if column == "start":
+        expected = [("time_out_of_range", row) for row in range(len(edges))]
+        assert found == expected + [("missing_start", count - 1)] * nulls
+    else:
+        # An end outside the bounds that is before the start, too, may be called either.
+        assert [row for _, row in found] == list(range(len(edges)))
+        assert {code for code, _ in found} <= {"time_out_of_range", "end_before_start"}
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -410,6 +412,16 @@ def test_names_are_kept_as_they_are(dtype: Any) -> None:
     for name in ("user", "product", "server"):
         assert charges[name].cast(pl.String).to_list() == STRANGE_NAMES
     assert charges["tokens"].sum() == 3 * len(STRANGE_NAMES)
+
+
+def test_codes_without_a_name_are_no_crash() -> None:
+    """Such a dictionary is not valid Arrow, and some program writes it all the same."""
+    for index in (pa.uint32(), pa.int8()):
+        users = pa.DictionaryArray.from_arrays(pa.array([0, 99, 0], index), pa.array(["ana"]), safe=False)
+        sessions = table().to_arrow()
+        sessions = sessions.set_column(sessions.schema.get_field_index("user"), "user", users)
+        with contextlib.suppress(tf.ColumnValueError, tf.SourceError):
+            assert problems_of(sessions) == [("missing_user", 1)]
 
 
 def test_a_column_named_twice_is_refused() -> None:

@@ -49,7 +49,7 @@ class OnlyStream:
 
 
 def lazy(table: pl.DataFrame) -> Any:
-    return table.lazy().filter(pl.col("user") != "nobody")
+    return table.lazy().filter(pl.col("user").ne_missing("nobody"))
 
 
 def chunked(table: pl.DataFrame) -> Any:
@@ -106,6 +106,42 @@ def duckdb_relation(table: pl.DataFrame) -> Any:
     return connection.sql("select * from sessions")
 
 
+def categorical(table: pl.DataFrame) -> Any:
+    """Codes that begin far from 0: others have used the categories before."""
+    pl.Series([f"somebody {row}" for row in range(5_000)], dtype=pl.Categorical)
+    return table.with_columns(pl.col(NAMES).cast(pl.Categorical))
+
+
+def categorical_in_chunks(table: pl.DataFrame) -> Any:
+    return chunked(categorical(table))
+
+
+def categorical_slice(table: pl.DataFrame) -> Any:
+    return categorical(pl.concat([table[::-1], table]))[table.height :]
+
+
+def lazy_categorical(table: pl.DataFrame) -> Any:
+    return categorical(table).lazy().filter(pl.col("user").ne_missing("nobody"))
+
+
+def categories_of_one_byte(table: pl.DataFrame) -> Any:
+    kinds = [pl.Categorical(pl.Categories(name, namespace="test", physical=pl.UInt8)) for name in NAMES]
+    return table.with_columns(pl.col(name).cast(kind) for name, kind in zip(NAMES, kinds, strict=True))
+
+
+def enum_of_one_byte(table: pl.DataFrame) -> Any:
+    return table.with_columns(
+        pl.col(name).cast(pl.Enum([*table[name].drop_nulls().unique(), "nobody"])) for name in NAMES
+    )
+
+
+def enum_of_two_bytes(table: pl.DataFrame) -> Any:
+    others = [f"somebody {row}" for row in range(300)]
+    return table.with_columns(
+        pl.col(name).cast(pl.Enum([*others, *table[name].drop_nulls().unique()])) for name in NAMES
+    )
+
+
 def names_as(kind: pa.DataType) -> Form:
     def cast(table: pl.DataFrame) -> Any:
         result = table.to_arrow()
@@ -156,6 +192,13 @@ FORMS: dict[str, Form] = {
         pandas_categories,
         pandas_with_another_index,
         duckdb_relation,
+        categorical,
+        categorical_in_chunks,
+        categorical_slice,
+        lazy_categorical,
+        categories_of_one_byte,
+        enum_of_one_byte,
+        enum_of_two_bytes,
     )
 }
 FORMS |= {f"names as {kind}": names_as(kind) for kind in (pa.string(), pa.large_string(), pa.string_view())}
@@ -189,6 +232,22 @@ def test_every_form_of_a_table_gives_the_same_charges(form: str, rule: tf.Rule) 
     assert isinstance(charges, pl.DataFrame)
     assert charges.schema == expected.schema
     assert charges.rows() == expected.rows()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_table_has_the_same_nulls(form: str) -> None:
+    """A name that is missing is a problem of its row; a name that no row has is no problem at all."""
+    with_nulls = frame(SESSIONS).with_columns(
+        pl.when(pl.int_range(pl.len()) % 7 == place).then(None).otherwise(pl.col(name)).alias(name)
+        for place, name in enumerate([*NAMES, "start"])
+    )
+    found = []
+    for sessions in (with_nulls, FORMS[form](with_nulls)):
+        problems = tf.Problems()
+        charges = tf.charge(sessions, rule=tf.TOKEN_FLEX, rates=RATES, servers=SERVERS, problems=problems)
+        found.append((charges.rows(), problems.frame.rows()))
+    assert found[0] == found[1]
+    assert len(found[0][1]) > 10
 
 
 def test_nanoseconds_count_from_the_microsecond_they_lie_in() -> None:

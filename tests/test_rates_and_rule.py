@@ -58,7 +58,7 @@ def test_a_rule_is_a_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         rule.length = DAY  # type: ignore[misc]
     with pytest.raises(TypeError):
-        tf.Rule("rolling", DAY, "server", DAY)  # type: ignore[misc]
+        tf.Rule("rolling", DAY, "server", DAY)  # type: ignore[call-arg]
 
 
 RULES = [

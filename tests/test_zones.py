@@ -6,6 +6,7 @@ import struct
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -137,7 +138,9 @@ def test_local_dates_and_their_ends_in_every_zone(part: int) -> None:
         )
         if usage_date != local_date(probe.zone, probe.instant) or window_end != end_of(probe.zone, usage_date)
     ]
-    assert not wrong, f"{len(wrong)} of {len(probes)}, in {sorted({probe.zone for probe, _, _ in wrong})}: {wrong[:5]}"
+    zones = sorted({probe.zone for probe, _, _ in wrong})
+    databases = f"the library has {tf.zone_database_version}, tzdata has {version('tzdata')}"
+    assert not wrong, f"{len(wrong)} of {len(probes)}, in {zones} ({databases}): {wrong[:5]}"
 
 
 def test_a_session_over_a_change_of_the_clock_is_charged_at_each_midnight() -> None:

@@ -9,6 +9,8 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
+TOO_LATE: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""The first instant that is too late for a time in data; the first that is not too early is `EPOCH`."""
 
 
 def microseconds(instant: object, argument: str) -> int:
@@ -23,3 +25,13 @@ def microseconds(instant: object, argument: str) -> int:
             location=argument,
         )
     return (instant - EPOCH) // MICROSECOND
+
+
+def instant_in_data(instant: object, argument: str) -> int:
+    """The same, of an instant that data may have."""
+    time = microseconds(instant, argument)
+    if not 0 <= time < microseconds(TOO_LATE, argument):
+        raise ArgumentError(
+            f"{argument}={instant} lies outside of 1970 to 2199, the years that data may have", location=argument
+        )
+    return time

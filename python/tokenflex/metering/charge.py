@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,10 +13,9 @@ from tokenflex.errors import ArgumentTypeError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems, report
-from tokenflex.times import MICROSECOND, microseconds
+from tokenflex.times import MICROSECOND, instant_in_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from tokenflex._core import Terms
@@ -64,6 +64,7 @@ def charge(
 
     Raises:
         ZoneError: The rule needs `servers`, or a zone in it does not exist.
+        ArgumentError: `as_of` lies outside of the years that data may have.
         MissingColumnError, ColumnTypeError: The table lacks a column, or has it in a type that cannot be taken.
 
     Example:
@@ -81,7 +82,7 @@ def charge(
         2026-07-14T08:00:00+00:00 renewal 7.0000
     """
     terms = _terms(rule, rates, servers)
-    until = None if as_of is None else microseconds(as_of, "as_of")
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
     table, faults, without_rate = _core.charge(*coded_columns_of(sessions, READS), terms=terms, as_of=until)
     report(_problems(pl.DataFrame(faults), without_rate), problems, "charge")
     charges = pl.DataFrame(table)
@@ -114,14 +115,18 @@ def _terms(rule: Rule, rates: Rates, servers: Mapping[str, str] | None) -> Terms
     return {
         "length": rule.length // MICROSECOND if rule.window == "rolling" else None,
         "zone": zone,
-        "servers": _servers(servers) if rule.needs_servers else {},
+        "servers": {} if servers is None else _servers(servers),
         "min_duration": rule.min_duration // MICROSECOND,
         "rates": rates.terms(),
     }
 
 
-def _servers(servers: Mapping[str, str] | None) -> dict[str, str]:
-    zones = dict(servers or {})
+def _servers(servers: object) -> dict[str, str]:
+    if not isinstance(servers, Mapping):
+        raise ArgumentTypeError(
+            f"servers has to map names to IANA zones, not to be {type(servers).__name__}", location="servers"
+        )
+    zones = dict(servers)
     for server, zone in zones.items():
         if not isinstance(server, str) or not isinstance(zone, str):
             raise ArgumentTypeError(

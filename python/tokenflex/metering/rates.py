@@ -226,7 +226,9 @@ def _row(values: dict[str, Any], row: int) -> Rate:
                 raise ColumnValueError(f"rates, row {row}: {error}", column=column, row=row) from error
     product = values["product"]
     if not isinstance(product, str) or not product.strip():
-        raise ColumnValueError(f"rates, row {row}: product is {product!r}, but has to be its name", column="product", row=row)
+        raise ColumnValueError(
+            f"rates, row {row}: product is {product!r}, but has to be its name", column="product", row=row
+        )
     values["product"] = product.strip()
     return Rate._make((values.get(name) or None) if name != "tokens" else values[name] for name in Rate._fields)
 

@@ -9,7 +9,7 @@ import polars as pl
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, columns_of
 from tokenflex.problems import Problems, report
-from tokenflex.times import microseconds
+from tokenflex.times import instant_in_data
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,7 +79,7 @@ def pair(
         >>> session["product"], session["end"] - session["start"], session["end_reason"]
         ('ACD', datetime.timedelta(seconds=1795), 'checkin')
     """
-    until = None if as_of is None else microseconds(as_of, "as_of")
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
     read = columns_of(events, READS)
     table, unpaired, _ = _core.pair(read, packages=_packages(packages), as_of=until)
     found = pl.DataFrame(unpaired)

@@ -87,7 +87,8 @@ pub fn import(table: &Bound<'_, PyAny>) -> Result<Imported, Failure> {
     let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr().cast()) };
     let failed =
         |error: arrow_schema::ArrowError| TableError::Stream(format!("the table's Arrow stream failed: {error}"));
-    let reader = RecordBatchStreamReader::try_new(stream).map_err(failed)?;
+    let reader = RecordBatchStreamReader::try_new(stream)
+        .map_err(|error| TableError::NoTable(format!("one whose stream is no table: {error}")))?;
     let names = arrow_array::RecordBatchReader::schema(&reader).fields().iter().map(|f| f.name().clone()).collect();
     let mut batches = Vec::new();
     for batch in reader {
@@ -209,9 +210,11 @@ fn dictionary_codes<'a, K: ArrowDictionaryKeyType>(
     let map = text_codes(array.values(), column, names)?;
     let is_identity = map.iter().enumerate().all(|(place, &code)| place == code as usize);
     let keys = array.keys();
+    // A producer may hand over keys beyond the values; they stand for nothing.
     if is_identity
         && keys.null_count() == 0
         && let Some(keys) = (keys as &dyn std::any::Any).downcast_ref::<UInt32Array>()
+        && keys.values().iter().max().is_none_or(|&largest| (largest as usize) < map.len())
     {
         return Ok(Cow::Borrowed(keys.values()));
     }
@@ -240,7 +243,7 @@ fn times_of<'a>(array: &'a ArrayRef, column: &'static str, null: i64) -> Result<
         });
     }
     Ok(match unit {
-        TimeUnit::Microsecond if array.null_count() == 0 => {
+        TimeUnit::Microsecond if array.null_count() == 0 && !has_ends(array) => {
             Cow::Borrowed(array.as_primitive::<TimestampMicrosecondType>().values())
         }
         TimeUnit::Microsecond => converted::<TimestampMicrosecondType>(array, null, |time| time),
@@ -250,12 +253,18 @@ fn times_of<'a>(array: &'a ArrayRef, column: &'static str, null: i64) -> Result<
     })
 }
 
+/// Whether some time is one of the two ends of i64, which have a meaning of their own in the core.
+fn has_ends(array: &ArrayRef) -> bool {
+    let times = array.as_primitive::<TimestampMicrosecondType>().values();
+    times.contains(&i64::MIN) || times.contains(&i64::MAX)
+}
+
 fn converted<'a, T: ArrowPrimitiveType<Native = i64>>(
     array: &ArrayRef,
     null: i64,
     convert: impl Fn(i64) -> i64,
 ) -> Cow<'a, [i64]> {
-    // The two ends of i64 have a meaning of their own in the core; no time in data comes near.
+    // See `has_ends`: no time in data comes near.
     let convert = |time| convert(time).clamp(i64::MIN + 1, i64::MAX - 1);
     array.as_primitive::<T>().iter().map(|time| time.map_or(null, convert)).collect()
 }
