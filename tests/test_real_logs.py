@@ -83,8 +83,7 @@ def test_sessions_of_adskflex(adskflex: tf.FlexlmLog) -> None:
     assert len(problems) == 0, "no check-in without a check-out"
     closed = sessions.filter(~pl.col("is_open"))
     assert (closed.height, sessions.height - closed.height) == (3885, 1)
-    used = (closed["end"] - closed["start"]).sum()
-    assert isinstance(used, timedelta)
+    used = sum((closed["end"] - closed["start"]).to_list(), timedelta())
     assert round(used / HOUR, 3) == 5381.964
     assert sessions.equals(tf.pair(adskflex.events)), "the shape of the codes tells the packages as well"
 
