@@ -47,7 +47,7 @@ class Rule:
         >>> from datetime import timedelta
         >>> rule = tf.Rule(window="day", zone="Europe/Madrid", min_duration=timedelta(minutes=5))
         >>> rule.rule_id
-        'day-Europe/Madrid-7f64a1d1'
+        'day-Europe/Madrid-794be4d9'
     """
 
     window: Literal["rolling", "day"]
