@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 TOKENFLEX: Final = "tokenflex"
 GREP: Final = "floor: `grep -c ' OUT: '`"
 COPY: Final = "floor: copy of the columns"
-FLOORS: Final = (GREP, COPY)
+ORDERED: Final = "the same, in order of time"
+CATEGORIES: Final = "the same, names as categories"
+PLAIN: Final = "the same, under the plain rule"
+BUDGET: Final = "15 ns a session"
+FLOORS: Final = (GREP, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
+"""What tokenflex is held against, and not what it should be faster than."""
 NUMBA: Final = "polars sort + numba scan"
 STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of time"
 POLARS_DAYS: Final = "polars distinct days"
@@ -34,8 +39,26 @@ ROLLING: Final = "rolling rule, {} M sessions"
 ROLLING_STRINGS: Final = "rolling rule, {} M sessions, plain strings"
 DAY: Final = "day rule, {} M sessions"
 
+SHUFFLED: Final = "rolling rule, 10 M sessions, shuffled"
+STRINGS: Final = "rolling rule, 10 M sessions, strings beside categories"
+FAMILIES: Final = "families, rolling, 10 M sessions"
+FAMILIES_BY_DAY: Final = "families, days, 10 M sessions"
+IDLE: Final = "idle time, rolling, 10 M sessions, 3 M activities"
+REPLAY_ROLLING: Final = "replay of a rolling rule, 1 M prepared sessions"
+REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
+
 SIZES: Final = (1, 10, 30)
-ORDER: Final = (READING, *(race.format(size) for race in (ROLLING, ROLLING_STRINGS, DAY) for size in SIZES))
+ORDER: Final = (
+    READING,
+    *(race.format(size) for race in (ROLLING, ROLLING_STRINGS, DAY) for size in SIZES),
+    SHUFFLED,
+    STRINGS,
+    FAMILIES,
+    FAMILIES_BY_DAY,
+    IDLE,
+    REPLAY_ROLLING,
+    REPLAY_DAYS,
+)
 
 BEGIN: Final = "<!-- table: begin -->"
 END: Final = "<!-- table: end -->"
@@ -55,9 +78,17 @@ TARGETS: Final = (
     Target(READING, POLARS_REGEX, 15),
     Target(READING, GREP, 2.5),
     Target(ROLLING.format(10), NUMBA, 12),
-    Target(ROLLING.format(10), COPY, 10),
+    Target(ROLLING.format(10), COPY, 6),
+    Target(DAY.format(10), COPY, 6),
     Target(ROLLING_STRINGS.format(10), NUMBA, 4),
     Target(DAY.format(10), POLARS_DAYS, 10),
+    Target(SHUFFLED, ORDERED, 4),
+    Target(STRINGS, CATEGORIES, 4),
+    Target(FAMILIES, PLAIN, 2.5),
+    Target(FAMILIES_BY_DAY, PLAIN, 2.5),
+    Target(IDLE, PLAIN, 2.5),
+    Target(REPLAY_ROLLING, BUDGET, 1),
+    Target(REPLAY_DAYS, BUDGET, 1),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""

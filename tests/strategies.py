@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from hypothesis import strategies as st
 
-from reference import DAY, HOUR, TICK, Rate, Session, Terms, date_changes
+import tokenflex as tf
+from reference import DAY, HOUR, TICK, Rate, Report, Row, Session, Terms, date_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,12 @@ LENGTHS = [DAY, HOUR, 7 * DAY, timedelta(hours=23, minutes=59, seconds=59, micro
 MIN_DURATIONS = [ZERO, 5 * MINUTE, timedelta(minutes=7, microseconds=1)]
 PRODUCTS = ["ACD", "RVT", "INVPROSA"]
 USERS = ["ana", "Ana", "josé ruiz"]
+SOMEBODY = st.sampled_from([USERS[0]] * 4 + [USERS[1]])
+HOSTS = ["pc1", "pc2"]
+FAMILIES = ["drafting", "building"]
+IDLE_AFTER = [15 * MINUTE, HOUR, TICK]
+DAY_STARTS = [ZERO, 4 * HOUR, timedelta(hours=1, minutes=30), DAY - TICK]
+HOMES = {"ana": "Asia/Singapore", "Ana": "America/St_Johns", "josé ruiz": "Europe/Madrid"}
 
 
 @dataclass(frozen=True)
@@ -59,31 +67,107 @@ class Case:
     rates: list[Rate]
     as_of: datetime | None
     servers: dict[str, str] = field(default_factory=lambda: dict(SERVERS))
+    users: dict[str, str] = field(default_factory=lambda: dict(HOMES))
+    reports: list[Report] | None = None
+
+    def for_reference(self) -> dict[str, Any]:
+        """The arguments of the verbs of `reference`."""
+        return {
+            "sessions": self.sessions,
+            "terms": self.terms,
+            "rates": self.rates,
+            "servers": self.servers,
+            "as_of": self.as_of,
+            "users": self.users,
+            "reports": self.reports,
+        }
+
+    def for_meter(self) -> dict[str, Any]:
+        """The arguments of `tf.Meter`."""
+        return {
+            "rule": rule_of(self.terms),
+            "rates": tf.Rates(rates_frame(self.rates)),
+            "servers": self.servers,
+            "users": self.users,
+        }
+
+    def for_verb(self) -> dict[str, Any]:
+        """The arguments of `tf.charge` and `tf.categorize` besides the sessions; problems go nowhere."""
+        reports = None if self.reports is None else reports_frame(self.reports)
+        return {**self.for_meter(), "as_of": self.as_of, "activity": reports, "problems": tf.Problems()}
+
+    def last(self) -> datetime | None:
+        """The last instant among the sessions."""
+        return max((i for s in self.sessions for i in (s.start, s.end) if i is not None), default=None)
+
+
+def rule_of(terms: Terms) -> tf.Rule:
+    """The library's rule of these terms."""
+    window: dict[str, Any] = (
+        {"length": terms.length} if terms.window == "rolling" else {"zone": terms.zone, "day_start": terms.day_start}
+    )
+    return tf.Rule(
+        window=terms.window,
+        renew=terms.renew,
+        min_duration=terms.min_duration,
+        idle_after=terms.idle_after,
+        incremental=terms.incremental,
+        scope=terms.scope,
+        machine_metered=terms.machine_metered,
+        **window,
+    )
+
+
+def charge(case: Case) -> pl.DataFrame:
+    """The library's charges of a case, with every field of its rule."""
+    return tf.charge(frame(case.sessions), **case.for_verb())
+
+
+def with_rule_id(rows: list[Row], terms: Terms) -> list[Row]:
+    """Rows of the reference, with the column that it leaves out."""
+    return [row | {"rule_id": rule_of(terms).rule_id} for row in rows]
 
 
 def frame(sessions: Sequence[Session]) -> pl.DataFrame:
     """Sessions as the table that `charge` takes."""
     return pl.DataFrame(
-        [[s.user, s.product, s.server, s.start, s.end] for s in sessions],
+        [[s.user, s.product, s.server, s.start, s.end, s.host] for s in sessions],
         schema={
             "user": pl.String,
             "product": pl.String,
             "server": pl.String,
             "start": pl.Datetime("us", "UTC"),
             "end": pl.Datetime("us", "UTC"),
+            "host": pl.String,
         },
         orient="row",
     )
 
 
+def reports_frame(reports: Sequence[Report]) -> pl.DataFrame:
+    """Activity, or idle time, as a table, with `host` and `product` only where some row has them."""
+    time = pl.Datetime("us", "UTC")
+    is_idle = any(report.until is not None for report in reports)
+    columns: dict[str, tuple[list[Any], Any]] = {"user": ([report.user for report in reports], pl.String)}
+    columns["start" if is_idle else "time"] = [report.at for report in reports], time
+    if is_idle:
+        columns["end"] = [report.until for report in reports], time
+    for name in ("host", "product"):
+        values = [getattr(report, name) for report in reports]
+        if any(value is not None for value in values):
+            columns[name] = values, pl.String
+    return pl.DataFrame({name: pl.Series(values, dtype=dtype) for name, (values, dtype) in columns.items()})
+
+
 def rates_frame(rates: Sequence[Rate]) -> pl.DataFrame:
     """Rates as the table that `Rates` takes."""
     return pl.DataFrame(
-        [[r.product, r.tokens, r.effective_from] for r in rates],
+        [[r.product, r.tokens, r.effective_from, r.family] for r in rates],
         schema={
             "product": pl.String,
             "tokens": pl.Decimal(38, 4),
             "effective_from": pl.Datetime("us", "UTC"),
+            "family": pl.String,
         },
         orient="row",
     )
@@ -163,3 +247,118 @@ def cases(
     last_start = max((session.start for session in sessions), default=around)
     as_of = draw(st.one_of(st.none(), durations(drawn).map(lambda after: last_start + after)))
     return Case(sessions, drawn, draw(all_rates(around)), as_of)
+
+
+def whole_terms(
+    *, idle: bool | None = None, incremental: bool | None = None, window: str | None = None
+) -> st.SearchStrategy[Terms]:
+    """Rules with every field in every combination."""
+    windows = [window] if window else ["rolling", "day"]
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> Terms:
+        is_day = draw(st.sampled_from(windows)) == "day"
+        waits = draw(st.booleans()) if idle is None else idle
+        scope: Any = draw(st.sampled_from(["contract", "contract", "server"]))
+        zones = ["server", "server", "user", "utc", "America/St_Johns", "Asia/Kathmandu"]
+        machine_metered = draw(
+            st.sets(st.sampled_from(PRODUCTS), max_size=2) if draw(st.booleans()) else st.just(set())
+        )
+        return Terms(
+            "day" if is_day else "rolling",
+            length=DAY if is_day else draw(st.sampled_from(LENGTHS)),
+            zone=draw(st.sampled_from(zones)) if is_day else "",
+            day_start=draw(st.sampled_from(DAY_STARTS)) if is_day else ZERO,
+            renew=draw(st.sampled_from([True, True, True, False])),
+            min_duration=draw(st.sampled_from(MIN_DURATIONS)),
+            idle_after=draw(st.sampled_from(IDLE_AFTER)) if waits else None,
+            incremental=draw(st.booleans()) if incremental is None else incremental,
+            scope=scope,
+            machine_metered=frozenset(machine_metered),
+        )
+
+    return drawn()
+
+
+@st.composite
+def family_rates(draw: st.DrawFn, around: datetime) -> list[Rate]:
+    """Rates that meet: few different ones, in few families, some with a change, some products with none at all."""
+    rates = []
+    for product in PRODUCTS:
+        family = draw(st.sampled_from([*FAMILIES[:1] * 4, *FAMILIES, None]))
+        since = draw(st.sampled_from([None, None, around - DAY, around + TICK, around + 5 * HOUR, around + DAY]))
+        for effective_from in {since, draw(st.sampled_from([since, around + HOUR]))}:
+            tokens = Decimal(draw(st.sampled_from(["0", "0.5", "6", "7", "7", "8", "10.1234"])))
+            rates.append(Rate(product, tokens, effective_from, family))
+    return [rate for rate in rates if draw(st.integers(0, 9)) < 9]
+
+
+@st.composite
+def reports_of(
+    draw: st.DrawFn, around: datetime, terms: Terms, *, names: tuple[bool, bool] | None = None
+) -> list[Report]:
+    """Activity, or idle time, some with host and product and some without."""
+    is_idle = draw(st.booleans())
+    lengths = {ZERO, TICK, 10 * MINUTE, HOUR, 9 * HOUR, DAY, 3 * DAY}
+    lengths |= {(terms.idle_after or DAY) + nudge for nudge in (ZERO, TICK, HOUR)}
+    has_host, has_product = draw(st.tuples(st.booleans(), st.booleans())) if names is None else names
+    hosts = st.sampled_from([*HOSTS, *HOSTS, "pc9", None]) if has_host else st.none()
+    products = st.sampled_from([*PRODUCTS, *PRODUCTS, "XYZ", None]) if has_product else st.none()
+    reports = []
+    for _ in range(draw(st.integers(0, 12))):
+        at = draw(instants(around, terms.length))
+        until = at + draw(st.sampled_from(sorted(lengths))) if is_idle else None
+        reports.append(Report(draw(SOMEBODY), at, until, draw(hosts), draw(products)))
+    return reports
+
+
+@st.composite
+def whole_cases(
+    draw: st.DrawFn,
+    terms: st.SearchStrategy[Terms] | None = None,
+    *,
+    open_sessions: bool = True,
+    faults: bool = True,
+    reports: bool | None = None,
+    max_size: int = 10,
+) -> Case:
+    """Sessions of few users, hosts, servers and products under a rule of any fields, some of them without a name."""
+    drawn = draw(whole_terms() if terms is None else terms)
+    around = draw(st.sampled_from(list(TIMES)))
+    starts = instants(around, drawn.length)
+    if drawn.day_start:
+        starts |= starts.map(lambda start: start + drawn.day_start)
+    servers = [TIMES[around], *draw(st.lists(st.sampled_from(sorted(SERVERS)), max_size=2))]
+    missing = [None] if faults and draw(st.integers(0, 4)) == 4 else []
+    ends_open = st.sampled_from([False, False, False, open_sessions])
+    sessions = []
+    for _ in range(draw(st.integers(0, max_size))):
+        start = draw(starts)
+        end = None if draw(ends_open) else start + draw(durations(drawn))
+        user, product = draw(SOMEBODY), draw(st.sampled_from(PRODUCTS))
+        server, host = draw(st.sampled_from([*servers, *missing])), draw(st.sampled_from([*HOSTS, *missing]))
+        sessions.append(Session(user, product, start, end, server, host))
+    if draw(st.booleans()):
+        sessions.sort(key=lambda session: session.start)
+    last_start = max((session.start for session in sessions), default=around)
+    as_of = draw(st.one_of(st.none(), durations(drawn).map(lambda after: last_start + after)))
+    homes = dict(HOMES)
+    if draw(st.booleans()) and missing:
+        del homes["Ana"]
+    has_reports = drawn.idle_after is not None and (draw(st.booleans()) if reports is None else reports)
+    return Case(
+        sessions,
+        drawn,
+        draw(family_rates(around)),
+        as_of,
+        users=homes,
+        reports=draw(reports_of(around, drawn)) if has_reports else None,
+    )
+
+
+def in_batches(case: Case, cuts: Sequence[int]) -> tuple[Case, list[list[Session]]]:
+    """The case in order of start, and the same cut into batches."""
+    ordered = sorted(case.sessions, key=lambda session: session.start)
+    borders = [0, *sorted(min(cut, len(ordered)) for cut in cuts), len(ordered)]
+    batches = [ordered[start:end] for start, end in itertools.pairwise(borders)]
+    return replace(case, sessions=ordered), batches

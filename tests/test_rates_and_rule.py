@@ -43,8 +43,26 @@ def tokens_at(rates: tf.Rates, *instants: datetime, product: str = "ACD") -> lis
 
 
 def test_presets() -> None:
-    flex = tf.Rule(window="rolling", length=timedelta(hours=24), min_duration=timedelta(minutes=5))
-    token_flex = tf.Rule(window="day", zone="server", min_duration=timedelta(0))
+    flex = tf.Rule(
+        window="rolling",
+        length=timedelta(hours=24),
+        renew=True,
+        min_duration=timedelta(minutes=5),
+        idle_after=timedelta(minutes=15),
+        incremental=False,
+        scope="contract",
+        machine_metered=frozenset(),
+    )
+    token_flex = tf.Rule(
+        window="day",
+        zone="server",
+        day_start=timedelta(0),
+        renew=True,
+        min_duration=timedelta(0),
+        idle_after=None,
+        incremental=True,
+        scope="contract",
+    )
     assert flex == tf.FLEX
     assert token_flex == tf.TOKEN_FLEX
 
@@ -72,6 +90,16 @@ RULES = [
     tf.Rule(window="day", zone="Europe/Madrid"),
     tf.Rule(window="day", zone="America/Chicago"),
     tf.Rule(window="day", zone="server", min_duration=HOUR),
+    tf.Rule(window="day", zone="user"),
+    tf.Rule(window="day", zone="utc", day_start=4 * HOUR),
+    tf.Rule(window="rolling", renew=False),
+    tf.Rule(window="day", renew=False),
+    tf.Rule(window="rolling", idle_after=timedelta(minutes=15)),
+    tf.Rule(window="rolling", idle_after=timedelta(minutes=15) + TICK),
+    tf.Rule(window="rolling", incremental=True),
+    tf.Rule(window="rolling", scope="server"),
+    tf.Rule(window="rolling", machine_metered=frozenset({"ARNOLD"})),
+    tf.Rule(window="rolling", machine_metered=frozenset({"ARNOLD", "VRED"})),
 ]
 
 
@@ -84,9 +112,17 @@ def test_every_rule_has_an_id_of_its_own() -> None:
 @pytest.mark.parametrize("rule", [*RULES, tf.FLEX, tf.TOKEN_FLEX], ids=lambda rule: rule.rule_id)
 def test_every_charge_carries_the_id_of_its_rule(rule: tf.Rule) -> None:
     sessions = pl.DataFrame(
-        {"user": ["ana"], "product": ["ACD"], "server": ["lic-01"], "start": [MONDAY], "end": [MONDAY + 9 * HOUR]}
+        {
+            "user": ["ana"],
+            "product": ["ACD"],
+            "server": ["lic-01"],
+            "host": ["pc1"],
+            "start": [MONDAY],
+            "end": [MONDAY + 9 * HOUR],
+        }
     )
-    charges = tf.charge(sessions, rule=rule, rates=tf.Rates({"ACD": 7}), servers={"lic-01": "UTC"})
+    rates, servers, users = tf.Rates({"ACD": 7}), {"lic-01": "UTC"}, {"ana": "Asia/Tokyo"}
+    charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, users=users)
     assert set(charges["rule_id"]) == {rule.rule_id}
     assert isinstance(charges.schema["rule_id"], pl.Enum)
 
@@ -135,6 +171,45 @@ def test_a_zone_that_is_none_is_refused(zone: Any) -> None:
     assert isinstance(caught.value, (ValueError, TypeError))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("day_start", -TICK),
+        ("day_start", DAY),
+        ("day_start", 4),
+        ("day_start", None),
+        ("idle_after", timedelta(0)),
+        ("idle_after", timedelta(days=366) + TICK),
+        ("idle_after", 15),
+        ("renew", 1),
+        ("renew", None),
+        ("incremental", "yes"),
+        ("scope", "team"),
+        ("scope", None),
+        ("machine_metered", "ARNOLD"),
+        ("machine_metered", [""]),
+        ("machine_metered", [7]),
+        ("machine_metered", 7),
+    ],
+    ids=repr,
+)
+def test_a_field_with_a_value_that_makes_no_sense_is_named(field: str, value: Any) -> None:
+    with pytest.raises(tf.TokenflexError, match=field) as caught:
+        tf.Rule(window="day", **{field: value})
+    assert isinstance(caught.value, (ValueError, TypeError))
+    assert caught.value.location == field
+
+
+@pytest.mark.parametrize(
+    ("window", "field", "value"),
+    [("day", "length", HOUR), ("rolling", "zone", "utc"), ("rolling", "day_start", HOUR)],
+)
+def test_a_field_without_a_meaning_for_the_window_is_refused(window: Any, field: str, value: Any) -> None:
+    with pytest.raises(tf.ArgumentError, match=f"{field} has no meaning") as caught:
+        tf.Rule(window=window, **{field: value})
+    assert caught.value.location == field
+
+
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
 
 
@@ -152,12 +227,19 @@ def test_the_longest_and_the_shortest_windows(length: timedelta) -> None:
         window=st.just("rolling"),
         length=st.timedeltas(SHORTEST, LONGEST),
         min_duration=st.timedeltas(timedelta(0), LONGEST),
+        idle_after=st.none() | st.timedeltas(TICK, LONGEST),
+        renew=st.booleans(),
+        incremental=st.booleans(),
+        scope=st.sampled_from(["contract", "server"]),
+        machine_metered=st.frozensets(st.text(min_size=1)),
     )
     | st.builds(
         tf.Rule,
         window=st.just("day"),
-        zone=st.sampled_from(["server", "utc", "Europe/Madrid"]),
+        zone=st.sampled_from(["server", "user", "utc", "Europe/Madrid"]),
+        day_start=st.timedeltas(timedelta(0), DAY - TICK),
         min_duration=st.timedeltas(timedelta(0), LONGEST),
+        idle_after=st.none() | st.timedeltas(TICK, LONGEST),
     )
 )
 def test_a_rule_comes_back_from_its_text(rule: tf.Rule) -> None:

@@ -34,7 +34,8 @@ from tokenflex.errors import (
     TokenflexWarning,
     ZoneError,
 )
-from tokenflex.metering.charge import charge
+from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
+from tokenflex.metering.meter import Meter
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
@@ -51,7 +52,9 @@ __all__ = [
     "ColumnValueError",
     "FlexlmLog",
     "InternalError",
+    "Meter",
     "MissingColumnError",
+    "Prepared",
     "Problems",
     "Rate",
     "Rates",
@@ -63,10 +66,13 @@ __all__ = [
     "TokenflexWarning",
     "ZoneError",
     "__version__",
+    "categorize",
     "charge",
     "denials",
     "pair",
+    "prepare",
     "read_flexlm",
+    "replay",
     "tables",
     "zone_database_version",
 ]

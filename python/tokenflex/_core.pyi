@@ -1,7 +1,7 @@
 # The compiled part. Call it through the public verbs.
 
 from collections.abc import Callable
-from typing import Any, TypedDict, final
+from typing import Any, TypeAlias, TypedDict, final
 
 __version__: str
 zone_database_version: str
@@ -13,10 +13,33 @@ class Table:
 
 class Terms(TypedDict):
     length: int | None
-    zone: str | None
-    servers: dict[str, str]
+    zone: str
+    day_start: int
+    renew: bool
     min_duration: int
+    idle_after: int | None
+    per_server: bool
+    machine_metered: list[str]
+    families: list[tuple[str, str]]
+    zones: dict[str, str]
     rates: list[tuple[str, int, int]]
+
+Coded: TypeAlias = dict[str, tuple[object, object]]
+Charged: TypeAlias = tuple[Table, Table, list[tuple[str, int]]]
+
+@final
+class Prepared:
+    def __new__(cls, sessions: object, coded: Coded, *, as_of: int | None) -> Prepared: ...
+    def __len__(self) -> int: ...
+
+@final
+class Meter:
+    def __new__(cls, terms: Terms) -> Meter: ...
+    def push(self, sessions: object, coded: Coded, *, activity: object) -> Charged: ...
+    def finish(self, as_of: int | None) -> Charged: ...
+    def save(self) -> Table: ...
+    @staticmethod
+    def restore(terms: Terms, state: object) -> Meter: ...
 
 class Source(TypedDict):
     name: str
@@ -36,9 +59,13 @@ class ReadOptions(TypedDict):
 
 def check_zone(name: str) -> str: ...
 def dense_codes(table: object) -> tuple[Table, Table]: ...
-def charge(
-    sessions: object, coded: dict[str, tuple[object, object]], *, terms: Terms, as_of: int | None
-) -> tuple[Table, Table, list[tuple[str, int]]]: ...
+def charge(sessions: object, coded: Coded, *, terms: Terms, as_of: int | None, activity: object) -> Charged: ...
+def categorize(
+    sessions: object, coded: Coded, *, terms: Terms, as_of: int | None, activity: object
+) -> tuple[Table, Charged]: ...
+def replay(
+    prepared: Prepared, terms: list[Terms], *, progress: Callable[[int], object] | None
+) -> list[tuple[int, int, int]]: ...
 def pair(events: object, *, packages: object, as_of: int | None) -> tuple[Table, Table, int]: ...
 def package_lines(events: object, *, packages: object) -> Table: ...
 def read_flexlm(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import polars as pl
 
 from tokenflex import _core
+from tokenflex.errors import TableTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @runtime_checkable
@@ -24,11 +25,18 @@ AnyTable: TypeAlias = ArrowTable | pl.LazyFrame
 """What every verb takes for a table."""
 
 
-def columns_of(table: AnyTable, columns: Sequence[str]) -> ArrowTable:
-    """The table with those of the columns that it has, where its library can say so without a copy.
+def columns_of(table: AnyTable, columns: Sequence[str] | None) -> ArrowTable:
+    """The table with those of the columns that it has, or all, where its library can say so without a copy.
 
     What is missing or no table at all is left for the compiled part to refuse: its errors name column and type.
     """
+    if columns is None:
+        if not isinstance(table, ArrowTable):
+            raise TableTypeError(
+                "expected a table (polars, pyarrow, pandas, DuckDB or any object with __arrow_c_stream__), "
+                f"not {type(table).__name__}"
+            )
+        return table
     if isinstance(table, pl.LazyFrame):
         present = set(table.collect_schema().names())
         table = table.select([name for name in columns if name in present]).collect()
@@ -61,3 +69,32 @@ def coded_columns_of(table: AnyTable, columns: Sequence[str]) -> tuple[ArrowTabl
             names = column.gather(pl.DataFrame(first_rows)["row"]).cast(pl.String)
             coded[column.name] = codes, names.alias("name").to_frame()
     return selected.drop(coded), coded
+
+
+BATCH: Final = 1 << 20
+"""How many rows a batch of a stream has."""
+
+
+def is_stream(table: object) -> bool:
+    """Whether a table comes batch by batch."""
+    return isinstance(table, pl.LazyFrame) or _is_reader(table)
+
+
+def _is_reader(table: object) -> bool:
+    return type(table).__module__.partition(".")[0] == "pyarrow" and hasattr(table, "read_next_batch")
+
+
+def stream_of(table: Any, columns: Sequence[str]) -> Iterator[AnyTable]:  # noqa: ANN401 - see `is_stream`
+    """The batches of a stream."""
+    if isinstance(table, pl.LazyFrame):
+        present = set(table.collect_schema().names())
+        selected = table.select([name for name in columns if name in present])
+        batch = None
+        for batch in selected.collect_batches(chunk_size=BATCH, maintain_order=True):
+            yield batch
+        if batch is None:
+            yield selected.clear().collect()
+    else:
+        # A batch that is empty tells of missing columns as well.
+        yield table.schema.empty_table()
+        yield from table

@@ -8,6 +8,7 @@ hosts, products, …) are `Categorical`: compare them with strings as you would 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
@@ -121,6 +122,32 @@ CHARGES: Final = _table(
     },
 )
 
+OUTCOMES: Final = _table(
+    "outcomes",
+    "What `categorize` adds to each session.",
+    {
+        "category": (pl.Enum(CATEGORIES), "the vendor's word; null if the session could not be charged"),
+        "charge": (
+            pl.UInt64(),
+            "row, from 0, in the charges: its own first one, or the one it fell under; null if none",
+        ),
+        "window_start": (TIME, "when the window of that charge was opened"),
+        "window_end": (TIME, "when it ends, exclusive"),
+        "rule_id": (pl.Enum([]), "the rule's id is its only category"),
+    },
+)
+
+TOTALS: Final = _table(
+    "totals",
+    "One row for each rule that `replay` ran.",
+    {
+        "rule_id": (pl.String(), "the rule"),
+        "charges": (pl.UInt64(), "how many"),
+        "tokens": (TOKENS, "in all, without those that have no rate"),
+        "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),
+    },
+)
+
 PROBLEMS: Final = _table(
     "problems",
     "One row for each piece of data that could not be taken as it is.",
@@ -217,6 +244,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
     "charges": CHARGES,
+    "outcomes": OUTCOMES,
+    "totals": TOTALS,
     "problems": PROBLEMS,
     "denials": DENIALS,
     "packages": PACKAGES,
@@ -263,6 +292,11 @@ def _spelled(dtype: pl.DataType) -> str:
 def empty(schema: Schema) -> pl.DataFrame:
     """A table of no rows."""
     return pl.DataFrame(schema=dict(schema))
+
+
+def decimal(units: int) -> Decimal:
+    """Tokens from units of 1/10,000."""
+    return Decimal(units).scaleb(-4)
 
 
 def finish(table: Table | pl.DataFrame, schema: Schema) -> pl.DataFrame:

@@ -1,44 +1,59 @@
-"""The verb `charge`: from sessions to exact token charges."""
+"""The verbs `charge`, `categorize`, `prepare` and `replay`: from sessions to exact token charges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from tokenflex import _core, tables
-from tokenflex.arrow import AnyTable, coded_columns_of
-from tokenflex.errors import ArgumentTypeError, ZoneError
-from tokenflex.metering.rates import Rates
+from tokenflex.arrow import AnyTable, coded_columns_of, columns_of, is_stream, stream_of
+from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnValueError
+from tokenflex.metering.meter import ACTIVITY, READS, Meter
 from tokenflex.metering.rule import Rule
+from tokenflex.metering.terms import charges_of, terms_of
 from tokenflex.problems import Problems, report
-from tokenflex.times import MICROSECOND, instant_in_data
+from tokenflex.progress import Progress, watched
+from tokenflex.times import instant_in_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from tokenflex._core import Terms
+    from tokenflex.metering.rates import Rates
 
-READS = ("user", "product", "server", "start", "end")
 
-_FAULTS = {
-    "missing_user": "no user: not charged",
-    "missing_product": "no product: not charged",
-    "missing_start": "no start: not charged",
-    "missing_server": "no server, and the rule's days are the server's: not charged",
-    "unknown_server": "its server has no zone in servers=, and the rule's days are the server's: not charged",
-    "end_before_start": "its end comes before its start: not charged",
-    "time_out_of_range": "a time before 1970 or from 2200 on: not charged",
-}
+class Prepared:
+    """Sessions encoded once, for verbs to run over again and again. Made by `prepare`.
+
+    Attributes:
+        table: The sessions as they were given.
+    """
+
+    def __init__(self, table: AnyTable, inner: _core.Prepared) -> None:
+        self.table = table
+        self._inner = inner
+
+    @property
+    def inner(self) -> _core.Prepared:
+        """The encoded copy, for the compiled part."""
+        return self._inner
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def __repr__(self) -> str:
+        return f"<Prepared {len(self):,} sessions>"
 
 
 def charge(
-    sessions: AnyTable,
+    sessions: AnyTable | Prepared,
     *,
     rule: Rule,
     rates: Rates,
     servers: Mapping[str, str] | None = None,
+    users: Mapping[str, str] | None = None,
+    activity: AnyTable | None = None,
     as_of: datetime | None = None,
     problems: Problems | None = None,
 ) -> pl.DataFrame:
@@ -50,11 +65,17 @@ def charge(
     Args:
         sessions: Any Arrow table with the columns `user`, `product` (text in any layout), `start`, `end` (instants in
             any unit and zone), and `server` where the rule's days are the server's. A null `end` is a session that is
-            still open. Other columns are ignored; join them to the charges by `session`, the row's number. In any
-            order; in order of `start` it is fastest.
+            still open. `host` is read where the rule has machine-metered products. Other columns are ignored; join
+            them to the charges by `session`, the row's number. In any order; in order of `start` it is fastest. A
+            LazyFrame and a pyarrow RecordBatchReader in that order are charged batch by batch, in little memory;
+            a reader has to be in that order. `prepare`d sessions are taken as well.
         rule: What is charged and when: `tf.FLEX`, `tf.TOKEN_FLEX` or your own `tf.Rule`.
         rates: Tokens for each window of each product.
         servers: The IANA zone of each license server, for a rule whose days are the server's.
+        users: The IANA zone of each user, for a rule whose days are the user's.
+        activity: When products were really used, for a rule with `idle_after`: a table with `user` and `time`, or with
+            `user`, `start` and `end` of idle stretches, and with `host` and `product` where they are known. Where
+            nothing is known of a user's product, open means in use.
         as_of: Until when open sessions are in use; the last instant in the table unless given.
         problems: Collects what could not be charged or priced; without it, a `TokenflexWarning` tells of it.
 
@@ -63,9 +84,10 @@ def charge(
         has no rate at `charged_at`, and a problem says so.
 
     Raises:
-        ZoneError: The rule needs `servers`, or a zone in it does not exist.
+        ZoneError: The rule needs `servers` or `users`, or a zone in it does not exist.
         ArgumentError: `as_of` lies outside of the years that data may have.
         MissingColumnError, ColumnTypeError: The table lacks a column, or has it in a type that cannot be taken.
+        ColumnValueError: A reader is not in order of `start`; `row` says where.
 
     Example:
         >>> import tokenflex as tf, polars as pl
@@ -81,78 +103,203 @@ def charge(
         2026-07-13T08:00:00+00:00 launch 7.0000
         2026-07-14T08:00:00+00:00 renewal 7.0000
     """
-    terms = _terms(rule, rates, servers)
+    with_activity = activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
+    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
     until = None if as_of is None else instant_in_data(as_of, "as_of")
-    table, faults, without_rate = _core.charge(*coded_columns_of(sessions, READS), terms=terms, as_of=until)
-    report(_problems(pl.DataFrame(faults), without_rate), problems, "charge")
-    charges = pl.DataFrame(table)
+    if is_stream(sessions) and not with_activity:
+        meter = Meter(rule=rule, rates=rates, servers=servers, users=users)
+        streamed = _charge_stream(sessions, meter, as_of)
+        if streamed is not None:
+            charges, found = streamed
+            report(found, problems, "charge")
+            return charges
+    charged = _core.charge(
+        *_encoded(sessions), terms=terms, as_of=until, activity=_activity(activity) if with_activity else None
+    )
+    charges, found = charges_of(charged, rule)
+    report(found, problems, "charge")
+    return charges
+
+
+def _charge_stream(
+    sessions: Any,  # noqa: ANN401 - a LazyFrame, or a reader of pyarrow's
+    meter: Meter,
+    as_of: datetime | None,
+) -> tuple[pl.DataFrame, pl.DataFrame] | None:
+    """Charges batch by batch, or gives up on a LazyFrame that is not in order: then it has to be sorted as a whole."""
+    problems = Problems()
+    try:
+        parts = [meter.push(batch, problems=problems) for batch in stream_of(sessions, READS)]
+        parts.append(meter.finish(as_of, problems=problems))
+    except (ArgumentError, ColumnValueError) as error:
+        is_disorder = isinstance(error, ColumnValueError) and error.column == "start"
+        is_early = isinstance(error, ArgumentError) and error.location == "as_of"
+        if isinstance(sessions, pl.LazyFrame) and (is_disorder or is_early):
+            return None
+        raise
+    # Each batch's charges are in order; a renewal can fall due after the next batch's first launch.
+    return pl.concat(parts).sort("charged_at", "session", maintain_order=True), problems.frame
+
+
+def categorize(
+    sessions: AnyTable | Prepared,
+    *,
+    rule: Rule,
+    rates: Rates,
+    servers: Mapping[str, str] | None = None,
+    users: Mapping[str, str] | None = None,
+    activity: AnyTable | None = None,
+    as_of: datetime | None = None,
+    problems: Problems | None = None,
+) -> pl.DataFrame:
+    """Says of each session what became of it under a rule.
+
+    Args:
+        sessions: As for `charge`. All its columns are kept.
+        rule: As for `charge`.
+        rates: As for `charge`.
+        servers: As for `charge`.
+        users: As for `charge`.
+        activity: As for `charge`.
+        as_of: As for `charge`.
+        problems: As for `charge`.
+
+    Returns:
+        The sessions, row by row, with the columns of `tables.OUTCOMES`. The category is CHARGED if the session opened
+        or renewed a window, INCREMENTAL if it paid a difference only, FREE if it fell inside a window that was paid,
+        CASUAL if it was shorter than the minimum outside of one. `charge` is a row of what `charge` returns for the
+        same arguments.
+
+    Raises:
+        ArgumentError: The sessions have a column of one of these names already.
+        ZoneError, MissingColumnError, ColumnTypeError: As for `charge`.
+
+    Example:
+        >>> import tokenflex as tf, polars as pl
+        >>> from datetime import datetime, timezone
+        >>> def at(hour, minute=0): return datetime(2026, 7, 13, hour, minute, tzinfo=timezone.utc)
+        >>> sessions = pl.DataFrame({
+        ...     "user": ["ana"] * 3, "product": ["ACD"] * 3,
+        ...     "start": [at(8), at(9), at(13)], "end": [at(8, 2), at(10), at(14)],
+        ... })
+        >>> tf.categorize(sessions, rule=tf.FLEX, rates=tf.Rates({"ACD": 7}))["category"].to_list()
+        ['CASUAL', 'CHARGED', 'FREE']
+    """
+    with_activity = activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
+    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
+    whole = _whole(sessions)
+    taken = [name for name in tables.OUTCOMES if name in whole.columns]
+    if taken:
+        raise ArgumentError(
+            f"the sessions have columns named {', '.join(taken)} already: rename them first", location="sessions"
+        )
+    outcomes, charged = _core.categorize(
+        *_encoded(sessions if isinstance(sessions, Prepared) else whole),
+        terms=terms,
+        as_of=until,
+        activity=_activity(activity) if with_activity else None,
+    )
+    _, found = charges_of(charged, rule)
+    report(found, problems, "categorize")
     rule_id = pl.Enum([rule.rule_id])
-    charges = charges.with_columns(
-        category=pl.lit(0, dtype=pl.UInt8),
-        rule_id=pl.lit(rule.rule_id, dtype=rule_id),
-    )
-    return tables.finish(charges, {**tables.CHARGES, "rule_id": rule_id})
+    added = pl.DataFrame(outcomes).with_columns(rule_id=pl.lit(rule.rule_id, dtype=rule_id))
+    return whole.hstack(tables.finish(added, {**tables.OUTCOMES, "rule_id": rule_id}).get_columns())
 
 
-def _terms(rule: Rule, rates: Rates, servers: Mapping[str, str] | None) -> Terms:
-    if not isinstance(rule, Rule):
+def prepare(sessions: AnyTable, *, as_of: datetime | None = None) -> Prepared:
+    """Encodes sessions once, so that many runs over them cost no more than the runs themselves.
+
+    Args:
+        sessions: As for `charge`; its columns `server` and `host` are taken in where it has them.
+        as_of: Until when open sessions are in use; the last instant in the table unless given. For every run.
+
+    Returns:
+        What every verb takes in place of the sessions.
+
+    Raises:
+        MissingColumnError, ColumnTypeError: As for `charge`.
+
+    Example:
+        >>> import tokenflex as tf, polars as pl
+        >>> from datetime import datetime, timezone
+        >>> at = datetime(2026, 7, 13, 8, tzinfo=timezone.utc)
+        >>> sessions = pl.DataFrame({"user": ["ana"], "product": ["ACD"], "start": [at], "end": [at]})
+        >>> prepared = tf.prepare(sessions)
+        >>> len(prepared), tf.charge(prepared, rule=tf.Rule(window="rolling"), rates=tf.Rates({"ACD": 7})).height
+        (1, 1)
+    """
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
+    return Prepared(sessions, _core.Prepared(*coded_columns_of(sessions, READS), as_of=until))
+
+
+def replay(
+    prepared: Prepared,
+    *,
+    rules: Iterable[Rule],
+    rates: Rates,
+    servers: Mapping[str, str] | None = None,
+    users: Mapping[str, str] | None = None,
+    progress: Progress = None,
+) -> pl.DataFrame:
+    """Runs many rules over the same sessions: what each would charge in all.
+
+    Args:
+        prepared: Sessions that `prepare` encoded.
+        rules: The rules.
+        rates: As for `charge`, for all rules.
+        servers: As for `charge`.
+        users: As for `charge`.
+        progress: `True` shows a bar on the terminal; a function is called with the rules done and the rules in all.
+
+    Returns:
+        A row for each rule, in their order, see `tables.TOTALS`.
+
+    Raises:
+        ArgumentTypeError: The sessions are not prepared.
+        ZoneError: As for `charge`.
+
+    Example:
+        >>> import tokenflex as tf, polars as pl
+        >>> from datetime import datetime, timezone
+        >>> def at(day, hour): return datetime(2026, 7, day, hour, tzinfo=timezone.utc)
+        >>> sessions = pl.DataFrame({
+        ...     "user": ["ana"], "product": ["ACD"], "start": [at(13, 20)], "end": [at(14, 2)],
+        ... })
+        >>> rules = [tf.Rule(window="day", zone=zone) for zone in ("utc", "Asia/Tokyo")]
+        >>> tf.replay(tf.prepare(sessions), rules=rules, rates=tf.Rates({"ACD": 7}))["tokens"].to_list()
+        [Decimal('14.0000'), Decimal('7.0000')]
+    """
+    if not isinstance(prepared, Prepared):
         raise ArgumentTypeError(
-            f"rule has to be a tokenflex.Rule such as tf.TOKEN_FLEX, not {type(rule).__name__}", location="rule"
+            f"replay takes sessions that tf.prepare encoded, not {type(prepared).__name__}", location="prepared"
         )
-    if not isinstance(rates, Rates):
-        raise ArgumentTypeError(
-            f"rates have to be a tokenflex.Rates, not {type(rates).__name__}: write tf.Rates(…)", location="rates"
-        )
-    if rule.needs_servers and servers is None:
-        raise ZoneError(
-            'the rule\'s days are the license server\'s: pass servers={"<server>": "<IANA zone>", …}, '
-            'or take a rule of one zone, such as tf.Rule(window="day", zone="Europe/Madrid")',
-            location="servers",
-        )
-    zone = None
-    if rule.window == "day" and rule.zone != "server":
-        zone = "UTC" if rule.zone == "utc" else rule.zone
-    return {
-        "length": rule.length // MICROSECOND if rule.window == "rolling" else None,
-        "zone": zone,
-        "servers": {} if servers is None else _servers(servers),
-        "min_duration": rule.min_duration // MICROSECOND,
-        "rates": rates.terms(),
-    }
-
-
-def _servers(servers: object) -> dict[str, str]:
-    if not isinstance(servers, Mapping):
-        raise ArgumentTypeError(
-            f"servers has to map names to IANA zones, not to be {type(servers).__name__}", location="servers"
-        )
-    zones = dict(servers)
-    for server, zone in zones.items():
-        if not isinstance(server, str) or not isinstance(zone, str):
-            raise ArgumentTypeError(
-                f"servers has to map names to IANA zones, not {server!r} to {zone!r}", location="servers"
-            )
-        _core.check_zone(zone)
-    return zones
-
-
-def _problems(faults: pl.DataFrame, without_rate: list[tuple[str, int]]) -> pl.DataFrame:
-    bad_rows = faults.select(
-        source=pl.lit("sessions"),
-        location="location",
-        code=pl.col("code").cast(pl.String),
-        message=pl.col("code").cast(pl.String).replace_strict(_FAULTS, return_dtype=pl.String),
+    rules = list(rules)
+    terms = [terms_of(rule, rates, servers=servers, users=users, with_activity=False) for rule in rules]
+    with watched(progress, "replaying rules", len(rules)) as told:
+        totals = _core.replay(prepared.inner, terms, progress=told)
+    return pl.DataFrame(
+        [
+            (rule.rule_id, charges, tables.decimal(tokens), missing)
+            for rule, (charges, tokens, missing) in zip(rules, totals, strict=True)
+        ],
+        schema=dict(tables.TOTALS),
+        orient="row",
     )
-    no_rate = pl.DataFrame(
-        {
-            "source": ["rates"] * len(without_rate),
-            "location": [None] * len(without_rate),
-            "code": ["no_rate"] * len(without_rate),
-            "message": [
-                f"{product} has no rate at the time of {count} of its charges: their tokens are null"
-                for product, count in without_rate
-            ],
-        },
-        schema=dict(tables.PROBLEMS),
-    )
-    return pl.concat([bad_rows, no_rate])
+
+
+def _whole(sessions: AnyTable | Prepared) -> pl.DataFrame:
+    table = sessions.table if isinstance(sessions, Prepared) else sessions
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    return table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
+
+
+def _encoded(sessions: AnyTable | Prepared) -> tuple[Any, dict[str, tuple[object, object]]]:
+    if isinstance(sessions, Prepared):
+        return sessions.inner, {}
+    return coded_columns_of(sessions, READS)
+
+
+def _activity(activity: AnyTable | None) -> object:
+    return None if activity is None else columns_of(activity, ACTIVITY)

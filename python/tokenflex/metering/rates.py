@@ -58,7 +58,8 @@ class Rates:
             a tenth, so floats are refused. `effective_from` is a date (from 00:00 UTC on) or an aware datetime.
 
     Raises:
-        ArgumentError: A rate is negative, has over four decimals, or stands twice for one product and instant.
+        ArgumentError: A rate is negative, has over four decimals, or stands twice for one product and instant; a
+            product is of two families.
         ArgumentTypeError: A rate is a float or no number.
         MissingColumnError, ColumnTypeError, ColumnValueError: The table is wrong; `column` and `row` say where.
 
@@ -81,6 +82,7 @@ class Rates:
                 raise ArgumentError(f"a rate needs the name of its product, not {rate.product!r}", location="rates")
         self._rows = tuple(rows)
         _refuse_duplicates(self._rows)
+        _refuse_two_families(self._rows)
 
     @classmethod
     def read(cls, path: str | Path) -> Rates:
@@ -125,6 +127,10 @@ class Rates:
 
     def __repr__(self) -> str:
         return f"<Rates of {len({rate.product for rate in self._rows})} products>"
+
+    def families(self) -> list[tuple[str, str]]:
+        """Product and family of each product that has one."""
+        return sorted({(rate.product, rate.family) for rate in self._rows if rate.family is not None})
 
     def terms(self) -> list[tuple[str, int, int]]:
         """Product, first microsecond in force, and tokens in units of 1/10,000, as the compiled part takes them."""
@@ -241,3 +247,13 @@ def _refuse_duplicates(rows: tuple[Rate, ...]) -> None:
             since = "" if rate.effective_from is None else f" from {rate.effective_from:%Y-%m-%d %H:%M} UTC"
             raise ArgumentError(f"two rates for {rate.product}{since}: keep one", location="rates")
         seen.add(key)
+
+
+def _refuse_two_families(rows: tuple[Rate, ...]) -> None:
+    families: dict[str, str] = {}
+    for rate in rows:
+        if rate.family is not None and families.setdefault(rate.product, rate.family) != rate.family:
+            raise ArgumentError(
+                f"{rate.product} is of two families, {families[rate.product]} and {rate.family}: keep one",
+                location="rates",
+            )

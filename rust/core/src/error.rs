@@ -57,6 +57,14 @@ pub enum Error {
         /// What is too large and what to do.
         message: String,
     },
+    /// A batch of a stream with a session that starts before what was settled with an earlier batch.
+    #[error(
+        "row {row} starts before a session of an earlier batch: what was charged there could change; push batches in order of start"
+    )]
+    ReachesBack {
+        /// The row within the batch, from 0.
+        row: u64,
+    },
     /// The caller asked to stop (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
@@ -64,3 +72,11 @@ pub enum Error {
 
 /// The result of everything in this crate that can be called wrongly.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// No memory for a result.
+    #[must_use]
+    pub fn no_memory(what: &str) -> Self {
+        Self::TooLarge { message: format!("not enough memory for the {what}: do it in parts") }
+    }
+}

@@ -136,14 +136,46 @@ impl Imported {
     /// A column of text, plain or dictionary-encoded, in any of Arrow's layouts.
     pub fn codes(&self, column: &'static str) -> Result<Codes<'_>, TableError> {
         let mut names = Interner::new();
+        let rows = self.codes_into(column, &mut names)?;
+        Ok(Codes { rows, names })
+    }
+
+    /// The same in codes of names that may be known already; new ones are added.
+    pub fn codes_into(&self, column: &'static str, names: &mut Interner) -> Result<Cow<'_, [u32]>, TableError> {
         if let Some((_, codes, behind)) = self.coded.iter().find(|(name, ..)| name == column) {
+            let mut map = Vec::new();
             for array in behind.column("name")? {
-                text_codes(array, column, &mut names)?;
+                map.extend(text_codes(array, column, names)?);
             }
-            return Ok(Codes { rows: joined(codes.numbers("code", NONE)?), names });
+            let codes = joined(codes.numbers("code", NONE)?);
+            let is_identity = map.iter().enumerate().all(|(place, &code)| place == code as usize);
+            if is_identity {
+                return Ok(codes);
+            }
+            return Ok(codes.iter().map(|&code| map.get(code as usize).copied().unwrap_or(NONE)).collect());
         }
-        let batches = self.column(column)?.into_iter().map(|array| codes_of(array, column, &mut names));
-        Ok(Codes { rows: joined(batches.collect::<Result<_, _>>()?), names })
+        let batches = self.column(column)?.into_iter().map(|array| codes_of(array, column, names));
+        Ok(joined(batches.collect::<Result<_, _>>()?))
+    }
+
+    /// A column of text as it is; null is empty.
+    pub fn texts(&self, column: &'static str) -> Result<Vec<String>, TableError> {
+        let Codes { rows, names } = self.codes(column)?;
+        let text = |&code: &u32| if code == NONE { Cow::from("") } else { String::from_utf8_lossy(names.get(code)) };
+        Ok(rows.iter().map(|code| text(code).into_owned()).collect())
+    }
+
+    /// A column of 64-bit integers without nulls.
+    pub fn integers(&self, column: &str) -> Result<Vec<i64>, TableError> {
+        let place = self.names.iter().position(|name| name == column);
+        let missing = || TableError::MissingColumn { column: "n0", present: self.names.clone() };
+        let place = place.ok_or_else(missing)?;
+        let mut numbers = Vec::with_capacity(self.rows());
+        for batch in &self.batches {
+            let array = batch.column(place).as_primitive_opt::<Int64Type>().ok_or_else(missing)?;
+            numbers.extend_from_slice(array.values());
+        }
+        Ok(numbers)
     }
 
     /// A column of instants in microseconds; `null` stands for a missing one.
@@ -409,6 +441,11 @@ impl Columns {
             .filter(|none| numbers.contains(none))
             .map(|none| numbers.iter().map(|&number| number != none).collect());
         self.push(name, Arc::new(PrimitiveArray::<T>::new(buffer(numbers), nulls)))
+    }
+
+    /// Texts as they are.
+    pub fn texts(self, name: &str, texts: &[String]) -> Self {
+        self.push(name, Arc::new(LargeStringArray::from_iter_values(texts)))
     }
 
     /// Any other column.

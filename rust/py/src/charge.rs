@@ -1,36 +1,25 @@
-//! `tokenflex.charge`.
+//! `tokenflex.charge`, `categorize`, `Meter`, `prepare` and `replay`.
 
-use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use arrow_array::types::{UInt8Type, UInt64Type};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
+use tokenflex_core::Error;
 use tokenflex_core::intern::Interner;
+use tokenflex_core::meter::categorize::{NO_CHARGE, Outcomes, categorize as outcomes_of};
 use tokenflex_core::meter::charges::without_rate;
+use tokenflex_core::meter::idle::Known;
 use tokenflex_core::meter::rates::NO_RATE;
-use tokenflex_core::meter::{self, Charges, NO_TIME, OPEN, Rates, RowProblem, Rule, Sessions, Window};
-use tokenflex_core::time::day::Days;
+use tokenflex_core::meter::replay::{ByKey, total};
+use tokenflex_core::meter::save::{Row, WIDTH};
+use tokenflex_core::meter::{self, Charges, Idle, Meter as CoreMeter, NO_TIME, RowProblem, Sessions, check};
 use tokenflex_core::time::zone::Zone;
-use tokenflex_core::time::{MAX_TIME, MIN_TIME};
 
-use crate::arrow::{self, Codes, Columns, Imported, Table};
+use crate::arrow::{self, Columns as TableColumns, Table};
 use crate::error::{Failure, guarded};
-
-/// What `tokenflex.Rule` and `tokenflex.Rates` become on this side.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub struct Terms {
-    /// A rolling window's length in microseconds; `None` for day windows.
-    length: Option<i64>,
-    /// The zone of all day windows; `None` when they are the servers'.
-    zone: Option<String>,
-    /// The zone of each server, for day windows of the servers.
-    servers: HashMap<String, String>,
-    /// Microseconds.
-    min_duration: i64,
-    /// Product, in force from (microseconds), tokens in 1/10,000.
-    rates: Vec<(String, i64, i128)>,
-}
+use crate::input::{Columns, Wanted, import, known_of};
+use crate::terms::{Binding, Names, Terms, check_families};
 
 /// Charges, rows that could not be charged, and products without a rate with the number of their charges.
 type Charged = (Table, Table, Vec<(String, u64)>);
@@ -41,149 +30,386 @@ pub fn check_zone(py: Python<'_>, name: &str) -> PyResult<String> {
     guarded(py, || Ok(Zone::get(name)?.name().to_owned()))
 }
 
-/// Charges a table of sessions.
+/// Charges a table of sessions, or a prepared one.
 #[pyfunction]
+#[pyo3(signature = (sessions, coded, *, terms, as_of, activity))]
 #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts `Terms` by value")]
-#[pyo3(signature = (sessions, coded, *, terms, as_of))]
 pub fn charge(
     py: Python<'_>,
     sessions: &Bound<'_, PyAny>,
     coded: &Bound<'_, PyDict>,
     terms: Terms,
     as_of: Option<i64>,
+    activity: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Charged> {
     guarded(py, || {
-        let imported = arrow::import_coded(sessions, coded)?;
-        let (charges, problems, columns) = py.detach(|| compute(&imported, &terms, as_of))?;
-        let missing = without_rate(&charges);
-        let missing = missing.into_iter().map(|(code, count)| (columns.product_name(code), count)).collect();
-        Ok((charges_table(charges, &columns), problems_table(&problems), missing))
+        run(py, sessions, coded, &terms, activity, |sessions, names, known| {
+            let mut binding = Binding::default();
+            binding.renew(&terms, names)?;
+            let rule = terms.rule(&binding);
+            let pushed = meter::charge(sessions, &rule, &binding.rates, idle_of(&terms, known), as_of, threads())?;
+            Ok((pushed.charges, pushed.problems))
+        })
+        .map(|((charges, problems), names)| charged(charges, &problems, &names, 0))
     })
 }
 
-/// The names behind the codes of the charges.
-struct Names {
+/// Says of each session what became of it; gives the charges as well.
+#[pyfunction]
+#[pyo3(signature = (sessions, coded, *, terms, as_of, activity))]
+#[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts `Terms` by value")]
+pub fn categorize(
+    py: Python<'_>,
+    sessions: &Bound<'_, PyAny>,
+    coded: &Bound<'_, PyDict>,
+    terms: Terms,
+    as_of: Option<i64>,
+    activity: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(Table, Charged)> {
+    guarded(py, || {
+        let ((outcomes, charges, problems), names) =
+            run(py, sessions, coded, &terms, activity, |sessions, names, known| {
+                let mut binding = Binding::default();
+                binding.renew(&terms, names)?;
+                let rule = terms.rule(&binding);
+                let closed = check::closed(&sessions, as_of);
+                let sessions = Sessions { end: closed.as_deref().unwrap_or(sessions.end), ..sessions };
+                let summary = check::summarize(&sessions, &rule);
+                let (rows, problems) = check::rows_in_order(&sessions, &summary, &rule);
+                let idle = idle_of(&terms, known);
+                let charges = meter::charge(sessions, &rule, &binding.rates, idle, None, threads())?.charges;
+                let outcomes = outcomes_of(&sessions, rows.as_deref(), &charges, &rule);
+                Ok((outcomes, charges, problems))
+            })?;
+        let table = outcomes_table(outcomes, &charges);
+        Ok((table, charged(charges, &problems, &names, 0)))
+    })
+}
+
+/// How many threads there are to use.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn idle_of<'a>(terms: &Terms, known: Option<&'a Known>) -> Option<Idle<'a>> {
+    Some(Idle { after: terms.idle_after?, known: known? })
+}
+
+/// Brings in the sessions, detached from the interpreter runs `body` over them, and gives the names as well.
+fn run<T: Send>(
+    py: Python<'_>,
+    sessions: &Bound<'_, PyAny>,
+    coded: &Bound<'_, PyDict>,
+    terms: &Terms,
+    activity: Option<&Bound<'_, PyAny>>,
+    body: impl FnOnce(Sessions<'_>, &Names, Option<&Known>) -> Result<T, Failure> + Send,
+) -> Result<(T, Names), Failure> {
+    check_families(terms)?;
+    let activity = activity.map(arrow::import).transpose()?;
+    if let Ok(prepared) = sessions.cast::<Prepared>() {
+        let prepared = prepared.get();
+        let result = py.detach(|| {
+            let names = prepared.names();
+            let known = activity.map(|table| known_of(&table, &names)).transpose()?;
+            body(prepared.columns.sessions(), &names, known.as_ref()).map(|result| (result, names))
+        })?;
+        return Ok(result);
+    }
+    let imported = import(sessions, coded)?;
+    py.detach(|| {
+        let mut names = Names::default();
+        let columns = Columns::of(&imported, Wanted::by(terms, &imported), &mut names)?;
+        let known = activity.as_ref().map(|table| known_of(table, &names)).transpose()?;
+        body(columns.sessions(), &names, known.as_ref()).map(|result| (result, names))
+    })
+}
+
+/// Sessions encoded once, for verbs to run over again and again.
+#[pyclass(frozen, module = "tokenflex._core")]
+pub struct Prepared {
+    columns: Columns<'static>,
+    by_key: ByKey,
     user: Interner,
     product: Interner,
-    server: Option<Interner>,
+    server: Interner,
+    host: Interner,
 }
 
-impl Names {
-    fn product_name(&self, code: u32) -> String {
-        String::from_utf8_lossy(self.product.get(code)).into_owned()
+#[pymethods]
+impl Prepared {
+    /// Encodes a table of sessions.
+    #[new]
+    #[pyo3(signature = (sessions, coded, *, as_of))]
+    fn new(
+        py: Python<'_>,
+        sessions: &Bound<'_, PyAny>,
+        coded: &Bound<'_, PyDict>,
+        as_of: Option<i64>,
+    ) -> PyResult<Self> {
+        guarded(py, || {
+            let imported = import(sessions, coded)?;
+            py.detach(|| {
+                let mut names = Names::default();
+                let columns = Columns::of(&imported, Wanted::all(&imported), &mut names)?.into_owned(as_of);
+                let by_key = ByKey::new(&columns.sessions());
+                let Names { user, product, server, host } = names;
+                Ok(Self { columns, by_key, user, product, server, host })
+            })
+        })
+    }
+
+    fn __len__(&self) -> usize {
+        self.columns.sessions().len()
     }
 }
 
-fn compute(
-    imported: &Imported,
-    terms: &Terms,
-    as_of: Option<i64>,
-) -> Result<(Charges, Vec<RowProblem>, Names), Failure> {
-    let user = imported.codes("user")?;
-    let product = imported.codes("product")?;
-    let needs_server = terms.length.is_none() && terms.zone.is_none();
-    let server = if needs_server || imported.has("server") { Some(imported.codes("server")?) } else { None };
-    let start = imported.times("start", NO_TIME)?;
-    let end = imported.times("end", OPEN)?;
-
-    let range = time_range(&start, &end, as_of);
-    let (zones, zone_of_server) = day_tables(terms, server.as_ref().filter(|_| needs_server), range)?;
-    let window = match terms.length {
-        Some(length) => Window::Rolling { length },
-        None => Window::Day { zones: &zones, zone_of_server: needs_server.then_some(zone_of_server.as_slice()) },
-    };
-    let rule = Rule { window, min_duration: terms.min_duration };
-    let rates = rates_of(terms, &product.names);
-
-    let (server_rows, server_names) = server.map(|Codes { rows, names }| (rows, names)).unzip();
-    let sessions = Sessions {
-        user: user.rows,
-        product: product.rows,
-        server: server_rows,
-        start,
-        end,
-        users: user.names.len(),
-        products: product.names.len(),
-    };
-    let (charges, problems) = meter::charge(sessions, &rule, &rates, as_of)?;
-    Ok((charges, problems, Names { user: user.names, product: product.names, server: server_names }))
-}
-
-/// The first and the last valid time that days are needed for.
-fn time_range(starts: &[i64], ends: &[i64], as_of: Option<i64>) -> (i64, i64) {
-    let times = starts.iter().chain(ends).copied().chain(as_of);
-    let valid = times.filter(|time| (MIN_TIME..MAX_TIME).contains(time));
-    let (from, to) = valid.fold((MAX_TIME, MIN_TIME), |(from, to), time| (from.min(time), to.max(time)));
-    (from.min(to), to)
-}
-
-/// The days of every zone that occurs, and the zone of each server code.
-fn day_tables(
-    terms: &Terms,
-    servers: Option<&Codes<'_>>,
-    (from, to): (i64, i64),
-) -> Result<(Vec<Days>, Vec<Option<u32>>), Failure> {
-    if terms.length.is_some() {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let days = |name: &str| Zone::get(name).map(|zone| Days::new(&zone, from, to));
-    if let Some(zone) = &terms.zone {
-        return Ok((vec![days(zone)?], Vec::new()));
-    }
-    let Some(servers) = servers else { return Ok((Vec::new(), Vec::new())) };
-    let mut zones = Vec::new();
-    let mut known: HashMap<&str, u32> = HashMap::new();
-    let mut zone_of_server = Vec::with_capacity(servers.names.len());
-    for server in servers.names.iter() {
-        let name = std::str::from_utf8(server).ok().and_then(|server| terms.servers.get(server));
-        let Some(name) = name else {
-            zone_of_server.push(None);
-            continue;
-        };
-        let place = if let Some(&place) = known.get(name.as_str()) {
-            place
-        } else {
-            zones.push(days(name)?);
-            known.insert(name, zones.len() as u32 - 1);
-            zones.len() as u32 - 1
-        };
-        zone_of_server.push(Some(place));
-    }
-    Ok((zones, zone_of_server))
-}
-
-fn rates_of(terms: &Terms, products: &Interner) -> Rates {
-    let mut rates = Rates::new(products.len());
-    for (product, effective_from, tokens) in &terms.rates {
-        if let Some(code) = products.find(product.as_bytes()) {
-            rates.add(code, *effective_from, *tokens);
+impl Prepared {
+    fn names(&self) -> Names {
+        Names {
+            user: self.user.clone(),
+            product: self.product.clone(),
+            server: self.server.clone(),
+            host: self.host.clone(),
         }
     }
-    rates
+}
+
+/// For each of the terms: charges, tokens in 1/10,000, and charges without a rate. Calls `progress` after each.
+#[pyfunction]
+#[pyo3(signature = (prepared, terms, *, progress))]
+pub fn replay(
+    py: Python<'_>,
+    prepared: &Bound<'_, Prepared>,
+    terms: &Bound<'_, PyList>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<(u64, i128, u64)>> {
+    guarded(py, || {
+        let prepared = prepared.get();
+        let names = prepared.names();
+        let mut totals = Vec::with_capacity(terms.len());
+        for terms in terms {
+            let terms: Terms = terms.extract()?;
+            check_families(&terms)?;
+            let found = py.detach(|| {
+                let mut binding = Binding::default();
+                binding.renew(&terms, &names)?;
+                total(&prepared.by_key, &prepared.columns.sessions(), &terms.rule(&binding), &binding.rates)
+            })?;
+            totals.push((found.charges, found.tokens, found.without_rate));
+            py.check_signals()?;
+            if let Some(progress) = progress {
+                progress.call1((totals.len(),))?;
+            }
+        }
+        Ok(totals)
+    })
+}
+
+/// Metering of a stream, batch after batch.
+#[pyclass(frozen, module = "tokenflex._core")]
+pub struct Meter {
+    state: Mutex<Option<State>>,
+}
+
+struct State {
+    meter: CoreMeter,
+    terms: Terms,
+    names: Names,
+    binding: Binding,
+}
+
+impl State {
+    fn new(terms: Terms) -> Result<Self, Failure> {
+        check_families(&terms)?;
+        let names = Names::default();
+        let mut binding = Binding::default();
+        binding.renew(&terms, &names)?;
+        let meter = CoreMeter::new(&terms.rule(&binding), terms.idle_after.is_some(), threads());
+        Ok(Self { meter, terms, names, binding })
+    }
+}
+
+fn finished() -> Failure {
+    Error::Invalid { argument: "meter", message: "the meter is finished: make a new one".to_owned() }.into()
+}
+
+#[pymethods]
+impl Meter {
+    /// A meter at its beginning.
+    #[new]
+    fn new(py: Python<'_>, terms: Terms) -> PyResult<Self> {
+        guarded(py, || Ok(Self { state: Mutex::new(Some(State::new(terms)?)) }))
+    }
+
+    /// Takes the next sessions.
+    #[pyo3(signature = (sessions, coded, *, activity))]
+    fn push(
+        &self,
+        py: Python<'_>,
+        sessions: &Bound<'_, PyAny>,
+        coded: &Bound<'_, PyDict>,
+        activity: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Charged> {
+        guarded(py, || {
+            let imported = import(sessions, coded)?;
+            let activity = activity.map(arrow::import).transpose()?;
+            py.detach(|| {
+                let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let State { meter, terms, names, binding } = guard.as_mut().ok_or_else(finished)?;
+                let columns = Columns::of(&imported, Wanted::by(terms, &imported), names)?;
+                binding.renew(terms, names)?;
+                let known = activity.as_ref().map(|table| known_of(table, names)).transpose()?;
+                let rule = terms.rule(binding);
+                let nothing = Known::default();
+                let idle = terms.idle_after.map(|after| Idle { after, known: known.as_ref().unwrap_or(&nothing) });
+                let base = meter.rows();
+                let pushed = meter.push(&columns.sessions(), &rule, &binding.rates, idle, false)?;
+                Ok(charged(pushed.charges, &pushed.problems, names, base))
+            })
+        })
+    }
+
+    /// Settles the rest; after that the meter is of no use any more.
+    fn finish(&self, py: Python<'_>, as_of: Option<i64>) -> PyResult<Charged> {
+        guarded(py, || {
+            py.detach(|| {
+                let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                guard.as_ref().ok_or_else(finished)?.meter.check_as_of(as_of)?;
+                let State { meter, terms, names, binding } = guard.take().ok_or_else(finished)?;
+                let charges = meter.finish(&terms.rule(&binding), &binding.rates, terms.idle_after, as_of)?;
+                Ok(charged(charges, &[], &names, 0))
+            })
+        })
+    }
+
+    /// The state as a table: names, then numbers.
+    fn save(&self, py: Python<'_>) -> PyResult<Table> {
+        guarded(py, || {
+            let guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let State { meter, names, .. } = guard.as_ref().ok_or_else(finished)?;
+            Ok(state_table(names, &meter.save()))
+        })
+    }
+
+    /// A meter from a saved state.
+    #[staticmethod]
+    fn restore(py: Python<'_>, terms: Terms, state: &Bound<'_, PyAny>) -> PyResult<Self> {
+        guarded(py, || {
+            let (names, rows) = state_of(&arrow::import(state)?)?;
+            check_families(&terms)?;
+            let mut binding = Binding::default();
+            binding.renew(&terms, &names)?;
+            let meter = CoreMeter::restore(
+                &terms.rule(&binding),
+                terms.idle_after.is_some(),
+                threads(),
+                binding.sizes(&names),
+                &rows,
+            )?;
+            Ok(Self { state: Mutex::new(Some(State { meter, terms, names, binding })) })
+        })
+    }
+}
+
+/// The kinds of rows that hold names, in the order of [`Names`].
+const NAME_KINDS: [&str; 4] = ["user", "product", "server", "host"];
+
+fn state_table(names: &Names, rows: &[Row]) -> Table {
+    let mut kinds = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
+    let mut numbers = vec![Vec::new(); WIDTH];
+    for (kind, names) in NAME_KINDS.iter().zip([&names.user, &names.product, &names.server, &names.host]) {
+        for name in names.iter() {
+            kinds.push((*kind).to_owned());
+            texts.push(String::from_utf8_lossy(name).into_owned());
+            for column in &mut numbers {
+                column.push(0);
+            }
+        }
+    }
+    for row in rows {
+        kinds.push(row.kind.clone());
+        texts.push(String::new());
+        for (column, &number) in numbers.iter_mut().zip(&row.numbers) {
+            column.push(number);
+        }
+    }
+    let mut columns = TableColumns::default().texts("kind", &kinds).texts("name", &texts);
+    for (place, column) in numbers.into_iter().enumerate() {
+        columns = columns.numbers::<arrow_array::types::Int64Type>(&format!("n{place}"), column, None);
+    }
+    columns.finish()
+}
+
+fn state_of(table: &arrow::Imported) -> Result<(Names, Vec<Row>), Failure> {
+    let kinds = table.texts("kind")?;
+    let texts = table.texts("name")?;
+    let columns = (0..WIDTH).map(|place| table.integers(&format!("n{place}"))).collect::<Result<Vec<_>, _>>()?;
+    let mut names = Names::default();
+    let mut rows = Vec::new();
+    for (at, kind) in kinds.into_iter().enumerate() {
+        let known = match NAME_KINDS.iter().position(|name| *name == kind) {
+            Some(0) => &mut names.user,
+            Some(1) => &mut names.product,
+            Some(2) => &mut names.server,
+            Some(_) => &mut names.host,
+            None => {
+                let mut numbers = [0; WIDTH];
+                for (number, column) in numbers.iter_mut().zip(&columns) {
+                    *number = column[at];
+                }
+                rows.push(Row { kind, numbers });
+                continue;
+            }
+        };
+        known.intern(texts[at].as_bytes());
+    }
+    Ok((names, rows))
+}
+
+fn charged(charges: Charges, problems: &[RowProblem], names: &Names, base: u64) -> Charged {
+    let missing = without_rate(&charges).into_iter();
+    let missing = missing.map(|(code, count)| (String::from_utf8_lossy(names.product.get(code)).into_owned(), count));
+    let missing = missing.collect();
+    (charges_table(charges, names), problems_table(problems, base), missing)
 }
 
 fn charges_table(charges: Charges, names: &Names) -> Table {
     let rows = charges.len();
-    let no_server = Interner::new();
-    Columns::default()
+    TableColumns::default()
         .names("user", charges.user, &names.user, rows)
         .names("product", charges.product, &names.product, rows)
-        .names("server", charges.server, names.server.as_ref().unwrap_or(&no_server), rows)
+        .names("server", charges.server, &names.server, rows)
         .times("charged_at", charges.charged_at, None)
         .times("window_end", charges.window_end, None)
         .dates("usage_date", charges.usage_date)
+        .numbers::<UInt8Type>("category", charges.category, None)
         .numbers::<UInt8Type>("trigger", charges.trigger, None)
         .tokens("tokens", charges.tokens, NO_RATE)
         .numbers::<UInt64Type>("session", charges.session, None)
         .finish()
 }
 
-fn problems_table(problems: &[RowProblem]) -> Table {
+fn problems_table(problems: &[RowProblem], base: u64) -> Table {
     let mut codes = Interner::new();
     let code: Vec<u32> = problems.iter().map(|problem| codes.intern(problem.fault.code().as_bytes())).collect();
-    let rows: Vec<u64> = problems.iter().map(|problem| u64::from(problem.row)).collect();
-    Columns::default()
+    let rows: Vec<u64> = problems.iter().map(|problem| base + u64::from(problem.row)).collect();
+    TableColumns::default()
         .numbers::<UInt64Type>("location", rows, None)
         .names("code", code, &codes, problems.len())
+        .finish()
+}
+
+fn outcomes_table(outcomes: Outcomes, charges: &Charges) -> Table {
+    let ends: Vec<i64> = outcomes
+        .charge
+        .iter()
+        .map(|&charge| charges.window_end.get(charge as usize).copied().unwrap_or(NO_TIME))
+        .collect();
+    TableColumns::default()
+        .numbers::<UInt8Type>("category", outcomes.category, Some(Outcomes::UNKNOWN))
+        .numbers::<UInt64Type>("charge", outcomes.charge, Some(NO_CHARGE))
+        .times("window_start", outcomes.window_start, Some(NO_TIME))
+        .times("window_end", ends, Some(NO_TIME))
         .finish()
 }

@@ -85,6 +85,10 @@ fn raise_core(py: Python<'_>, error: &Error) -> PyErr {
         Error::ServerWithoutZone { server, .. } => exception(py, "ZoneError", &message, &[("location", server)]),
         Error::Io { source_name, .. } => exception(py, "SourceError", &message, &[("location", source_name)]),
         Error::Invalid { argument, .. } => exception(py, "ArgumentError", &message, &[("location", argument)]),
+        Error::ReachesBack { row } => {
+            let row = row.to_string();
+            exception(py, "ColumnValueError", &message, &[("column", "start"), ("row", &row)])
+        }
         Error::TooLarge { .. } => exception(py, "CapacityError", &message, &[]),
         Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
     }

@@ -3,8 +3,10 @@
 mod arrow;
 mod charge;
 mod error;
+mod input;
 mod pair;
 mod read;
+mod terms;
 
 use pyo3::prelude::*;
 
@@ -17,6 +19,10 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<arrow::Table>()?;
     module.add_function(wrap_pyfunction!(arrow::dense_codes, module)?)?;
     module.add_function(wrap_pyfunction!(charge::charge, module)?)?;
+    module.add_function(wrap_pyfunction!(charge::categorize, module)?)?;
+    module.add_function(wrap_pyfunction!(charge::replay, module)?)?;
+    module.add_class::<charge::Meter>()?;
+    module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(charge::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;

@@ -1,16 +1,35 @@
-//! The charges table: what the kernel settled, in order of time, with window, date and tokens.
+//! The charges table: what the kernels settled, in order of time, with window, date and tokens.
 
 use std::thread;
 
-use super::kernel::{Settled, zone_of_row};
+use super::keys::calendar_of;
 use super::rates::{NO_RATE, Rates};
-use super::{Rule, Sessions, Window};
+use super::{Context, Numbers, Window};
 use crate::column::Column;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time::DAY;
 
+/// What became of a session, in the vendor's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Category {
+    /// It opened or renewed a window.
+    Charged = 0,
+    /// It paid the difference to a product of its family that had been charged.
+    Incremental = 1,
+    /// It fell inside a window that was paid.
+    Free = 2,
+    /// It was shorter than the minimum, outside of every paid window.
+    Casual = 3,
+}
+
+impl Category {
+    /// The names in the order of the codes.
+    pub const NAMES: [&'static str; 4] = ["CHARGED", "INCREMENTAL", "FREE", "CASUAL"];
+}
+
 /// What made a charge fall due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Trigger {
     /// A product was started.
@@ -24,6 +43,85 @@ pub enum Trigger {
 impl Trigger {
     /// The names in the order of the codes.
     pub const NAMES: [&'static str; 3] = ["launch", "renewal", "resume"];
+}
+
+/// A charge that carries all that its row in the charges needs, since its session may be of an earlier batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    /// The instant of the charge.
+    pub at: i64,
+    /// The row of its session among all rows.
+    pub session: u64,
+    /// The session's place in the order of all.
+    pub place: u64,
+    pub user: u32,
+    pub product: u32,
+    pub server: u32,
+    /// Which of the rule's calendars it follows.
+    pub calendar: u32,
+    pub trigger: Trigger,
+    pub category: Category,
+    /// What was paid for the window before, in 1/10,000 token.
+    pub paid: i64,
+    /// The end of a rolling window that was opened earlier; 0 where this charge opens it.
+    pub window_end: i64,
+}
+
+impl Due {
+    /// The launch of the session at a place in the batch's order.
+    pub fn at(context: &Context<'_>, place: u32) -> Self {
+        let (sessions, at) = (context.sessions, place as usize);
+        Self {
+            at: sessions.start[at],
+            session: context.session_at(place),
+            place: context.first_place + u64::from(place),
+            user: sessions.user[at],
+            product: sessions.product[at],
+            server: sessions.server_of(at),
+            calendar: calendar_of(sessions, context.rule, at) as u32,
+            trigger: Trigger::Launch,
+            category: Category::Charged,
+            paid: 0,
+            window_end: 0,
+        }
+    }
+
+    /// The same session charged again at a later instant.
+    #[must_use]
+    pub fn renewed(self, at: i64) -> Self {
+        Self { at, trigger: Trigger::Renewal, ..self }
+    }
+}
+
+/// What a kernel settled: launches in order of time, the rest as it came.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// Places in the batch's order that were charged at their own start, in order.
+    pub launches: Column<u32>,
+    /// Instants at which a window was renewed, and the place of the session in use there.
+    pub renewals: Vec<(i64, u32)>,
+    /// All other charges.
+    pub carried: Vec<Due>,
+}
+
+/// Notes that a window was renewed at an instant, with the place of the session in use.
+#[inline]
+pub(crate) fn renew(renewals: &mut Vec<(i64, u32)>, at: i64, place: u32) -> Result<()> {
+    if renewals.len() == renewals.capacity() {
+        renewals.try_reserve(1).map_err(|_| Error::no_memory("charges"))?;
+    }
+    renewals.push((at, place));
+    Ok(())
+}
+
+/// Notes any other charge.
+#[inline]
+pub(crate) fn carry(carried: &mut Vec<Due>, due: Due) -> Result<()> {
+    if carried.len() == carried.capacity() {
+        carried.try_reserve(1).map_err(|_| Error::no_memory("charges"))?;
+    }
+    carried.push(due);
+    Ok(())
 }
 
 /// The columns of the charges, in order of `charged_at`, then of the session's row.
@@ -41,6 +139,8 @@ pub struct Charges {
     pub window_end: Column<i64>,
     /// The date it is booked on, in days since 1970-01-01.
     pub usage_date: Column<i32>,
+    /// [`Category`] codes.
+    pub category: Column<u8>,
     /// [`Trigger`] codes.
     pub trigger: Column<u8>,
     /// Units of 1/10,000 token, [`NO_RATE`] where the product has none.
@@ -66,43 +166,77 @@ impl Charges {
 /// Below this many charges a second thread costs more than it gains.
 const THREADS_FROM: usize = 100_000;
 
-/// Merges launches and renewals by time and fills the columns, in two halves side by side.
+/// Merges what was settled by time and fills the columns, in two halves side by side.
 ///
 /// # Errors
 /// [`Error::TooLarge`] when the columns do not fit into memory.
-pub fn write(sessions: &Sessions<'_>, mut settled: Settled, rule: &Rule<'_>, rates: &Rates) -> Result<Charges> {
+pub(crate) fn write(context: &Context<'_>, mut settled: Settled) -> Result<Charges> {
     // Nearly in order already, which the stable sort takes advantage of.
     #[expect(clippy::stable_sort_primitive, reason = "the stable sort is the one that finds runs")]
     settled.renewals.sort();
-    let count = settled.launches.len() + settled.renewals.len();
+    if !matches!(context.numbers, Numbers::From(_)) {
+        settled.renewals.sort_by_key(|&(at, place)| (at, context.session_at(place)));
+    }
+    settled.carried.sort_unstable();
+    let whole = Share { launches: &settled.launches, renewals: &settled.renewals, carried: &settled.carried };
+    let count = whole.len();
+    let has_server = context.sessions.server.is_some();
     let mut charges = Charges {
         user: Column::zeros(count)?,
         product: Column::zeros(count)?,
-        server: if sessions.server.is_some() { Column::zeros(count)? } else { Column::default() },
+        server: if has_server { Column::zeros(count)? } else { Column::default() },
         charged_at: Column::zeros(count)?,
         window_end: Column::zeros(count)?,
         usage_date: Column::zeros(count)?,
+        category: Column::zeros(count)?,
         trigger: Column::zeros(count)?,
         tokens: Column::zeros(count)?,
         session: Column::zeros(count)?,
     };
-    let whole = Part::of(&mut charges);
-    let writer = Writer { sessions, rule, rates };
-    let (launches, renewals) = (&*settled.launches, settled.renewals.as_slice());
+    let writer = Writer { context, rates: context.rates };
+    let rows = Part::of(&mut charges);
     if count < THREADS_FROM {
-        writer.fill(whole, launches, renewals);
+        writer.fill(rows, whole);
         return Ok(charges);
     }
-    // Half of the launches, and all renewals that come before the next launch.
-    let (early, late) = launches.split_at(launches.len() / 2);
-    let border = late.first().map_or((i64::MAX, u32::MAX), |&row| (sessions.start[row as usize], row));
-    let (early_renewals, late_renewals) = renewals.split_at(renewals.partition_point(|&renewal| renewal < border));
-    let (first, second) = whole.split_at(early.len() + early_renewals.len());
+    let (early, late) = whole.halves(context);
+    let (first, second) = rows.split_at(early.len());
     thread::scope(|scope| {
-        scope.spawn(|| writer.fill(first, early, early_renewals));
-        writer.fill(second, late, late_renewals);
+        scope.spawn(|| writer.fill(first, early));
+        writer.fill(second, late);
     });
     Ok(charges)
+}
+
+/// Some of what was settled, to be merged by time.
+#[derive(Clone, Copy)]
+struct Share<'a> {
+    launches: &'a [u32],
+    renewals: &'a [(i64, u32)],
+    carried: &'a [Due],
+}
+
+impl Share<'_> {
+    fn len(&self) -> usize {
+        self.launches.len() + self.renewals.len() + self.carried.len()
+    }
+
+    /// All before the middle launch, or the middle of what is there, and the rest.
+    fn halves(self, context: &Context<'_>) -> (Self, Self) {
+        let middle = self.launches.get(self.launches.len() / 2);
+        let border = middle.map(|&place| (context.sessions.start[place as usize], context.session_at(place)));
+        let renewed = || self.renewals.get(self.renewals.len() / 2).map(|&(at, place)| (at, context.session_at(place)));
+        let carried = || self.carried.get(self.carried.len() / 2).map(|due| (due.at, due.session));
+        let border = border.or_else(renewed).or_else(carried).unwrap_or((i64::MIN, 0));
+        let launches = self.launches.split_at(if middle.is_some() { self.launches.len() / 2 } else { 0 });
+        let renewals = self.renewals.partition_point(|&(at, place)| (at, context.session_at(place)) < border);
+        let renewals = self.renewals.split_at(renewals);
+        let carried = self.carried.split_at(self.carried.partition_point(|due| (due.at, due.session) < border));
+        (
+            Self { launches: launches.0, renewals: renewals.0, carried: carried.0 },
+            Self { launches: launches.1, renewals: renewals.1, carried: carried.1 },
+        )
+    }
 }
 
 /// Some consecutive rows of the columns.
@@ -113,6 +247,7 @@ struct Part<'a> {
     charged_at: &'a mut [i64],
     window_end: &'a mut [i64],
     usage_date: &'a mut [i32],
+    category: &'a mut [u8],
     trigger: &'a mut [u8],
     tokens: &'a mut [i128],
     session: &'a mut [u64],
@@ -127,6 +262,7 @@ impl<'a> Part<'a> {
             charged_at: &mut charges.charged_at,
             window_end: &mut charges.window_end,
             usage_date: &mut charges.usage_date,
+            category: &mut charges.category,
             trigger: &mut charges.trigger,
             tokens: &mut charges.tokens,
             session: &mut charges.session,
@@ -140,10 +276,12 @@ impl<'a> Part<'a> {
         let (charged_at, charged_at_2) = self.charged_at.split_at_mut(row);
         let (window_end, window_end_2) = self.window_end.split_at_mut(row);
         let (usage_date, usage_date_2) = self.usage_date.split_at_mut(row);
+        let (category, category_2) = self.category.split_at_mut(row);
         let (trigger, trigger_2) = self.trigger.split_at_mut(row);
         let (tokens, tokens_2) = self.tokens.split_at_mut(row);
         let (session, session_2) = self.session.split_at_mut(row);
-        let first = Self { user, product, server, charged_at, window_end, usage_date, trigger, tokens, session };
+        let first =
+            Self { user, product, server, charged_at, window_end, usage_date, category, trigger, tokens, session };
         let second = Self {
             user: user_2,
             product: product_2,
@@ -151,6 +289,7 @@ impl<'a> Part<'a> {
             charged_at: charged_at_2,
             window_end: window_end_2,
             usage_date: usage_date_2,
+            category: category_2,
             trigger: trigger_2,
             tokens: tokens_2,
             session: session_2,
@@ -160,53 +299,87 @@ impl<'a> Part<'a> {
 }
 
 struct Writer<'a> {
-    sessions: &'a Sessions<'a>,
-    rule: &'a Rule<'a>,
+    context: &'a Context<'a>,
     rates: &'a Rates,
 }
 
 impl Writer<'_> {
-    fn fill(&self, mut part: Part<'_>, launches: &[u32], renewals: &[(i64, u32)]) {
-        let mut renewals = renewals.iter().copied().peekable();
-        let mut place = 0;
-        for &row in launches {
-            let start = self.sessions.start[row as usize];
-            while let Some((at, renewed)) = renewals.next_if(|&renewal| renewal < (start, row)) {
-                self.put(&mut part, place, at, renewed, Trigger::Renewal);
-                place += 1;
+    fn fill(&self, mut rows: Part<'_>, share: Share<'_>) {
+        let Context { sessions, .. } = *self.context;
+        let mut renewals = share.renewals.iter().copied().peekable();
+        let mut carried = share.carried.iter().peekable();
+        let mut to = 0;
+        let mut put = |rows: &mut Part<'_>, at: i64, place: u32, trigger: Trigger| {
+            let session = self.context.session_at(place);
+            while let Some(due) = carried.next_if(|due| (due.at, due.session) < (at, session)) {
+                self.put_due(rows, to, due);
+                to += 1;
             }
-            self.put(&mut part, place, start, row, Trigger::Launch);
-            place += 1;
+            self.put(rows, to, at, (place, session), trigger);
+            to += 1;
+        };
+        for &place in share.launches {
+            let start = sessions.start[place as usize];
+            let key = (start, self.context.session_at(place));
+            while let Some((at, renewed)) = renewals.next_if(|&(at, of)| (at, self.context.session_at(of)) < key) {
+                put(&mut rows, at, renewed, Trigger::Renewal);
+            }
+            put(&mut rows, start, place, Trigger::Launch);
         }
-        for (at, row) in renewals {
-            self.put(&mut part, place, at, row, Trigger::Renewal);
-            place += 1;
+        for (at, place) in renewals {
+            put(&mut rows, at, place, Trigger::Renewal);
+        }
+        for due in carried {
+            self.put_due(&mut rows, to, due);
+            to += 1;
         }
     }
 
     #[inline]
-    fn put(&self, part: &mut Part<'_>, place: usize, at: i64, row: u32, trigger: Trigger) {
-        let source = row as usize;
-        let product = self.sessions.product[source];
-        let (window_end, usage_date) = match self.rule.window {
+    fn put(&self, rows: &mut Part<'_>, to: usize, at: i64, (place, session): (u32, u64), trigger: Trigger) {
+        let Context { sessions, rule, .. } = *self.context;
+        let source = place as usize;
+        rows.user[to] = sessions.user[source];
+        rows.product[to] = sessions.product[source];
+        if let Some(servers) = sessions.server {
+            rows.server[to] = servers[source];
+        }
+        rows.trigger[to] = trigger as u8;
+        rows.session[to] = session;
+        rows.tokens[to] = self.rates.at(sessions.product[source], at);
+        let calendar = if matches!(rule.window, Window::Day { .. }) { calendar_of(sessions, rule, source) } else { 0 };
+        self.put_window(rows, to, at, calendar);
+    }
+
+    fn put_due(&self, rows: &mut Part<'_>, place: usize, due: &Due) {
+        rows.user[place] = due.user;
+        rows.product[place] = due.product;
+        if let Some(server) = rows.server.get_mut(place) {
+            *server = due.server;
+        }
+        rows.category[place] = due.category as u8;
+        rows.trigger[place] = due.trigger as u8;
+        rows.session[place] = due.session;
+        let rate = self.rates.at(due.product, due.at);
+        rows.tokens[place] = if rate == NO_RATE { NO_RATE } else { rate - i128::from(due.paid) };
+        self.put_window(rows, place, due.at, due.calendar as usize);
+        if due.window_end != 0 {
+            rows.window_end[place] = due.window_end;
+        }
+    }
+
+    #[inline]
+    fn put_window(&self, rows: &mut Part<'_>, place: usize, at: i64, calendar: usize) {
+        let (window_end, usage_date) = match self.context.rule.window {
             Window::Rolling { length } => (at + length, at.div_euclid(DAY) as i32),
-            Window::Day { zones, zone_of_server } => {
-                let days = &zones[zone_of_row(self.sessions, zone_of_server, source)];
-                let stretch = days.stretch_at(at);
-                (days.window_end(stretch), days.date(stretch))
+            Window::Day { calendars, .. } => {
+                let stretch = calendars[calendar].stretch_at(at);
+                (calendars[calendar].window_end(stretch), calendars[calendar].date(stretch))
             }
         };
-        part.user[place] = self.sessions.user[source];
-        part.product[place] = product;
-        if let Some(servers) = &self.sessions.server {
-            part.server[place] = servers[source];
-        }
-        part.charged_at[place] = at;
-        part.window_end[place] = window_end;
-        part.usage_date[place] = usage_date;
-        part.trigger[place] = trigger as u8;
-        part.tokens[place] = self.rates.at(product, at);
-        part.session[place] = u64::from(row);
+        rows.charged_at[place] = at;
+        rows.window_end[place] = window_end;
+        rows.usage_date[place] = usage_date;
     }
 }
 

@@ -1,6 +1,15 @@
 //! The look at the rows before they are charged: which are valid, and whether they are in order of their start.
 
-use super::{NO_TIME, OPEN, Rule, Sessions, Window};
+use std::thread;
+
+use bytemuck::Pod;
+
+use super::held::Row;
+use super::keys::is_by_host;
+use super::sort;
+use super::{CalendarOf, NO_TIME, OPEN, Rule, Sessions, Window};
+use crate::column::Column;
+use crate::error::Result;
 use crate::intern::NONE;
 use crate::time::{MAX_TIME, MIN_TIME};
 
@@ -17,6 +26,10 @@ pub enum Fault {
     MissingServer,
     /// A server that has no zone, though the rule's days are the server's.
     UnknownServer,
+    /// A user who has no zone, though the rule's days are the user's.
+    UnknownUser,
+    /// No host, though the product is metered by machine.
+    MissingHost,
     /// An end before the start.
     EndBeforeStart,
     /// A time outside of the bounds of time in data.
@@ -33,6 +46,8 @@ impl Fault {
             Self::MissingStart => "missing_start",
             Self::MissingServer => "missing_server",
             Self::UnknownServer => "unknown_server",
+            Self::UnknownUser => "unknown_user",
+            Self::MissingHost => "missing_host",
             Self::EndBeforeStart => "end_before_start",
             Self::TimeOutOfRange => "time_out_of_range",
         }
@@ -55,8 +70,6 @@ pub struct Summary {
     pub all_valid: bool,
     /// No start comes before the one above it.
     pub is_ordered: bool,
-    /// Some end is not known yet.
-    pub has_open: bool,
     /// The last valid instant among starts and ends.
     pub last: i64,
 }
@@ -64,14 +77,13 @@ pub struct Summary {
 /// Looks at every row once.
 #[must_use]
 pub fn summarize(sessions: &Sessions<'_>, rule: &Rule<'_>) -> Summary {
-    let mut summary = Summary { all_valid: true, is_ordered: true, has_open: false, last: MIN_TIME };
+    let mut summary = Summary { all_valid: true, is_ordered: true, last: MIN_TIME };
     let mut previous = i64::MIN;
     // No branch in the loop, so that the compiler can use wide registers.
-    let (mut disorder, mut fault, mut open, mut last) = (false, false, false, MIN_TIME);
-    for (&start, &end) in sessions.start.iter().zip(&*sessions.end) {
+    let (mut disorder, mut fault, mut last) = (false, false, MIN_TIME);
+    for (&start, &end) in sessions.start.iter().zip(sessions.end) {
         disorder |= start < previous;
         previous = start;
-        open |= end == OPEN;
         let end = if end == OPEN { start } else { end };
         fault |= end < start;
         for time in [start, end] {
@@ -80,39 +92,39 @@ pub fn summarize(sessions: &Sessions<'_>, rule: &Rule<'_>) -> Summary {
             last = last.max(if is_valid { time } else { MIN_TIME });
         }
     }
-    fault |= sessions.user.contains(&NONE) || sessions.product.contains(&NONE) || server_fault(sessions, rule);
+    fault |= sessions.user.contains(&NONE) || sessions.product.contains(&NONE) || key_fault(sessions, rule);
     summary.is_ordered = !disorder;
     summary.all_valid = !fault;
-    summary.has_open = open;
     summary.last = last;
     summary
 }
 
-/// Gives sessions that are still open an end.
-pub fn close_open_sessions(sessions: &mut Sessions<'_>, as_of: i64) {
-    let starts = &sessions.start;
-    for (end, &start) in sessions.end.to_mut().iter_mut().zip(&**starts) {
-        if *end == OPEN {
-            // A launch after `as_of` has been seen all the same.
-            *end = as_of.max(start);
-        }
-    }
-}
-
-/// In which order the rows are charged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// All rows, as they stand.
-    AsIs,
-    /// These rows, in this order.
-    Rows(Vec<u32>),
-}
-
-/// The valid rows in order of their start, rows of one instant in the order of the table; the others become problems.
+/// The ends with one for sessions that are still open: `as_of`, or the last valid instant among starts and ends. `None`
+/// where nothing is open.
 #[must_use]
-pub fn order(sessions: &Sessions<'_>, summary: &Summary, rule: &Rule<'_>, problems: &mut Vec<RowProblem>) -> Order {
+pub fn closed(sessions: &Sessions<'_>, as_of: Option<i64>) -> Option<Vec<i64>> {
+    if !sessions.end.contains(&OPEN) {
+        return None;
+    }
+    let times = sessions.start.iter().chain(sessions.end).copied();
+    let last = times.filter(|time| (MIN_TIME..MAX_TIME).contains(time)).max().unwrap_or(MIN_TIME);
+    let as_of = as_of.unwrap_or(last);
+    // A launch after `as_of` has been seen all the same.
+    let end = |(&start, &end): (&i64, &i64)| if end == OPEN { as_of.max(start) } else { end };
+    Some(sessions.start.iter().zip(sessions.end).map(end).collect())
+}
+
+/// The valid rows in order of their start, rows of one instant in the order of the table; `None` where these are all rows
+/// as they stand. The others become problems.
+#[must_use]
+pub fn rows_in_order(
+    sessions: &Sessions<'_>,
+    summary: &Summary,
+    rule: &Rule<'_>,
+) -> (Option<Vec<u32>>, Vec<RowProblem>) {
+    let mut problems = Vec::new();
     if summary.all_valid && summary.is_ordered {
-        return Order::AsIs;
+        return (None, problems);
     }
     let mut rows: Vec<u32> = (0..sessions.len() as u32).collect();
     if !summary.all_valid {
@@ -125,11 +137,107 @@ pub fn order(sessions: &Sessions<'_>, summary: &Summary, rule: &Rule<'_>, proble
         });
     }
     if !summary.is_ordered {
-        let mut keyed: Vec<(i64, u32)> = rows.iter().map(|&row| (sessions.start[row as usize], row)).collect();
-        keyed.sort_unstable();
-        rows = keyed.into_iter().map(|(_, row)| row).collect();
+        rows = sort::by_time(sessions.start, &rows);
     }
-    Order::Rows(rows)
+    let are_all = rows.len() == sessions.len() && rows.is_sorted();
+    (if are_all { None } else { Some(rows) }, problems)
+}
+
+/// Some rows of sessions, copied out one after another.
+#[derive(Debug)]
+pub struct Gathered {
+    user: Column<u32>,
+    product: Column<u32>,
+    server: Option<Column<u32>>,
+    host: Option<Column<u32>>,
+    start: Column<i64>,
+    end: Column<i64>,
+}
+
+impl Gathered {
+    /// Copies the rows. What follows then runs through near memory, which pays even for a single run.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] where there is no memory for the copy.
+    pub fn new(sessions: &Sessions<'_>, rows: &[u32]) -> Result<Self> {
+        let names = |column: &[u32]| gather(column, rows);
+        let (first, second) = thread::scope(|scope| {
+            let running = scope.spawn(|| Ok((gather(sessions.start, rows)?, gather(sessions.end, rows)?)));
+            let optional = |column: Option<&[u32]>| column.map(names).transpose();
+            let others = || -> Result<_> {
+                let (user, product) = (names(sessions.user)?, names(sessions.product)?);
+                Ok((user, product, optional(sessions.server)?, optional(sessions.host)?))
+            };
+            let others = others();
+            (running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), others)
+        });
+        let ((start, end), (user, product, server, host)) = (first?, second?);
+        Ok(Self { user, product, server, host, start, end })
+    }
+
+    /// Of rows held back, each with its end.
+    pub(super) fn of_rows(rows: &[Row], end: impl Fn(&Row) -> i64) -> Self {
+        let names = |name: fn(&Row) -> u32| rows.iter().map(name).collect::<Vec<u32>>();
+        let optional = |name: fn(&Row) -> u32| Some(names(name).into());
+        Self {
+            user: names(|row| row.user).into(),
+            product: names(|row| row.product).into(),
+            server: optional(|row| row.server),
+            host: optional(|row| row.host),
+            start: rows.iter().map(|row| row.start).collect::<Vec<i64>>().into(),
+            end: rows.iter().map(end).collect::<Vec<i64>>().into(),
+        }
+    }
+
+    /// The same rows, and then those of others. Columns that the others lack are left out.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] where there is no memory for the copy.
+    pub(super) fn followed_by(self, others: &Sessions<'_>) -> Result<Self> {
+        let optional = |own: Option<Column<u32>>, others: Option<&[u32]>| match (own, others) {
+            (Some(own), Some(others)) => joined(&own, others).map(Some),
+            _ => Ok(None),
+        };
+        Ok(Self {
+            user: joined(&self.user, others.user)?,
+            product: joined(&self.product, others.product)?,
+            server: optional(self.server, others.server)?,
+            host: optional(self.host, others.host)?,
+            start: joined(&self.start, others.start)?,
+            end: joined(&self.end, others.end)?,
+        })
+    }
+
+    /// The copy as sessions, with the names of those it was made of.
+    #[must_use]
+    pub fn sessions<'a>(&'a self, of: &Sessions<'_>) -> Sessions<'a> {
+        Sessions {
+            user: &self.user,
+            product: &self.product,
+            server: self.server.as_deref(),
+            host: self.host.as_deref(),
+            start: &self.start,
+            end: &self.end,
+            users: of.users,
+            products: of.products,
+            hosts: of.hosts,
+        }
+    }
+}
+
+fn joined<T: Pod>(first: &[T], second: &[T]) -> Result<Column<T>> {
+    let mut column = Column::zeros(first.len() + second.len())?;
+    column[..first.len()].copy_from_slice(first);
+    column[first.len()..].copy_from_slice(second);
+    Ok(column)
+}
+
+fn gather<T: Pod>(column: &[T], rows: &[u32]) -> Result<Column<T>> {
+    let mut gathered = Column::zeros(rows.len())?;
+    for (to, &row) in gathered.iter_mut().zip(rows) {
+        *to = column[row as usize];
+    }
+    Ok(gathered)
 }
 
 fn fault(sessions: &Sessions<'_>, rule: &Rule<'_>, row: usize) -> Option<Fault> {
@@ -143,25 +251,40 @@ fn fault(sessions: &Sessions<'_>, rule: &Rule<'_>, row: usize) -> Option<Fault> 
     if start == NO_TIME {
         return Some(Fault::MissingStart);
     }
-    if !(MIN_TIME..MAX_TIME).contains(&start) || end >= MAX_TIME {
+    if !(MIN_TIME..MAX_TIME).contains(&start) || (end != OPEN && end >= MAX_TIME) {
         return Some(Fault::TimeOutOfRange);
     }
     if end < start {
         return Some(Fault::EndBeforeStart);
     }
-    let Window::Day { zone_of_server: Some(zones), .. } = rule.window else { return None };
-    match sessions.server.as_ref().map_or(NONE, |servers| servers[row]) {
-        NONE => Some(Fault::MissingServer),
-        server if zones.get(server as usize).copied().flatten().is_none() => Some(Fault::UnknownServer),
-        _ => None,
+    if is_by_host(rule, sessions.product[row]) && sessions.host.is_none_or(|hosts| hosts[row] == NONE) {
+        return Some(Fault::MissingHost);
+    }
+    if rule.per_server && sessions.server_of(row) == NONE {
+        return Some(Fault::MissingServer);
+    }
+    let Window::Day { calendar_of, .. } = rule.window else { return None };
+    let is_known = |calendars: &[Option<u32>], code: u32| calendars.get(code as usize).is_some_and(Option::is_some);
+    match calendar_of {
+        CalendarOf::All => None,
+        CalendarOf::User(calendars) => (!is_known(calendars, sessions.user[row])).then_some(Fault::UnknownUser),
+        CalendarOf::Server(calendars) => match sessions.server_of(row) {
+            NONE => Some(Fault::MissingServer),
+            server => (!is_known(calendars, server)).then_some(Fault::UnknownServer),
+        },
     }
 }
 
-fn server_fault(sessions: &Sessions<'_>, rule: &Rule<'_>) -> bool {
-    let Window::Day { zone_of_server: Some(zones), .. } = rule.window else { return false };
-    let Some(servers) = &sessions.server else { return true };
-    if zones.iter().all(Option::is_some) {
-        return servers.contains(&NONE);
+/// Whether some row could lack what the rule needs to find its key and its calendar.
+fn key_fault(sessions: &Sessions<'_>, rule: &Rule<'_>) -> bool {
+    let no_server = || sessions.server.is_none_or(|servers| servers.contains(&NONE));
+    if rule.by_host.contains(&true) || (rule.per_server && no_server()) {
+        return true;
     }
-    servers.iter().any(|&server| zones.get(server as usize).copied().flatten().is_none())
+    let Window::Day { calendar_of, .. } = rule.window else { return false };
+    match calendar_of {
+        CalendarOf::All => false,
+        CalendarOf::Server(calendars) => no_server() || calendars.contains(&None),
+        CalendarOf::User(calendars) => calendars.contains(&None) || calendars.len() < sessions.users,
+    }
 }

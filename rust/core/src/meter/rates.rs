@@ -20,6 +20,23 @@ impl Rates {
         Self { steps: vec![Vec::new(); products] }
     }
 
+    /// How many products there is room for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there is room for no product.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Makes room for more products.
+    pub fn extend_to(&mut self, products: usize) {
+        self.steps.resize(products.max(self.steps.len()), Vec::new());
+    }
+
     /// Adds a rate of a product, in force from an instant on.
     pub fn add(&mut self, product: u32, effective_from: i64, tokens: i128) {
         if let Some(steps) = self.steps.get_mut(product as usize) {

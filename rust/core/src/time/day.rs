@@ -10,6 +10,7 @@ use super::{DAY, MAX_TIME, MIN_TIME};
 /// has none.
 #[derive(Debug, Clone)]
 pub struct Days {
+    /// Where each stretch begins; one more at the end of time.
     starts: Vec<i64>,
     dates: Vec<i32>,
     /// For each UTC day, the first stretch that could hold an instant of it.
@@ -21,6 +22,12 @@ impl Days {
     /// The local days of `zone` that cover `[from, to]`.
     #[must_use]
     pub fn new(zone: &Zone, from: i64, to: i64) -> Self {
+        Self::beginning_at(zone, 0, from, to)
+    }
+
+    /// The same with days that begin this many microseconds after midnight, by the clock on the wall.
+    #[must_use]
+    pub fn beginning_at(zone: &Zone, day_start: i64, from: i64, to: i64) -> Self {
         let from = from.max(MIN_TIME) - 2 * DAY;
         let to = to.min(MAX_TIME) + 2 * DAY;
         let mut starts = Vec::new();
@@ -28,7 +35,7 @@ impl Days {
         let mut changes = zone.transitions().iter().copied().skip_while(|&at| at <= from).peekable();
         let mut at = from;
         while at <= to {
-            let offset = zone.offset_at(at);
+            let offset = zone.offset_at(at) - day_start;
             let date = (at + offset).div_euclid(DAY);
             if dates.last() != Some(&(date as i32)) {
                 starts.push(at);
@@ -47,6 +54,7 @@ impl Days {
                 stretch as u32
             })
             .collect();
+        starts.push(i64::MAX);
         Self { starts, dates, buckets, first_bucket }
     }
 
@@ -54,9 +62,13 @@ impl Days {
     #[inline]
     #[must_use]
     pub fn stretch_at(&self, utc: i64) -> usize {
+        // The end of time is the border of the last stretch.
+        let utc = utc.min(i64::MAX - 1);
         let bucket = (utc.div_euclid(DAY) - self.first_bucket).clamp(0, self.buckets.len() as i64 - 1);
         let mut stretch = self.buckets[bucket as usize] as usize;
-        while stretch + 1 < self.starts.len() && self.starts[stretch + 1] <= utc {
+        // Nearly every day has one midnight, and on which side of it an instant lies cannot be foreseen: no branch.
+        stretch += usize::from(self.starts[stretch + 1] <= utc);
+        while self.starts[stretch + 1] <= utc {
             stretch += 1;
         }
         stretch
@@ -76,26 +88,32 @@ impl Days {
         self.starts[stretch]
     }
 
+    /// The end of a stretch: the first instant of the next one, or the end of time.
+    #[inline]
+    #[must_use]
+    pub fn end(&self, stretch: usize) -> i64 {
+        self.starts[stretch + 1]
+    }
+
     /// The end of the window of the date of `stretch`: where its last stretch ends.
     #[inline]
     #[must_use]
     pub fn window_end(&self, stretch: usize) -> i64 {
         let date = self.dates[stretch];
-        let after = |at: usize| self.starts.get(at).copied().unwrap_or(i64::MAX);
         // A split date comes back after one stretch of the other date.
-        if self.dates.get(stretch + 2) == Some(&date) { after(stretch + 3) } else { after(stretch + 1) }
+        if self.dates.get(stretch + 2) == Some(&date) { self.starts[stretch + 3] } else { self.starts[stretch + 1] }
     }
 
     /// How many stretches there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.starts.len()
+        self.dates.len()
     }
 
     /// Whether the table is empty; it never is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.dates.is_empty()
     }
 }
 

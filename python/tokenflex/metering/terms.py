@@ -1,0 +1,119 @@
+"""What a caller says of rule, rates and zones, checked, as the compiled part takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tokenflex import _core, tables
+from tokenflex.errors import ArgumentTypeError, ZoneError
+from tokenflex.metering.rates import Rates
+from tokenflex.metering.rule import Rule
+from tokenflex.times import MICROSECOND
+
+if TYPE_CHECKING:
+    from tokenflex._core import Charged, Terms
+
+FAULTS = {
+    "missing_user": "no user: not charged",
+    "missing_product": "no product: not charged",
+    "missing_start": "no start: not charged",
+    "missing_server": "no server, and the rule needs it: not charged",
+    "missing_host": "no host, and the product is metered by machine: not charged",
+    "unknown_server": "its server has no zone in servers=, and the rule's days are the server's: not charged",
+    "unknown_user": "its user has no zone in users=, and the rule's days are the user's: not charged",
+    "end_before_start": "its end comes before its start: not charged",
+    "time_out_of_range": "a time before 1970 or from 2200 on: not charged",
+}
+
+
+def terms_of(
+    rule: Rule,
+    rates: Rates,
+    *,
+    servers: Mapping[str, str] | None,
+    users: Mapping[str, str] | None,
+    with_activity: bool,
+) -> Terms:
+    """The terms, or an error that says what is wrong with them."""
+    if not isinstance(rule, Rule):
+        raise ArgumentTypeError(
+            f"rule has to be a tokenflex.Rule such as tf.TOKEN_FLEX, not {type(rule).__name__}", location="rule"
+        )
+    if not isinstance(rates, Rates):
+        raise ArgumentTypeError(
+            f"rates have to be a tokenflex.Rates, not {type(rates).__name__}: write tf.Rates(…)", location="rates"
+        )
+    zones = {"server": _zones(servers, "servers"), "user": _zones(users, "users")}
+    needed = rule.needs_zones_of
+    if needed is not None and zones[needed] is None:
+        raise ZoneError(
+            f'the rule\'s days are the {needed}\'s: pass {needed}s={{"<{needed}>": "<IANA zone>", …}}, '
+            'or take a rule of one zone, such as tf.Rule(window="day", zone="Europe/Madrid")',
+            location=f"{needed}s",
+        )
+    return {
+        "length": rule.length // MICROSECOND if rule.window == "rolling" else None,
+        "zone": "UTC" if rule.zone == "utc" else rule.zone,
+        "day_start": rule.day_start // MICROSECOND,
+        "renew": rule.renew,
+        "min_duration": rule.min_duration // MICROSECOND,
+        "idle_after": rule.idle_after // MICROSECOND if with_activity and rule.idle_after is not None else None,
+        "per_server": rule.scope == "server",
+        "machine_metered": sorted(rule.machine_metered),
+        "families": rates.families() if rule.incremental else [],
+        "zones": zones[needed] or {} if needed is not None else {},
+        "rates": rates.terms(),
+    }
+
+
+def _zones(zones: object, argument: str) -> dict[str, str] | None:
+    if zones is None:
+        return None
+    if not isinstance(zones, Mapping):
+        raise ArgumentTypeError(
+            f"{argument} has to map names to IANA zones, not to be {type(zones).__name__}", location=argument
+        )
+    for name, zone in zones.items():
+        if not isinstance(name, str) or not isinstance(zone, str):
+            raise ArgumentTypeError(
+                f"{argument} has to map names to IANA zones, not {name!r} to {zone!r}", location=argument
+            )
+    for zone in set(zones.values()):
+        _core.check_zone(zone)
+    return dict(zones)
+
+
+def charges_of(charged: Charged, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The charges, and the problems, of what the compiled part gives."""
+    table, faults, without_rate = charged
+    rule_id = pl.Enum([rule.rule_id])
+    charges = pl.DataFrame(table).with_columns(rule_id=pl.lit(rule.rule_id, dtype=rule_id))
+    return (
+        tables.finish(charges, {**tables.CHARGES, "rule_id": rule_id}),
+        _problems(pl.DataFrame(faults), without_rate),
+    )
+
+
+def _problems(faults: pl.DataFrame, without_rate: list[tuple[str, int]]) -> pl.DataFrame:
+    bad_rows = faults.select(
+        source=pl.lit("sessions"),
+        location="location",
+        code=pl.col("code").cast(pl.String),
+        message=pl.col("code").cast(pl.String).replace_strict(FAULTS, return_dtype=pl.String),
+    )
+    no_rate = pl.DataFrame(
+        {
+            "source": ["rates"] * len(without_rate),
+            "location": [None] * len(without_rate),
+            "code": ["no_rate"] * len(without_rate),
+            "message": [
+                f"{product} has no rate at the time of {count} of its charges: their tokens are null"
+                for product, count in without_rate
+            ],
+        },
+        schema=dict(tables.PROBLEMS),
+    )
+    return pl.concat([bad_rows, no_rate])

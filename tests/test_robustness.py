@@ -1,0 +1,471 @@
+"""What no input and no surroundings may do: leak, hang, crash, or show a defect as an error."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import tokenflex as tf
+from reference import DAY, HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MONDAY = datetime(2026, 7, 13, 8, tzinfo=UTC)
+SERVERS = {"lic-01": "Europe/Madrid", "lic-02": "Asia/Singapore"}
+RATES = tf.Rates([tf.Rate("ACD", 7, None, "drafting"), tf.Rate("LT", 5, None, "drafting")])  # type: ignore[arg-type]
+RULES = {
+    "rolling": tf.Rule(window="rolling"),
+    "day": tf.Rule(window="day"),
+    "flex": tf.FLEX,
+    "token flex": tf.TOKEN_FLEX,
+    "server scope": tf.Rule(window="rolling", scope="server"),
+    "machine": tf.Rule(window="day", zone="user", machine_metered=frozenset({"ACD"}), incremental=True),
+    "short": tf.Rule(window="rolling", length=timedelta(days=30), renew=False, idle_after=timedelta(minutes=1)),
+}
+LOG = b"""8:00:00 (adskflex) TIMESTAMP 7/13/2026
+8:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+8:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1
+"""
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, or forks")
+
+
+def table(rows: int, users: int = 500) -> pl.DataFrame:
+    """Sessions in order of start."""
+    row = pl.int_range(rows, dtype=pl.Int64, eager=True)
+    start = pl.Series([MONDAY]).dt.epoch("us")[0] + row * 60_000_000
+    return pl.DataFrame(
+        {
+            "user": (row * 7 % users).cast(pl.String),
+            "product": pl.Series(["ACD", "LT"]).gather(row % 2),
+            "server": pl.Series(sorted(SERVERS)).gather(row % 2),
+            "host": (row % 50).cast(pl.String),
+            "start": start.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+            "end": (start + row % 40 * 3_600_000_000).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        }
+    )
+
+
+def arguments(rule: tf.Rule, sessions: pl.DataFrame | None = None) -> dict[str, Any]:
+    users = {} if sessions is None else dict.fromkeys(sessions["user"].cast(pl.String).unique(), "Asia/Tokyo")
+    return {"rule": rule, "rates": RATES, "servers": SERVERS, "users": users}
+
+
+# Memory.
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def metered(sessions: pl.DataFrame) -> None:
+    meter = tf.Meter(**arguments(tf.TOKEN_FLEX))
+    meter.push(sessions)
+    meter = tf.Meter.resume(meter.state())
+    meter.push(sessions.tail(1))
+    meter.finish()
+
+
+def refused(sessions: pl.DataFrame) -> None:
+    with pytest.raises(tf.TokenflexError):
+        tf.charge(sessions.drop("end"), **arguments(tf.FLEX))
+
+
+IDLE = pl.DataFrame({"user": ["7", "14"], "time": [MONDAY, MONDAY + HOUR]})
+CALLS: dict[str, Callable[[pl.DataFrame], object]] = {
+    "charge": lambda sessions: tf.charge(sessions, **arguments(tf.TOKEN_FLEX)),
+    "charge with activity": lambda sessions: tf.charge(sessions, **arguments(tf.FLEX), activity=IDLE),
+    "charge a stream": lambda sessions: tf.charge(sessions.lazy(), **arguments(tf.FLEX)),
+    "categorize": lambda sessions: tf.categorize(sessions, **arguments(tf.FLEX)),
+    "prepare": lambda sessions: tf.replay(tf.prepare(sessions), rules=[tf.FLEX], rates=RATES),
+    "meter": metered,
+    "an error": refused,
+    "read_flexlm": lambda _: tf.pair(tf.read_flexlm(LOG * 20, timezone="UTC", server="lic-01").events),
+}
+
+
+@linux_only
+@pytest.mark.parametrize("name", CALLS)
+def test_thousands_of_calls_leave_no_memory_behind(name: str) -> None:
+    """A leak of one column in each call would be 16 MB and more."""
+    sessions = table(2_000)
+    call = CALLS[name]
+    count = 1_000 if name in ("prepare", "an error", "read_flexlm") else 300
+    for _ in range(count // 4):
+        call(sessions)
+    before = resident_bytes()
+    for _ in range(count):
+        call(sessions)
+    assert resident_bytes() - before < count * 8_000 + 6_000_000
+
+
+# Processes.
+
+
+def charge_in_child(rows: int) -> int:
+    return tf.charge(table(rows, rows), **arguments(tf.TOKEN_FLEX)).height
+
+
+FORKS = """
+import multiprocessing, os, signal
+import pyarrow as pa
+import tokenflex as tf
+from tokenflex import _core
+from tokenflex.metering.terms import terms_of
+
+ROLLING, RATES = tf.Rule(window="rolling"), tf.Rates({"ACD": 7})
+# Made without polars, whose own threads would not live on in a child.
+start = pa.array(range(250_000), pa.int64()).cast(pa.timestamp("s", "UTC"))
+users = pa.array([f"user{row}" for row in range(250_000)])
+plain = pa.table({"user": users, "product": pa.array(["ACD"] * 250_000), "start": start, "end": start})
+
+def charge(_place=0):
+    signal.alarm(20)
+    return tf.charge(plain, rule=ROLLING, rates=RATES).height
+
+def charge_compiled(_place=0):
+    signal.alarm(20)
+    terms = terms_of(ROLLING, RATES, servers=None, users=None, with_activity=False)
+    table, _, _ = _core.charge(plain, {}, terms=terms, as_of=None, activity=None)
+    return 0 if table is not None else 1
+
+def forked(body):
+    child = os.fork()
+    if child == 0:
+        os._exit(body())
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+# Polars' threads have not begun here, so children may use it.
+assert [forked(lambda: 0 if charge() == 250_000 else 1) for _ in range(2)] == [0, 0]
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(charge, range(4)) == [250_000] * 4
+# The library's own threads have, after this; a child takes new ones.
+assert charge_compiled() == 0
+assert charge() == 250_000
+assert [forked(charge_compiled) for _ in range(3)] == [0, 0, 0]
+signal.alarm(0)
+print("forked")
+"""
+
+
+@linux_only
+def test_a_forked_child_charges() -> None:
+    """Enough rows that the library takes a second thread, in the parent before the fork and in the children after."""
+    done = run_python(FORKS)
+    assert done.stdout == "forked\n", done.stderr[-2_000:]
+
+
+def run_python(program: str, *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(tf.__file__).parents[1])}
+    return subprocess.run(
+        [sys.executable, "-c", program, str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=environment,
+    )
+
+
+def test_spawned_processes_charge_alike() -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.map(charge_in_child, [20_000] * 3) == [charge_in_child(20_000)] * 3
+
+
+INTERRUPTED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tokenflex as tf
+from datetime import timedelta
+from test_robustness import RATES, table
+prepared = tf.prepare(table(200_000))
+rules = [tf.Rule(window="rolling", length=timedelta(minutes=60 + place % 1_000)) for place in range(200_000)]
+print("ready", flush=True)
+try:
+    tf.replay(prepared, rules=rules, rates=RATES)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_a_long_replay() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(tf.__file__).parents[1])}
+    program = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(2)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            asked = time.monotonic()
+            assert process.wait(timeout=20) == 7
+            assert time.monotonic() - asked < 5
+            assert process.stdout.read() == "interrupted\n"
+        finally:
+            process.kill()
+
+
+# Threads.
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+def test_eight_threads_charge_eight_tables_as_one_does(rule: tf.Rule) -> None:
+    tables = [table(20_000 + 1_000 * place, 300 + place) for place in range(8)]
+    expected = [tf.charge(one, **arguments(rule, one)) for one in tables]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: tf.charge(one, **arguments(rule, one)), tables * 2))
+    for charges, same in zip(found, expected * 2, strict=True):
+        assert charges.equals(same)
+
+
+def test_large_tables_in_threads_are_charged_as_by_one() -> None:
+    """Above the size from which the library itself takes a second thread."""
+    large = table(250_000, 250_000)
+    expected = tf.charge(large, **arguments(tf.TOKEN_FLEX))
+    assert expected.height > 250_000
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda _: tf.charge(large, **arguments(tf.TOKEN_FLEX)).equals(expected), range(4)))
+
+
+def test_threads_share_prepared_sessions() -> None:
+    sessions = table(20_000)
+    copy = tf.prepare(sessions)
+    expected = {name: tf.charge(sessions, **arguments(rule, sessions)).rows() for name, rule in RULES.items()}
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda name: tf.charge(copy, **arguments(RULES[name], sessions)).rows(), RULES)
+    assert dict(zip(RULES, found, strict=True)) == expected
+
+
+def test_two_threads_push_into_one_meter_in_turn() -> None:
+    sessions = table(40_000)
+    batches = list(sessions.iter_slices(1_000))
+    meter = tf.Meter(**arguments(tf.TOKEN_FLEX))
+    parts: list[pl.DataFrame] = []
+    turn = threading.Condition()
+    errors: list[BaseException] = []
+
+    def work(parity: int) -> None:
+        try:
+            for place in range(parity, len(batches), 2):
+                with turn:
+                    assert turn.wait_for(lambda place=place: len(parts) == place or errors, timeout=30)  # type: ignore[misc]
+                    parts.append(meter.push(batches[place]))
+                    turn.notify_all()
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(parity,)) for parity in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors
+    whole = pl.concat([*parts, meter.finish()]).sort("charged_at", "session")
+    assert whole.rows() == tf.charge(sessions, **arguments(tf.TOKEN_FLEX)).rows()
+
+
+def test_a_meter_pushed_from_many_threads_at_once_takes_each_batch_or_refuses_it() -> None:
+    sessions = table(20_000)
+    meter = tf.Meter(**arguments(tf.TOKEN_FLEX))
+    batches = list(sessions.iter_slices(1_000))
+
+    def push(batch: pl.DataFrame) -> int:
+        try:
+            meter.push(batch)
+        except tf.ColumnValueError:
+            return 0
+        return batch.height
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = sum(pool.map(push, batches))
+    # The last batch reaches back before none.
+    assert 1_000 <= taken <= sessions.height
+    meter.finish()
+
+
+# Hostile tables: nothing but an error of the library's own, and never one that says it has a defect.
+
+
+def times(values: list[int], unit: Any) -> pl.Series:
+    return pl.Series(values, dtype=pl.Int64).cast(pl.Datetime(unit, "UTC"))
+
+
+GOOD = table(4)
+SEVERAL: list[Any] = [
+    [1, 2, 3, 4],
+    [1.5, None, float("nan"), float("inf")],
+    [True, False, None, True],
+    [b"a", b"\xff\xfe", b"", None],
+    [["a"], [], None, ["b", "c"]],
+    [{"a": 1}, None, {"a": 2}, {"a": 3}],
+    [date(2026, 7, 13)] * 4,
+    [timedelta(1)] * 4,
+    ["", " ", "\0", "x" * 10_000],
+    [None] * 4,
+    [MONDAY] * 4,
+]
+I64 = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**62, 2**63 - 2, 2**63 - 1]
+HOSTILE: dict[str, Any] = {
+    "nothing": None,
+    "a number": 7,
+    "a name": "sessions.parquet",
+    "a list": [{"user": "ana"}],
+    "no columns": pl.DataFrame(),
+    "no rows": GOOD.clear(),
+    "no batches": pa.Table.from_batches([], GOOD.to_arrow().schema),
+    "one name for all": pl.DataFrame({"user": ["ana"] * 10_000}).with_columns(
+        **{name: pl.col("user") for name in ("product", "server", "host")},
+        **{name: pl.lit(MONDAY) for name in ("start", "end", "time")},
+    ),
+    "end before start": GOOD.with_columns(end=pl.col("start") - pl.duration(microseconds=1)),
+    "every end open": GOOD.with_columns(end=pl.lit(None, pl.Datetime("us", "UTC"))),
+    "a column twice": GOOD.to_arrow().append_column("user", GOOD.to_arrow()["user"]),
+    **{f"no {name}": GOOD.drop(name) for name in GOOD.columns},
+    **{
+        f"{name} of {type(values[0]).__name__} {place}": GOOD.with_columns(pl.Series(name, values, strict=False))
+        for name in GOOD.columns
+        for place, values in enumerate(SEVERAL)
+    },
+    **{
+        f"{name} at the edges in {unit}": GOOD.clear()
+        .vstack(pl.concat([GOOD, GOOD]))
+        .with_columns(times(I64, unit).alias(name))
+        for name in ("start", "end")
+        for unit in ("ms", "us", "ns")
+    },
+    **{
+        f"both at the edges in {unit}": pl.concat([GOOD, GOOD]).with_columns(
+            times(I64, unit).alias("start"), times(I64[::-1], unit).alias("end"), times(I64, unit).alias("time")
+        )
+        for unit in ("ms", "us", "ns")
+    },
+    "the last instants of data": GOOD.with_columns(
+        start=pl.lit(datetime(2199, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+        end=pl.lit(datetime(2199, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+    ),
+    "the first instants of data": GOOD.with_columns(start=pl.lit(datetime(1970, 1, 1, tzinfo=UTC))),
+}
+
+
+def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
+    options = arguments(rule, GOOD)
+
+    def meter(sessions: Any) -> object:
+        meter = tf.Meter(**options)
+        meter.push(sessions, problems=tf.Problems())
+        meter.push(sessions, problems=tf.Problems())
+        tf.Meter.resume(meter.state())
+        return meter.finish(problems=tf.Problems())
+
+    def activity(known: Any) -> object:
+        idle = options | {"rule": tf.Rule(window="rolling", idle_after=HOUR)}
+        return tf.charge(GOOD, **idle, activity=known, problems=tf.Problems())
+
+    def stream(sessions: Any) -> object:
+        lazy = sessions.lazy() if isinstance(sessions, pl.DataFrame) else sessions
+        return tf.charge(lazy, **options, problems=tf.Problems())
+
+    def replay(sessions: Any) -> object:
+        no_bars = {name: value for name, value in options.items() if name != "rule"}
+        return tf.replay(tf.prepare(sessions), rules=[rule, tf.FLEX], **no_bars)
+
+    return {
+        "charge": lambda sessions: tf.charge(sessions, **options, problems=tf.Problems()),
+        "charge as of the end": lambda sessions: tf.charge(
+            sessions, **options, as_of=datetime(2199, 12, 31, tzinfo=UTC), problems=tf.Problems()
+        ),
+        "charge a stream": stream,
+        "charge by activity": activity,
+        "categorize": lambda sessions: tf.categorize(sessions, **options, problems=tf.Problems()),
+        "replay": replay,
+        "Meter": meter,
+        "Meter.resume": tf.Meter.resume,
+        "pair": lambda events: tf.pair(events, problems=tf.Problems()),
+        "denials": tf.denials,
+        "Rates": tf.Rates,
+    }
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+@pytest.mark.parametrize("verb", verbs(tf.FLEX))
+def test_no_table_shows_a_defect(verb: str, rule: tf.Rule) -> None:
+    call = verbs(rule)[verb]
+    defects = []
+    for name, hostile in HOSTILE.items():
+        try:
+            call(hostile)
+        except tf.InternalError as error:
+            defects.append(f"{name}: {error}")
+        except tf.TokenflexError:
+            pass
+        except Exception as error:  # noqa: BLE001 - what it may be is said below
+            # Pyarrow itself says which column stands twice.
+            if not (name == "a column twice" and "user" in str(error)):
+                defects.append(f"{name}: {error!r}")
+        except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+            defects.append(f"{name}: {error!r}")
+    assert defects == []
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"length": 2**63 - 1},
+        {"length": -1},
+        {"length": 0},
+        {"min_duration": 2**63 - 1},
+        {"min_duration": -(2**63)},
+        {"day_start": 2**63 - 1, "length": None, "zone": "UTC"},
+        {"day_start": -(2**63), "length": None, "zone": "UTC"},
+        {"zone": "Mars/Olympus", "length": None},
+        {"idle_after": 2**63 - 1},
+        {"rates": [("ACD", -(2**63), 2**100)]},
+        {"families": [("ACD", "a"), ("ACD", "b")]},
+        {"length": "long"},
+        {"zone": None},
+    ],
+    ids=repr,
+)
+def test_terms_that_no_rule_has_are_harmless(terms: dict[str, Any]) -> None:
+    """The public classes refuse all of these; the compiled part checks what would break it, and takes the rest."""
+    from tokenflex import _core  # noqa: PLC0415
+    from tokenflex.metering.terms import terms_of  # noqa: PLC0415
+
+    whole: Any = terms_of(tf.FLEX, RATES, servers=None, users=None, with_activity=False) | terms
+    one = table(1).to_arrow()
+    if terms in ({"length": -1}, {"length": 0}):
+        # No instant comes after such a window: `Rule` is where that is refused.
+        for length in (timedelta(0), timedelta(microseconds=-1)):
+            with pytest.raises(tf.ArgumentError, match="length"):
+                tf.Rule(window="rolling", length=length)
+        return
+    try:
+        _core.charge(one, {}, terms=whole, as_of=None, activity=None)
+    except tf.InternalError:
+        raise
+    except (tf.TokenflexError, TypeError, OverflowError):
+        pass
+
+
+def test_a_year_of_windows_of_a_minute_is_no_trouble() -> None:
+    sessions = GOOD.with_columns(end=pl.lit(MONDAY + 366 * DAY)).head(1)
+    rule = tf.Rule(window="rolling", length=timedelta(minutes=1))
+    assert tf.charge(sessions, rule=rule, rates=RATES).height == 366 * 24 * 60
