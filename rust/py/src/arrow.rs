@@ -54,22 +54,29 @@ pub fn dense_codes(py: Python<'_>, table: &Bound<'_, PyAny>) -> PyResult<(Table,
 }
 
 fn dense(physical: &[Cow<'_, [u32]>]) -> Result<(Column<u32>, Vec<u32>), Failure> {
-    let rows = physical.iter().map(|batch| batch.len()).sum();
-    let values = physical.iter().flat_map(|batch| batch.iter().copied());
-    let largest = values.clone().filter(|&value| value != NONE).max().map_or(0, |value| value as usize + 1);
+    // One more than the largest value, 0 for none: what is null wraps around to it.
+    let count = |batch: &Cow<'_, [u32]>| batch.iter().map(|value| value.wrapping_add(1)).max();
+    let count = physical.iter().filter_map(count).max().unwrap_or(0) as usize;
     let mut first_rows = Vec::new();
-    let mut codes = Column::<u32>::zeros(rows)?;
-    let mut known = vec![NONE; largest];
-    for ((row, value), place) in values.enumerate().zip(codes.iter_mut()) {
-        let Some(code) = known.get_mut(value as usize) else {
-            *place = NONE;
-            continue;
-        };
-        if *code == NONE {
-            *code = first_rows.len() as u32;
-            first_rows.push(row as u32);
+    let mut codes = Column::<u32>::zeros(physical.iter().map(|batch| batch.len()).sum())?;
+    let mut known = vec![NONE; count];
+    let mut rest = &mut *codes;
+    let mut row = 0;
+    for batch in physical {
+        let (places, others) = rest.split_at_mut(batch.len());
+        rest = others;
+        for (place, &value) in places.iter_mut().zip(batch.iter()) {
+            if let Some(code) = known.get_mut(value as usize) {
+                if *code == NONE {
+                    *code = first_rows.len() as u32;
+                    first_rows.push(row);
+                }
+                *place = *code;
+            } else {
+                *place = NONE;
+            }
+            row += 1;
         }
-        *place = *code;
     }
     Ok((codes, first_rows))
 }

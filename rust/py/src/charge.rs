@@ -187,14 +187,16 @@ pub fn replay(
         let prepared = prepared.get();
         let names = prepared.names();
         let mut totals = Vec::with_capacity(terms.len());
+        let mut last: Option<(Terms, Binding)> = None;
         for terms in terms {
             let terms: Terms = terms.extract()?;
             check_families(&terms)?;
+            let mut binding = last.map(|(of, binding)| binding.reused(&of, &terms)).unwrap_or_default();
             let found = py.detach(|| {
-                let mut binding = Binding::default();
                 binding.renew(&terms, &names)?;
                 total(&prepared.by_key, &prepared.columns.sessions(), &terms.rule(&binding), &binding.rates)
             })?;
+            last = Some((terms, binding));
             totals.push((found.charges, found.tokens, found.without_rate));
             py.check_signals()?;
             if let Some(progress) = progress {

@@ -108,6 +108,18 @@ impl Binding {
         }
     }
 
+    /// An empty one for the same names, with the days of this one where other terms have the same: tables of days take
+    /// longer to make than a small table takes to charge.
+    #[must_use]
+    pub fn reused(self, of: &Terms, terms: &Terms) -> Self {
+        let days = |terms: &Terms| (terms.zone.clone(), terms.day_start, terms.length.is_none());
+        if days(of) != days(terms) || of.zones != terms.zones {
+            return Self::default();
+        }
+        let Self { calendars, known, zone_of, .. } = self;
+        Self { calendars, known, zone_of, ..Self::default() }
+    }
+
     /// Takes in the names that have come since.
     pub fn renew(&mut self, terms: &Terms, names: &Names) -> Result<()> {
         self.renew_calendars(terms, names)?;

@@ -1,6 +1,5 @@
 //! Many rules over one copy of the sessions: encoded, sorted by key, so that one run costs no more than the scan.
 
-use super::plain::PaidDates;
 use super::rates::{NO_RATE, Rates};
 use super::{CalendarOf, NO_TIME, Rule, Sessions, Window, charge};
 use crate::error::Result;
@@ -74,6 +73,7 @@ impl ByKey {
     #[must_use]
     pub fn run(&self, rule: &Rule<'_>, rates: &Rates) -> Total {
         let mut total = Total::default();
+        let mut touched = Touched::default();
         for pair in self.keys.windows(2) {
             let ((from, user, product), (to, ..)) = (pair[0], pair[1]);
             let mut bill = |at: i64| match rates.at(product, at) {
@@ -89,7 +89,14 @@ impl ByKey {
             match rule.window {
                 Window::Rolling { length } => self.run_rolling(from..to, rule, length, &mut bill),
                 Window::Day { calendars, calendar_of } => {
-                    self.run_days(from..to, rule, calendars, |row| self.calendar(calendar_of, user, row), &mut bill);
+                    self.run_days(
+                        from..to,
+                        rule,
+                        calendars,
+                        |row| self.calendar(calendar_of, user, row),
+                        &mut touched,
+                        &mut bill,
+                    );
                 }
             }
         }
@@ -128,65 +135,77 @@ impl ByKey {
         rule: &Rule<'_>,
         calendars: &[Days],
         calendar: impl Fn(usize) -> Option<usize>,
+        touched: &mut Touched,
         bill: &mut impl FnMut(i64),
     ) {
         let first = rows.clone().next().and_then(&calendar);
-        if rows.clone().all(|row| calendar(row) == first) {
-            if let Some(calendar) = first {
-                self.run_days_of_one_zone(rows, rule, &calendars[calendar], bill);
+        if let Some(days) = first.map(|place| &calendars[place]).filter(|days| days.is_monotone())
+            && rows.clone().all(|row| calendar(row) == first)
+        {
+            let mut paid_until = i64::MIN;
+            for (&start, &end) in self.starts[rows.clone()].iter().zip(&self.ends[rows]) {
+                if end - start >= rule.min_duration {
+                    first_touches(days, (start, end), rule.renew, &mut paid_until, |_, at| bill(at));
+                }
             }
             return;
         }
-        // The first touch of each date; another zone's midnight can come before one's own.
-        let mut touched: Vec<(i32, i64)> = Vec::new();
+        // The first touch of each date; another zone's midnight can come before one's own, and dates can come twice.
+        let Touched { dates, paid_until } = touched;
+        dates.clear();
+        paid_until.clear();
+        paid_until.resize(calendars.len(), i64::MIN);
         for row in rows {
             let (start, end) = (self.starts[row], self.ends[row]);
             let Some(place) = calendar(row).filter(|_| end - start >= rule.min_duration) else { continue };
             let days = &calendars[place];
-            let mut stretch = days.stretch_at(start);
-            touched.push((days.date(stretch), start));
-            while rule.renew && days.end(stretch) < end {
-                stretch += 1;
-                touched.push((days.date(stretch), days.start(stretch)));
+            if !days.is_monotone() {
+                paid_until[place] = i64::MIN;
             }
+            let note = |stretch, at| dates.push((days.date(stretch), at));
+            first_touches(days, (start, end), rule.renew, &mut paid_until[place], note);
         }
-        touched.sort_unstable();
-        touched.dedup_by_key(|&mut (date, _)| date);
-        for (_, at) in touched {
+        dates.sort_unstable();
+        dates.dedup_by_key(|&mut (date, _)| date);
+        for &(_, at) in &*dates {
             bill(at);
         }
     }
+}
 
-    fn run_days_of_one_zone(
-        &self,
-        rows: std::ops::Range<usize>,
-        rule: &Rule<'_>,
-        days: &Days,
-        bill: &mut impl FnMut(i64),
-    ) {
-        let Some(&start) = self.starts.get(rows.start) else { return };
-        let (mut paid, mut stretch) = (PaidDates::default(), days.stretch_at(start));
-        for (&start, &end) in self.starts[rows.clone()].iter().zip(&self.ends[rows]) {
-            if end - start < rule.min_duration {
-                continue;
-            }
-            // The next session lies on the same day or a few days later: to walk there is shorter than to look it up.
-            while days.end(stretch) <= start {
-                stretch += 1;
-            }
-            let mut here = stretch;
-            let mut at = start;
-            loop {
-                if paid.pay(days.date(here)) {
-                    bill(at);
-                }
-                if !rule.renew || days.end(here) >= end {
-                    break;
-                }
-                at = days.end(here);
-                here += 1;
-            }
+/// What sessions of several zones have touched, kept from key to key for its memory.
+#[derive(Default)]
+struct Touched {
+    /// Dates, each with an instant at which it is in use.
+    dates: Vec<(i32, i64)>,
+    /// For each calendar until when all is touched.
+    paid_until: Vec<i64>,
+}
+
+/// The stretches that a session is the first to touch, and the instants. Sessions come in order of their start, all up to
+/// `paid_until` are touched already.
+#[inline]
+fn first_touches(
+    days: &Days,
+    (start, end): (i64, i64),
+    renew: bool,
+    paid_until: &mut i64,
+    mut note: impl FnMut(usize, i64),
+) {
+    let is_new = start >= *paid_until;
+    if !is_new && !(renew && end > *paid_until) {
+        return;
+    }
+    let mut at = if is_new { start } else { *paid_until };
+    let mut stretch = days.stretch_at(at);
+    loop {
+        note(stretch, at);
+        *paid_until = days.end(stretch);
+        if !renew || *paid_until >= end {
+            break;
         }
+        at = *paid_until;
+        stretch += 1;
     }
 }
 

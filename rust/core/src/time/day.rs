@@ -16,6 +16,7 @@ pub struct Days {
     /// For each UTC day, the first stretch that could hold an instant of it.
     buckets: Vec<u32>,
     first_bucket: i64,
+    is_monotone: bool,
 }
 
 impl Days {
@@ -55,7 +56,15 @@ impl Days {
             })
             .collect();
         starts.push(i64::MAX);
-        Self { starts, dates, buckets, first_bucket }
+        let is_monotone = dates.is_sorted();
+        Self { starts, dates, buckets, first_bucket, is_monotone }
+    }
+
+    /// Whether every date is one stretch: none comes back after a later one.
+    #[inline]
+    #[must_use]
+    pub fn is_monotone(&self) -> bool {
+        self.is_monotone
     }
 
     /// The stretch that holds the instant.
