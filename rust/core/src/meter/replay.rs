@@ -192,11 +192,13 @@ fn first_touches(
     paid_until: &mut i64,
     mut note: impl FnMut(usize, i64),
 ) {
-    let is_new = start >= *paid_until;
-    if !is_new && !(renew && end > *paid_until) {
+    let mut at = if start >= *paid_until {
+        start
+    } else if renew && end > *paid_until {
+        *paid_until
+    } else {
         return;
-    }
-    let mut at = if is_new { start } else { *paid_until };
+    };
     let mut stretch = days.stretch_at(at);
     loop {
         note(stretch, at);
