@@ -45,28 +45,13 @@ pub(super) const ROLLING: usize = 1;
 /// How many a day rule remembers: the latest dates, since those of two zones at one instant are at most two apart.
 pub(super) const DAYS: usize = 3;
 
-/// What a key has paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Paid<const N: usize> {
-    pub windows: [PaidWindow; N],
-}
+/// What a key has paid in its last windows.
+pub(super) type Paid<const N: usize> = [PaidWindow; N];
 
-impl<const N: usize> Default for Paid<N> {
-    fn default() -> Self {
-        Self { windows: [PaidWindow::default(); N] }
-    }
-}
-
-/// What was paid for one window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct PaidWindow {
-    /// The window's end, or the date counted from [`DATE_ZERO`]; 0 for none yet.
-    pub until: i64,
-    /// The dearest rate so far, in 1/10,000 token.
-    pub paid: i64,
-    /// A bit for each member of the family that was used in the window.
-    pub used: u64,
-}
+/// What was paid for one window: its end, or its date counted from [`DATE_ZERO`], 0 for none yet; the dearest rate so
+/// far, in 1/10,000 token; and a bit for each member of the family that was used in it. Plain words, as they lie in the
+/// table of all keys.
+pub(super) type PaidWindow = [i64; 3];
 
 /// A session, or what is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,9 +210,9 @@ impl<const N: usize> Engine<N> {
         let product = context.sessions.product[place as usize];
         let calendar = calendar_of(context.sessions, context.rule, place as usize);
         let rate = rate_of(context, product, start);
-        let (window, is_new) = self.paid.of(key).window_at(context, calendar, start);
-        let (category, before) = window.take(is_new, member, rate);
-        let until = window.until;
+        let (window, is_new) = window_at(self.paid.of(key), context, calendar, start);
+        let (category, before) = take(window, is_new, member, rate);
+        let until = window[0];
         match category {
             Some(Category::Charged) => launches.note(place, true),
             Some(category) => {
@@ -264,9 +249,9 @@ impl<const N: usize> Engine<N> {
         let taken = std::mem::replace(&mut self.uses[place], emptied);
         self.unused.push(next.index);
         let calendar = taken.due.calendar as usize;
-        let (window, is_new) = self.paid.of(taken.key).window_at(context, calendar, next.at);
-        let (category, paid) = window.take(is_new, taken.member, next.rate);
-        let until = window.until;
+        let (window, is_new) = window_at(self.paid.of(taken.key), context, calendar, next.at);
+        let (category, paid) = take(window, is_new, taken.member, next.rate);
+        let until = window[0];
         // The batch's own can be told by their place, as most are.
         let own = taken.due.place.checked_sub(context.first_place);
         let own = own.filter(|&place| place < context.sessions.len() as u64);
@@ -356,44 +341,47 @@ fn next_window(context: &Context<'_>, calendar: usize, until: i64, at: i64) -> O
     }
 }
 
-impl PaidWindow {
-    /// A product is used at this rate: how it is charged, if it is, and what was paid before.
-    fn take(&mut self, is_new: bool, member: u64, rate: i64) -> (Option<Category>, i64) {
-        let before = self.paid;
-        let is_first_use = self.used & member == 0;
-        self.used |= member;
-        let category = if is_new {
-            Category::Charged
-        } else if is_first_use && (rate > before || rate < 0) {
-            Category::Incremental
-        } else {
-            return (None, before);
-        };
-        self.paid = before.max(rate);
-        (Some(category), before)
-    }
+/// A product is used at this rate in a window: how it is charged, if it is, and what was paid before.
+fn take([_, paid, used]: &mut PaidWindow, is_new: bool, member: u64, rate: i64) -> (Option<Category>, i64) {
+    let before = *paid;
+    let is_first_use = *used & member as i64 == 0;
+    *used |= member as i64;
+    let category = if is_new {
+        Category::Charged
+    } else if is_first_use && (rate > before || rate < 0) {
+        Category::Incremental
+    } else {
+        return (None, before);
+    };
+    *paid = before.max(rate);
+    (Some(category), before)
 }
 
-impl<const N: usize> Paid<N> {
-    /// What was paid for the window that holds the instant, and whether the window is new.
-    fn window_at(&mut self, context: &Context<'_>, calendar: usize, at: i64) -> (&mut PaidWindow, bool) {
-        let Window::Day { calendars, .. } = context.rule.window else {
-            let Window::Rolling { length } = context.rule.window else { return (&mut self.windows[0], false) };
-            let window = &mut self.windows[0];
-            let is_new = at >= window.until;
+/// What was paid for the window that holds the instant, and whether the window is new.
+fn window_at<'a, const N: usize>(
+    windows: &'a mut Paid<N>,
+    context: &Context<'_>,
+    calendar: usize,
+    at: i64,
+) -> (&'a mut PaidWindow, bool) {
+    let calendars = match context.rule.window {
+        Window::Rolling { length } => {
+            let window = &mut windows[0];
+            let is_new = at >= window[0];
             if is_new {
-                *window = PaidWindow { until: at + length, paid: 0, used: 0 };
+                *window = [at + length, 0, 0];
             }
             return (window, is_new);
-        };
-        let days = &calendars[calendar];
-        let date = i64::from(days.date(days.stretch_at(at))) - DATE_ZERO;
-        if let Some(place) = self.windows.iter().position(|window| window.until == date) {
-            return (&mut self.windows[place], false);
         }
-        // The oldest date cannot come back.
-        let oldest = (0..self.windows.len()).min_by_key(|&place| self.windows[place].until).unwrap_or(0);
-        self.windows[oldest] = PaidWindow { until: date, paid: 0, used: 0 };
-        (&mut self.windows[oldest], true)
+        Window::Day { calendars, .. } => calendars,
+    };
+    let days = &calendars[calendar];
+    let date = i64::from(days.date(days.stretch_at(at))) - DATE_ZERO;
+    if let Some(place) = windows.iter().position(|window| window[0] == date) {
+        return (&mut windows[place], false);
     }
+    // The oldest date cannot come back.
+    let oldest = (0..windows.len()).min_by_key(|&place| windows[place][0]).unwrap_or(0);
+    windows[oldest] = [date, 0, 0];
+    (&mut windows[oldest], true)
 }

@@ -185,7 +185,7 @@ impl Day {
             let days = &calendars[calendar_of(sessions, rule, at)];
             let stretch = days.stretch_at(start);
             let key = keys.of(at);
-            launches.note(place, self.paid.of(key).pay(days.date(stretch)));
+            launches.note(place, pay(self.paid.of(key), days.date(stretch)));
             if end == OPEN && rule.renew {
                 self.wait(key, stretch + 1, Due::at(context, place), days);
             } else if rule.renew && days.end(stretch) < end {
@@ -219,7 +219,7 @@ impl Day {
         self.settle_waiting((midnight, context.first_place + u64::from(place)), calendars, settled)?;
         let days = &calendars[calendar_of(context.sessions, context.rule, place as usize)];
         let stretch = days.stretch_at(midnight);
-        if self.paid.of(keys.of(place as usize)).pay(days.date(stretch)) {
+        if pay(self.paid.of(keys.of(place as usize)), days.date(stretch)) {
             renew(&mut settled.renewals, midnight, place)?;
         }
         if days.end(stretch) < context.sessions.end[place as usize] {
@@ -244,7 +244,7 @@ impl Day {
                 continue;
             }
             let days = &calendars[next.due.calendar as usize];
-            if self.paid.of(next.key).pay(days.date(next.stretch)) {
+            if pay(self.paid.of(next.key), days.date(next.stretch)) {
                 carry(&mut settled.carried, next.due.renewed(next.at))?;
             }
             let stretch = next.stretch + 1;
@@ -269,40 +269,34 @@ impl Day {
 /// in the order.
 type Crossed = BinaryHeap<Reverse<(i64, u32)>>;
 
-/// The local dates that a key has paid: the latest, and a bit for each of the 32 before it.
+/// The local dates that a key has paid: the latest, counted from [`DATE_ZERO`], and a bit for each of the 32 before it.
+/// Plain words, as they lie in the table of all keys.
 ///
 /// In order of time the dates of one zone go forward; those of another zone at the same instant lie up to two days off.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct PaidDates {
-    pub latest: i32,
-    pub before: u32,
-}
+pub(super) type PaidDates = [u32; 2];
 
-impl PaidDates {
-    /// Marks a date as paid; says whether it was not paid before.
-    #[inline]
-    pub fn pay(&mut self, date: i32) -> bool {
-        // The state of zero bytes says that date 0 is paid. The earliest date of valid data is 1969-12-31, so this
-        // keeps clear of it.
-        let date = date + 40;
-        if date < self.latest {
-            return self.pay_earlier(date);
-        }
-        // As above: no branch on whether the date is new.
-        let ahead = (date - self.latest) as u32;
-        let is_new = ahead > 0;
-        let moved = ((u64::from(self.before) << 1 | 1) << ahead.min(33) >> 1) as u32;
-        self.before = if is_new { moved } else { self.before };
-        self.latest = date;
-        is_new
-    }
+/// Where the count of dates begins. The state of zeros says that this date is paid; the earliest date of valid data is
+/// 1969-12-31, which keeps clear of it.
+const DATE_ZERO: i32 = -40;
 
-    fn pay_earlier(&mut self, date: i32) -> bool {
-        let bit = 1_u32.checked_shl((self.latest - date - 1) as u32).unwrap_or(0);
-        let is_new = self.before & bit == 0;
-        self.before |= bit;
-        is_new
+/// Marks a date as paid; says whether it was not paid before.
+#[inline]
+fn pay(paid: &mut PaidDates, date: i32) -> bool {
+    let [latest, before] = paid;
+    let date = (date - DATE_ZERO) as u32;
+    if date < *latest {
+        let bit = 1_u32.checked_shl(*latest - date - 1).unwrap_or(0);
+        let is_new = *before & bit == 0;
+        *before |= bit;
+        return is_new;
     }
+    // As above: no branch on whether the date is new.
+    let ahead = date - *latest;
+    let is_new = ahead > 0;
+    let moved = ((u64::from(*before) << 1 | 1) << ahead.min(33) >> 1) as u32;
+    *before = if is_new { moved } else { *before };
+    *latest = date;
+    is_new
 }
 
 #[cfg(test)]
@@ -321,7 +315,7 @@ mod tests {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 now += ((seed >> 33) % 5) as i32 / 2 * ((seed >> 40) % 30) as i32;
                 let date = now - ((seed >> 45) % 4) as i32;
-                assert_eq!(paid.pay(date), plain.insert(date), "date {date} in {paid:?}");
+                assert_eq!(pay(&mut paid, date), plain.insert(date), "date {date} in {paid:?}");
             }
         }
     }
@@ -329,7 +323,7 @@ mod tests {
     #[test]
     fn the_first_dates_of_time_are_not_paid_yet() {
         for date in -2..3 {
-            assert!(PaidDates::default().pay(date));
+            assert!(pay(&mut PaidDates::default(), date));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The state of a meter as rows of numbers, so that it can be kept and taken up again by another process.
 
 use super::charges::{Category, Due, Trigger};
-use super::engine::{Engine, Occasion, PaidWindow, Spans, Use};
+use super::engine::{Engine, Occasion, Spans, Use};
 use super::keys::{Key, Keys};
 use super::plain::{Day, Midnight, Open, PaidDates, Rolling};
 use super::shards::Shard;
@@ -279,9 +279,8 @@ impl Rolling {
 impl Day {
     fn save(&self, rows: &mut Vec<Row>) {
         let paid = self.paid.iter().filter(|&(_, paid)| paid != PaidDates::default());
-        rows.extend(paid.map(|(key, paid)| {
-            let numbers = [key.payer.into(), key.unit.into(), paid.latest.into(), paid.before.into()];
-            row("dates", &numbers)
+        rows.extend(paid.map(|(key, [latest, before])| {
+            row("dates", &[key.payer.into(), key.unit.into(), latest.into(), before.into()])
         }));
         for Reverse(next) in &self.waiting {
             let numbers = [next.at, next.place as i64, next.key.payer.into(), next.key.unit.into(), next.end];
@@ -296,10 +295,10 @@ impl Day {
             let numbers = &row.numbers;
             match row.kind.as_str() {
                 "dates" => {
-                    let (latest, before) = (i32::try_from(numbers[2]).ok()?, u32::try_from(numbers[3]).ok()?);
+                    let dates = [u32::try_from(numbers[2]).ok()?, u32::try_from(numbers[3]).ok()?];
                     let key = key_within(keys, rule, numbers)?;
                     if shard.has(key.payer) {
-                        *self.paid.of(key) = PaidDates { latest, before };
+                        *self.paid.of(key) = dates;
                     }
                 }
                 "midnight" => {
@@ -321,9 +320,8 @@ impl Day {
 impl<const N: usize> Engine<N> {
     fn save(&self, rows: &mut Vec<Row>) {
         for (key, paid) in self.paid.iter() {
-            for window in paid.windows.iter().filter(|window| window.until != 0) {
-                let numbers = [key.payer.into(), key.unit.into(), window.until, window.paid, window.used as i64];
-                rows.push(row("paid", &numbers));
+            for [until, paid, used] in paid.into_iter().filter(|&[until, ..]| until != 0) {
+                rows.push(row("paid", &[key.payer.into(), key.unit.into(), until, paid, used]));
             }
         }
         for Reverse(next) in &self.occasions {
@@ -351,10 +349,9 @@ impl<const N: usize> Engine<N> {
             match row.kind.as_str() {
                 "paid" => {
                     let key = key_within(keys, rule, numbers)?;
-                    let window = PaidWindow { until: instant(numbers[2])?, paid: numbers[3], used: numbers[4] as u64 };
+                    let window = [instant(numbers[2])?, numbers[3], numbers[4]];
                     if shard.has(key.payer) {
-                        let windows = &mut self.paid.of(key).windows;
-                        *windows.iter_mut().find(|window| window.until == 0)? = window;
+                        *self.paid.of(key).iter_mut().find(|[until, ..]| *until == 0)? = window;
                     }
                 }
                 "use" => {
