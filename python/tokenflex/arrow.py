@@ -62,12 +62,14 @@ def coded_columns_of(table: AnyTable, columns: Sequence[str]) -> tuple[ArrowTabl
     selected = columns_of(table, columns)
     if not isinstance(selected, pl.DataFrame):
         return selected, {}
+    named = [column for column in selected.iter_columns() if column.dtype == pl.Categorical]
+    if not named:
+        return selected, {}
+    physical = pl.DataFrame([column.to_physical() for column in named])
     coded: dict[str, tuple[object, object]] = {}
-    for column in selected.iter_columns():
-        if column.dtype == pl.Categorical:
-            codes, first_rows = _core.dense_codes(column.to_physical().alias("physical").to_frame())
-            names = column.gather(pl.DataFrame(first_rows)["row"]).cast(pl.String)
-            coded[column.name] = codes, names.alias("name").to_frame()
+    for column, (codes, first_rows) in zip(named, _core.dense_codes(physical), strict=True):
+        names = column.gather(pl.DataFrame(first_rows)["row"]).cast(pl.String)
+        coded[column.name] = codes, names.alias("name").to_frame()
     return selected.drop(coded), coded
 
 
