@@ -1,9 +1,9 @@
 """A thousand million sessions through `Meter`, batch by batch: peak memory, and the rate beside one large batch.
 
-    python benches/stream_meter.py               # all, about ten minutes
+    python benches/stream_meter.py               # all, a minute and a half
     python benches/stream_meter.py --millions 50 # a twentieth
 
-It is a script of its own, since it takes long and measures the memory of the whole process.
+It is a script of its own, since it measures the memory of the whole process.
 """
 
 from __future__ import annotations
