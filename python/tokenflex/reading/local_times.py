@@ -59,4 +59,3 @@ def instants(local: pl.Series, zone: str) -> Instants:
         moved = at(time - _LONGEST_GAP, "latest") + _LONGEST_GAP
         frame = frame.with_columns(first=pl.coalesce("first", moved))
     return Instants(frame["first"], in_gap, (frame["first"] != frame["last"]).fill_null(value=False))
-

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+from collections import deque
 from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -12,7 +14,7 @@ from tokenflex import tables
 from tokenflex.errors import ArgumentError, ArgumentTypeError, SourceError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.statement.aliases import key_of
-from tokenflex.reading.statement.rows import Batch, Reading, checked_zones
+from tokenflex.reading.statement.rows import Batch, Terms, checked_zones
 from tokenflex.reading.statement.sheet import NotUtf8Error, Sheet, decoded, problem, sheets_of
 from tokenflex.reading.statement.source import Place, StatementSource, places
 
@@ -34,6 +36,9 @@ MACHINE_METERED: Final = (
 )
 """What the vendor meters by machine since 2021-12-01: the names it says, and the product lines of VRED."""
 
+BATCHES_UNDER_WAY: Final = 2
+"""How many batches are typed at a time."""
+
 
 def read_statement(
     source: StatementSource | Iterable[StatementSource],
@@ -46,13 +51,14 @@ def read_statement(
 ) -> pl.DataFrame:
     """Reads the vendor's usage exports, of Token Flex and of Flex, into one table.
 
-    What a file is, is told by its content: Token Flex by session or by day (CSV, or JSON of the usage API), Flex exports
-    of the account in all generations (CSV, XLSX), JSON of the Flex reporting API. Columns are found by all names that the
-    vendor has given them, without regard to case, separators and order. No row is left out because of what is in it.
+    What a file is, is told by its content: Token Flex by session or by day (CSV, or JSON of the usage API), exports
+    of a Flex account of all generations (CSV, XLSX), JSON of the Flex reporting API. Columns are found by all names that
+    the vendor has given them, without regard to case, separators and order. No row is left out because of what is in
+    it.
 
     Args:
-        source: A file, a folder of months (all .csv, .txt, .tsv, .json and .xlsx in it, subfolders too, packed with gzip
-            or not), a glob pattern, the bytes of an export, a binary file object, or several of these.
+        source: A file, a folder of months (all .csv, .txt, .tsv, .json and .xlsx in it, subfolders too, packed with
+            gzip or not), a glob pattern, the bytes of an export, a binary file object, or several of these.
         timezone: IANA name of the license server's zone, or a mapping from server to zone. Needed only for local times
             in rows without `licenseServerTimeZoneOffset`; the row's offset, or one in the time itself, comes first.
         machine_metered: Products whose rows have user and machine in each other's column from 2021-12-01 on: product
@@ -73,20 +79,19 @@ def read_statement(
     Example:
         >>> import tokenflex as tf
         >>> statement = tf.read_statement(
-        ...     b'''usageDate,productLineCode,productName,userName,sessionStartDate,sessionEndDate,licenseServerTimeZoneOffset,tokensConsumed
-        ... 2018-03-01,ACD,AutoCAD,ana,2018-03-01T16:24:53,2018-03-01T17:00:00,-8:00,7
+        ...     b'''usageDate,productLineCode,userName,sessionStartDate,licenseServerTimeZoneOffset,tokensConsumed
+        ... 2018-03-01,ACD,ana,2018-03-01T16:24:53,-8:00,7
         ... ''')
         >>> statement["start"][0].isoformat(), statement["user"][0], statement["tokens"][0]
         ('2018-03-02T00:24:53+00:00', 'ana', Decimal('7.0000'))
     """
-    zones = _checked(timezone, encoding, date_format)
-    metered = frozenset(map(key_of, machine_metered))
+    terms = _terms(timezone, machine_metered, date_format, encoding)
     collected = Problems()
     parts: list[pl.DataFrame] = []
     for place in places(source):
         before = place.stamp()
         try:
-            read = _place(place, encoding, zones, metered, date_format, collected)
+            read = _place(place, terms, collected)
         except (OSError, pl.exceptions.PolarsError):
             _refuse_changed(place, before)
             raise
@@ -98,7 +103,7 @@ def read_statement(
     return statement
 
 
-def _checked(timezone: object, encoding: str, date_format: object) -> str | dict[str, str] | None:
+def _terms(timezone: object, machine_metered: Collection[str], date_format: object, encoding: str) -> Terms:
     if timezone is not None and not isinstance(timezone, str | Mapping):
         raise ArgumentTypeError(
             f"timezone has to be an IANA name or a mapping from server to name, not {type(timezone).__name__}",
@@ -106,11 +111,13 @@ def _checked(timezone: object, encoding: str, date_format: object) -> str | dict
         )
     if date_format is not None and not isinstance(date_format, str):
         raise ArgumentTypeError("date_format has to be text such as '%m/%d/%Y'", location="date_format")
+    if isinstance(machine_metered, str):
+        raise ArgumentTypeError("machine_metered has to be several names, not one text", location="machine_metered")
     try:
         codecs.lookup(encoding)
     except LookupError as error:
         raise ArgumentError(f"there is no encoding {encoding!r}", location="encoding") from error
-    return checked_zones(timezone)
+    return Terms(checked_zones(timezone), frozenset(map(key_of, machine_metered)), date_format, encoding)
 
 
 def _refuse_changed(place: Place, before: tuple[int, int] | None) -> None:
@@ -120,28 +127,17 @@ def _refuse_changed(place: Place, before: tuple[int, int] | None) -> None:
         )
 
 
-def _place(
-    place: Place,
-    encoding: str,
-    zones: str | Mapping[str, str] | None,
-    metered: frozenset[str],
-    date_format: str | None,
-    problems: Problems,
-) -> list[pl.DataFrame]:
+def _place(place: Place, terms: Terms, problems: Problems) -> list[pl.DataFrame]:
     """The statement of each sheet of a file; those in which nothing stands are problems."""
     parts = []
-    for sheet in sheets_of(place, encoding):
-        reading = Reading(sheet.name, sheet.header, zones, metered, date_format)
+    for sheet in sheets_of(place, terms.encoding):
+        told = sheet
         try:
-            read = _sheet(sheet, reading)
+            frame, found = _sheet(sheet, terms)
         except NotUtf8Error:
-            again = decoded(place, encoding)
-            read = _sheet(again, reading)
-            problems.add(again.problems())
-        else:
-            problems.add(sheet.problems())
-        frame, found = read
-        for each in found:
+            told = decoded(place, terms.encoding)
+            frame, found = _sheet(told, terms)
+        for each in (told.problems(), *found):
             problems.add(each)
         if frame.is_empty():
             nothing = problem(None, code="no_rows", message="there is a header and nothing below it")
@@ -151,13 +147,29 @@ def _place(
     return parts
 
 
-def _sheet(sheet: Sheet, reading: Reading) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+def _sheet(sheet: Sheet, terms: Terms) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """The rows of a sheet, typed batch by batch while the next ones are read."""
     frames, found = [tables.empty(tables.STATEMENT)], []
-    for text in sheet.batches:
-        batch = Batch(text, reading)
-        frames.append(batch.statement())
-        found.extend(batch.found)
+    under_way: deque[Future[tuple[pl.DataFrame, list[pl.DataFrame]]]] = deque()
+
+    def take() -> None:
+        frame, problems = under_way.popleft().result()
+        frames.append(frame)
+        found.extend(problems)
+
+    with ThreadPoolExecutor(BATCHES_UNDER_WAY) as pool:
+        for text in sheet.batches:
+            under_way.append(pool.submit(_batch, text, sheet, terms))
+            if len(under_way) > BATCHES_UNDER_WAY:
+                take()
+        while under_way:
+            take()
     return pl.concat(frames, rechunk=False), found
+
+
+def _batch(text: pl.DataFrame, sheet: Sheet, terms: Terms) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    batch = Batch(text, sheet.name, sheet.header, terms)
+    return batch.statement(), batch.found
 
 
 def _repeated(statement: pl.DataFrame, parts: int) -> pl.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -24,40 +26,37 @@ if TYPE_CHECKING:
 SWAPPED_FROM: Final = date(2021, 12, 1)
 """Since this day the vendor writes machine and user into each other's column for what is metered by machine."""
 
+_MINUTE: Final = 60_000_000
 _MASKED: Final = r"^[*@.\s]*\*[*@.\s]*$"
 _HASH: Final = r"^[0-9a-fA-F]{32,128}$"
 _SHORTEST_HASH: Final = 32
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How the rows of a sheet are to be read.
+class Terms:
+    """How the caller wants the rows of all files to be read.
 
     Attributes:
-        file: Name of the sheet.
-        header: Its header.
         zones: The zone of all servers, or of each.
-        machine_metered: Product lines, or words of products' names, in lower case and without blanks.
+        machine_metered: Product lines, or words of products' names, in lower case and without separators.
         date_format: How dates are written that are not ISO 8601.
+        encoding: Code page of text that is no Unicode.
     """
 
-    file: str
-    header: Header
     zones: str | Mapping[str, str] | None
     machine_metered: frozenset[str]
     date_format: str | None
-
-    @property
-    def is_token_flex(self) -> bool:
-        """Whether the export is one of Token Flex."""
-        return self.header.kind.startswith("token_flex")
+    encoding: str
 
 
 class Batch:
     """Some rows of a sheet on their way into the statement."""
 
-    def __init__(self, text: pl.DataFrame, reading: Reading) -> None:
-        self.reading = reading
+    def __init__(self, text: pl.DataFrame, file: str, header: Header, terms: Terms) -> None:
+        self.file = file
+        self.header = header
+        self.terms = terms
+        self.is_token_flex = header.kind.startswith("token_flex")
         self.found: list[pl.DataFrame] = []
         self.text = self._rows_with_data(text)
         self._done: dict[str, pl.Series] = {}
@@ -67,16 +66,18 @@ class Batch:
         self._dates_and_numbers()
         self._times()
         self._people()
-        height = self.text.height
-        columns = []
-        for name, dtype in tables.STATEMENT.items():
-            column = self._done.get(name)
-            if column is None:
-                column = self._given(name)
-            columns.append(column.alias(name).cast(dtype))
-        frame = pl.DataFrame(columns)
-        assert frame.height == height
-        return frame
+        columns = {name: self._done.get(name, self._given(name)) for name in (*tables.STATEMENT, *CUSTOM)}
+        nulls = {name for name, column in columns.items() if column.null_count() == len(column)}
+
+        def typed(name: str, dtype: pl.DataType) -> pl.Expr:
+            # A column of nulls needs no cast.
+            return pl.lit(None, dtype) if name in nulls else pl.col(name).cast(dtype)
+
+        fields = [typed(name, tables.NAME).alias(f"field_{number}") for number, name in enumerate(CUSTOM, 1)]
+        plain = [typed(name, dtype).alias(name) for name, dtype in tables.STATEMENT.items() if name != "custom"]
+        # One select, so that the columns are made at the same time.
+        frame = pl.DataFrame(columns).select(*plain, custom=pl.struct(fields))
+        return frame.select(list(tables.STATEMENT))
 
     def _given(self, name: str) -> pl.Series:
         if name in self.text.columns:
@@ -98,7 +99,7 @@ class Batch:
         sparse = min((text[name].null_count() for name in text.columns if name != LINE), default=0)
         if sparse > 0:
             text = text.filter(~pl.all_horizontal(pl.exclude(LINE).is_null()))
-        title = self.reading.header.titles["tokens"]
+        title = self.header.titles["tokens"]
         repeats = text["tokens"].str.strip_chars() == title
         if repeats.any():
             self._tell(
@@ -117,7 +118,7 @@ class Batch:
         if len(rows) > 0:
             self.found.append(
                 pl.DataFrame({"location": lines.gather(rows), "given": given.gather(rows).cast(pl.String)}).select(
-                    source=pl.lit(self.reading.file),
+                    source=pl.lit(self.file),
                     location=pl.col("location").cast(pl.UInt64),
                     code=pl.lit(code, dtype=pl.String),
                     message=pl.format(message, pl.col("given").fill_null("")) if "{}" in message else pl.lit(message),
@@ -126,9 +127,9 @@ class Batch:
 
     def _read(self, name: str, read: Callable[[pl.Series], pl.Series], *, code: str, message: str) -> pl.Series:
         """A column, with a problem for each text that cannot be read as what it should be."""
-        if name not in self.text.columns:
-            return read(self._given(name))
-        text = self.text[name]
+        text = self._given(name)
+        if text.null_count() == len(text):
+            return read(text.clear()).extend_constant(None, len(text))
         column = read(text)
         if column.null_count() > text.null_count():
             self._tell(self.text[LINE], text, text.is_not_null() & column.is_null(), code=code, message=message)
@@ -139,23 +140,23 @@ class Batch:
         for name in ("usage_date", "usage_month", "transaction_date"):
             done[name] = self._read(
                 name,
-                lambda text: values.dates(text, self.reading.date_format),
+                partial(values.dates, date_format=self.terms.date_format),
                 code="bad_date",
                 message=f"{name} is '{{}}', which is no date such as 2026-01-31: null (is date_format needed?)",
             )
         done["usage_month"] = done["usage_month"].zip_with(
             done["usage_month"].is_not_null(), done["usage_date"].dt.month_start()
         )
-        for name in ("tokens", "usage_minutes", "usage_hours"):
+        numbers = ("tokens", "usage_minutes" if "usage_minutes" in self.text.columns else "usage_hours")
+        for name in numbers:
             done[name] = self._read(
                 name,
                 values.decimals,
                 code="bad_number",
                 message=f"{name} is '{{}}', which is no number of at most four decimals: null",
             )
-        hours = done.pop("usage_hours")
-        if "usage_minutes" not in self.text.columns:
-            done["usage_minutes"] = (hours * 60).cast(tables.TOKENS)
+        if "usage_hours" in done:
+            done["usage_minutes"] = (done.pop("usage_hours") * 60).cast(tables.TOKENS)
         for name in ("usage_date", "tokens"):
             if name in self.text.columns and self.text[name].null_count() > 0:
                 self._tell(
@@ -172,12 +173,12 @@ class Batch:
             message="contract_year is '{}', which is no whole number: null",
         )
         words = {"category": tables.CATEGORIES, "usage_category": tables.USAGE_CATEGORIES}
-        if self.reading.is_token_flex:
+        if self.is_token_flex:
             words["usage_type"] = tables.USAGE_TYPES
         for name, known in words.items():
             done[name] = self._read(
                 name,
-                lambda text, known=known: values.words(text, known),
+                partial(values.words, known=known),
                 code="unknown_word",
                 message=f"{name} is '{{}}', which is none of the words known: null",
             )
@@ -190,21 +191,16 @@ class Batch:
         for name in ("start", "end"):
             if name not in self.text.columns:
                 continue
-            own: list[pl.Series] = []
-
-            def read(text: pl.Series, own: list[pl.Series] = own) -> pl.Series:
-                local, offset = values.local_times(text, self.reading.date_format)
-                own.append(offset)
-                return local
-
-            local = self._read(
-                name,
-                read,
+            local, own = values.local_times(self.text[name], self.terms.date_format)
+            self._tell(
+                self.text[LINE],
+                self.text[name],
+                self.text[name].is_not_null() & local.is_null(),
                 code="bad_time",
-                message=f"{name} is '{{}}', which is no time such as 2026-01-31T08:30:00: null (is date_format needed?)",
+                message=f"{name} is '{{}}', which is no time such as 2026-01-31T08:30: null (is date_format needed?)",
             )
-            ahead = own[0].zip_with(own[0].is_not_null(), server_offset)
-            times = (local - pl.select(pl.duration(minutes=ahead)).to_series()).dt.replace_time_zone("UTC")
+            ahead = own.zip_with(own.is_not_null(), server_offset)
+            times = (local - (ahead.cast(pl.Int64) * _MINUTE).cast(pl.Duration("us"))).dt.replace_time_zone("UTC")
             needs_zone = local.is_not_null() & ahead.is_null()
             if needs_zone.any():
                 times = self._in_zones(name, local, times, needs_zone)
@@ -216,19 +212,18 @@ class Batch:
 
     def _in_zones(self, name: str, local: pl.Series, times: pl.Series, where: pl.Series) -> pl.Series:
         """The times that have no offset, by the zones that the caller gave."""
-        zones = self.reading.zones
+        zones = self.terms.zones
         servers = self._given("server")
-        given_offset = self._given("utc_offset")
-        unreadable = where & given_offset.is_not_null()
-        where = where & given_offset.is_null()
-        if not where.any():
-            return times
         if zones is None:
+            # An offset that cannot be read has been told of; only where there is none the call is at fault.
+            where = where & self._given("utc_offset").is_null()
+            if not where.any():
+                return times
             line = self.text[LINE].filter(where)[0]
             raise ZoneError(
-                f"{self.reading.file}, line {line}: {name} is a local time without an offset: give timezone=, the IANA "
+                f"{self.file}, line {line}: {name} is a local time without an offset: give timezone=, the IANA "
                 "name of the license server's zone, or a mapping from server to name",
-                location=self.reading.file,
+                location=self.file,
             )
         groups = [(zones, where)] if isinstance(zones, str) else self._groups(zones, servers, where)
         for zone, here in groups:
@@ -252,14 +247,12 @@ class Batch:
             )
         return times
 
-    def _groups(
-        self, zones: Mapping[str, str], servers: pl.Series, where: pl.Series
-    ) -> list[tuple[str, pl.Series]]:
+    def _groups(self, zones: Mapping[str, str], servers: pl.Series, where: pl.Series) -> list[tuple[str, pl.Series]]:
         names = servers.filter(where).drop_nulls().unique().sort().to_list()
         unknown = [name for name in names if name not in zones]
         if unknown:
             raise ZoneError(
-                f"timezone has no zone for the servers {', '.join(unknown)} of {self.reading.file}", location=unknown[0]
+                f"timezone has no zone for the servers {', '.join(unknown)} of {self.file}", location=unknown[0]
             )
         self._tell(
             self.text[LINE],
@@ -273,7 +266,7 @@ class Batch:
     def _people(self) -> None:
         done, height = self._done, self.text.height
         user, host, swapped = self._unswapped()
-        if not self.reading.is_token_flex:
+        if not self.is_token_flex:
             done["user_name"] = self._display_name()
             done["access"] = self._access()
             done["usage_type"] = pl.repeat(None, height, dtype=pl.String, eager=True)
@@ -296,11 +289,8 @@ class Batch:
         done["is_masked"] = masked | told_apart | _is_hash(user)
         done["host"] = host
         done["is_swapped"] = swapped
-        done["custom"] = self._custom()
-        done["kind"] = pl.repeat(
-            self.reading.header.kind, height, dtype=pl.Enum(tables.STATEMENT_KINDS), eager=True
-        )
-        done["file"] = pl.repeat(self.reading.file, height, dtype=pl.String, eager=True)
+        done["kind"] = pl.repeat(self.header.kind, height, dtype=pl.Enum(tables.STATEMENT_KINDS), eager=True)
+        done["file"] = pl.repeat(self.file, height, dtype=pl.String, eager=True)
 
     def _tell_whole(self, line: int, *, code: str, message: str) -> None:
         self._tell(pl.Series([line]), pl.Series([""]), pl.Series([True]), code=code, message=message)
@@ -308,7 +298,7 @@ class Batch:
     def _unswapped(self) -> tuple[pl.Series, pl.Series, pl.Series]:
         """User, host, and whether they stood in each other's column."""
         user, host = self._given("user"), self._given("host")
-        if self.reading.header.kind != "token_flex_sessions":
+        if self.header.kind != "token_flex_sessions":
             return user, host, pl.repeat(value=False, n=len(user), dtype=pl.Boolean, eager=True)
         metered = self._is_metered("product", exactly=True) | self._is_metered("product_name", exactly=False)
         swapped = metered & (self._done["usage_date"] >= SWAPPED_FROM).fill_null(value=False)
@@ -318,11 +308,11 @@ class Batch:
 
     def _is_metered(self, column: str, *, exactly: bool) -> pl.Series:
         text = self._given(column)
-        wanted = self.reading.machine_metered
+        wanted = self.terms.machine_metered
         names = []
         for name in text.unique().drop_nulls():
             words = "".join(letter if letter.isalnum() else " " for letter in name.casefold()).split()
-            joined = {*words, *map("".join, zip(words, words[1:], strict=False))}
+            joined = {*words, *map("".join, pairwise(words))}
             if name.casefold() in wanted if exactly else joined & wanted:
                 names.append(name)
         return text.is_in(names).fill_null(value=False)
@@ -331,19 +321,13 @@ class Batch:
         parts = {name: self._given(name) for name in ("full_name", "first_name", "last_name", "user_name")}
         both = pl.concat_str("first_name", "last_name", separator=" ", ignore_nulls=True)
         return pl.DataFrame(parts).select(
-            pl.coalesce(pl.col("full_name"), pl.when(both != "").then(both), pl.col("user_name")).alias("user_name")  # noqa: PLC1901 - text and not truth
+            pl.coalesce(pl.col("full_name"), pl.when(both != "").then(both), pl.col("user_name")).alias("user_name")
         )["user_name"]
 
     def _access(self) -> pl.Series:
         parts = {name: self._given(name) for name in ("usage_type", "access_option")}
         both = pl.concat_str("usage_type", "access_option", separator=" / ", ignore_nulls=True)
-        return pl.DataFrame(parts).select(pl.when(both != "").then(both).alias("access"))["access"]  # noqa: PLC1901 - text and not truth
-
-    def _custom(self) -> pl.Series:
-        fields = [
-            self._given(name).cast(tables.NAME).alias(f"field_{number}") for number, name in enumerate(CUSTOM, 1)
-        ]
-        return pl.DataFrame(fields).to_struct("custom")
+        return pl.DataFrame(parts).select(pl.when(both != "").then(both).alias("access"))["access"]
 
 
 def _is_masked(user: pl.Series) -> pl.Series:

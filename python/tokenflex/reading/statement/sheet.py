@@ -198,7 +198,11 @@ def _csv_batches(name: str, source: Any, header: Header, separator: str, before:
 def _named(header: Header, places: Sequence[str]) -> list[pl.Expr]:
     named = [pl.col(places[place]).alias(column) for column, place in header.columns.items()]
     nameless = [*header.unnamed, *range(header.width, len(places))]
-    return [pl.col(LINE).cast(pl.UInt32), *named, *(pl.col(places[place]).alias(f"extra_{place}") for place in nameless)]
+    return [
+        pl.col(LINE).cast(pl.UInt32),
+        *named,
+        *(pl.col(places[place]).alias(f"extra_{place}") for place in nameless),
+    ]
 
 
 def _last_line(source: Any, header: Header, separator: str) -> Iterator[tuple[int | None, str, str]]:  # noqa: ANN401
@@ -229,9 +233,7 @@ def _workbook(place: Place) -> list[Sheet]:
         ) from error
     try:
         book = fastexcel.read_excel(place.bytes())
-        grids = {
-            name: book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in book.sheet_names
-        }
+        grids = {name: book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in book.sheet_names}
     except fastexcel.FastExcelError as error:
         raise SourceError(f"{place.name} cannot be read as a workbook: {error}", location=place.name) from error
     sheets, others = [], {}
@@ -247,7 +249,7 @@ def _workbook(place: Place) -> list[Sheet]:
         problem(
             None,
             code="unknown_sheet",
-            message=f"the sheet {name!r} is no usage export and is left out; it begins with {' | '.join(titles)[:200]!r}",
+            message=f"the sheet {name!r} is no usage export: left out; it begins with {' | '.join(titles)[:200]!r}",
         )
         for name, titles in others.items()
     )
@@ -259,7 +261,7 @@ def _grid_sheet(name: str, grid: pl.DataFrame) -> Sheet | None:
         header = understood([(value or "").strip() for value in row])
         if header is not None:
             body = grid[before + 1 :].with_row_index(LINE, offset=before + 2)
-            blank = pl.when(pl.col(pl.String) != "").then(pl.col(pl.String))  # noqa: PLC1901 - text and not truth
+            blank = pl.when(pl.col(pl.String) != "").then(pl.col(pl.String))
             batch = body.with_columns(blank).select(_named(header, grid.columns))
             found = list(_before(["".join(value or "" for value in row) for row in grid.head(before).iter_rows()]))
             return Sheet(name, header, iter([batch]), found)
@@ -301,7 +303,9 @@ def _records(
         inner = next((document[key] for key in ("result", "results", "data", "usage") if key in document), None)
         if isinstance(document.get("columns"), list) and isinstance(document.get("rows"), list):
             rows = document["rows"]
-            titles = [str(each.get("name", "")) if isinstance(each, dict) else str(each) for each in document["columns"]]
+            titles = [
+                str(each.get("name", "")) if isinstance(each, dict) else str(each) for each in document["columns"]
+            ]
             found.extend(_incomplete(total, len(rows)))
             return titles, rows
         if inner is None:
@@ -336,7 +340,9 @@ def _json_batch(header: Header, rows: list[Any], found: list[tuple[int | None, s
             values = [row[place] for place in header.columns.values()]
         else:
             found.append(
-                problem(number, code="bad_row", message="the record is empty, no object, or of another length: left out")
+                problem(
+                    number, code="bad_row", message="the record is empty, no object, or of another length: left out"
+                )
             )
             continue
         listed.append([number, *map(_text, values)])

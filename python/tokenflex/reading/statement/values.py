@@ -46,7 +46,8 @@ def dates(text: pl.Series, date_format: str | None) -> pl.Series:
 
 def local_times(text: pl.Series, date_format: str | None) -> tuple[pl.Series, pl.Series]:
     """Times on the clock, and how many minutes that clock is ahead of UTC where the text says so itself."""
-    read = text.str.to_datetime(_ISO_TIME, time_unit="us", strict=False)
+    # Times hardly repeat: looking each up costs more than reading it.
+    read = text.str.to_datetime(_ISO_TIME, time_unit="us", strict=False, cache=False)
     rows = (read.is_null() & text.is_not_null()).arg_true()
     own = pl.repeat(None, len(text), dtype=pl.Int16, eager=True)
     if len(rows) == 0:
@@ -64,7 +65,7 @@ def local_times(text: pl.Series, date_format: str | None) -> tuple[pl.Series, pl
 
 
 def offsets(text: pl.Series) -> pl.Series:
-    """Minutes ahead of UTC, from `-8:00`, `+05:30`, `Z`, …"""
+    """Minutes ahead of UTC, from `-8:00`, `+05:30`, `Z` and their like."""
     spelled = text.unique().drop_nulls()
     minutes = pl.Series([_minutes(each) for each in spelled], dtype=pl.Int16)
     return _mapped(text, spelled, minutes)
