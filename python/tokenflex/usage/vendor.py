@@ -58,7 +58,7 @@ def sessions_from(statement: AnyTable, *, problems: Problems | None = None) -> p
         Decimal('7.0000')
     """
     table = columns_of(statement, _READS)
-    frame = table if isinstance(table, pl.DataFrame) else pl.DataFrame(table)
+    frame = table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
     _check(frame)
     frame = frame.with_row_index(_ROW)
     where = _sources(frame)

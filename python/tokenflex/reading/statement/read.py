@@ -52,9 +52,9 @@ def read_statement(
     """Reads the vendor's usage exports, of Token Flex and of Flex, into one table.
 
     What a file is, is told by its content: Token Flex by session or by day (CSV, or JSON of the usage API), exports
-    of a Flex account of all generations (CSV, XLSX), JSON of the Flex reporting API. Columns are found by all names that
-    the vendor has given them, without regard to case, separators and order. No row is left out because of what is in
-    it.
+    of a Flex account of all generations (CSV, XLSX), JSON of the Flex reporting API. Columns are found by all names
+    that the vendor has given them, without regard to case, separators and order. No row is left out because of what is
+    in it.
 
     Args:
         source: A file, a folder of months (all .csv, .txt, .tsv, .json and .xlsx in it, subfolders too, packed with

@@ -63,6 +63,8 @@ class Batch:
 
     def statement(self) -> pl.DataFrame:
         """The rows as `tables.STATEMENT`."""
+        if self.text.is_empty():
+            return tables.empty(tables.STATEMENT)
         self._dates_and_numbers()
         self._times()
         self._people()

@@ -155,7 +155,10 @@ def _before(lines: Sequence[str]) -> Iterator[tuple[int | None, str, str]]:
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    row = next(csv.reader([line.rstrip("\r")], delimiter=separator), [])
+    try:
+        row = next(csv.reader([line.rstrip("\r")], delimiter=separator), [])
+    except csv.Error:
+        return []
     return [title.strip() for title in row]
 
 
@@ -215,7 +218,7 @@ def _last_line(source: Any, header: Header, separator: str) -> Iterator[tuple[in
     if tail.endswith(b"\n"):
         return
     last = tail.rsplit(b"\n", 1)[-1].decode(errors="replace")
-    fields = next(csv.reader([last.rstrip("\r")], delimiter=separator), [])
+    fields = _fields(last, separator)
     if fields and len(fields) < header.width:
         yield problem(
             None,
