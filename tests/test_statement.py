@@ -624,6 +624,13 @@ def test_rows_of_another_width() -> None:
     ]
 
 
+def test_a_row_of_which_no_column_is_known_is_no_blank_line() -> None:
+    columns = (*vendor.SESSION_COLUMNS, "remark")
+    statement, problems = read(vendor.sessions_csv(SESSION, {"remark": "see below"}, columns=columns))
+    assert statement["line"].to_list() == [2, 3]
+    assert codes(problems) == ["unknown_column", "missing_value", "missing_value"]
+
+
 def test_files_put_together_have_their_header_twice() -> None:
     statement, problems = read(vendor.sessions_csv(SESSION) * 2)
     assert statement["line"].to_list() == [2, 4]

@@ -19,7 +19,7 @@ from tokenflex.reading.statement.sheet import NotUtf8Error, Sheet, decoded, prob
 from tokenflex.reading.statement.source import Place, StatementSource, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MACHINE_METERED: Final = (
     "Arnold",
@@ -137,14 +137,26 @@ def _place(place: Place, terms: Terms, problems: Problems) -> list[pl.DataFrame]
         except NotUtf8Error:
             told = decoded(place, terms.encoding)
             frame, found = _sheet(told, terms)
+        told.found.extend(_whole(frame))
         for each in (told.problems(), *found):
             problems.add(each)
-        if frame.is_empty():
-            nothing = problem(None, code="no_rows", message="there is a header and nothing below it")
-            problems.add(pl.DataFrame([(sheet.name, *nothing)], schema=dict(tables.PROBLEMS), orient="row"))
-        else:
+        if not frame.is_empty():
             parts.append(frame)
     return parts
+
+
+def _whole(statement: pl.DataFrame) -> Iterator[tuple[int | None, str, str]]:
+    """What there is to say about all rows of a sheet."""
+    if statement.is_empty():
+        yield problem(None, code="no_rows", message="there is a header and nothing below it")
+    nameless = statement.filter(pl.col("is_masked") & pl.col("user").is_null())["line"]
+    if len(nameless) > 0:
+        yield problem(
+            nameless[0],
+            code="masked_user",
+            message=f"{len(nameless)} rows, this one first, have a masked user and no hashed id: they cannot be told "
+            "apart, and user is null",
+        )
 
 
 def _sheet(sheet: Sheet, terms: Terms) -> tuple[pl.DataFrame, list[pl.DataFrame]]:

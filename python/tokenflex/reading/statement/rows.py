@@ -16,7 +16,7 @@ from tokenflex.errors import ZoneError
 from tokenflex.reading.local_times import check_zone, instants
 from tokenflex.reading.statement import values
 from tokenflex.reading.statement.aliases import CUSTOM
-from tokenflex.reading.statement.sheet import LINE
+from tokenflex.reading.statement.sheet import BLANK, LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,12 +97,8 @@ class Batch:
                 code="field_without_column",
                 message="'{}' stands where the header has no column: left out",
             )
-        text = text.drop(extra)
-        sparse = min((text[name].null_count() for name in text.columns if name != LINE), default=0)
-        if sparse > 0:
-            text = text.filter(~pl.all_horizontal(pl.exclude(LINE).is_null()))
-        title = self.header.titles["tokens"]
-        repeats = text["tokens"].str.strip_chars() == title
+        text = text.filter(~pl.col(BLANK)).drop(BLANK, *extra)
+        repeats = text["tokens"] == self.header.titles["tokens"]
         if repeats.any():
             self._tell(
                 text[LINE],
@@ -272,20 +268,13 @@ class Batch:
             done["user_name"] = self._display_name()
             done["access"] = self._access()
             done["usage_type"] = pl.repeat(None, height, dtype=pl.String, eager=True)
-            user = self._given("email").zip_with(self._given("email").is_not_null(), self._given("user_name"))
+            names = (self._given("email"), self._given("user_name"), done["user_name"])
+            user = pl.DataFrame(list(map(pl.Series.alias, names, "abc"))).select(pl.coalesce("a", "b", "c")).to_series()
         hashed = self._given("hashed_id")
         ids = hashed.zip_with(hashed.is_not_null(), self._given("user_id"))
         masked = _is_masked(user)
         told_apart = ids.is_not_null() & (masked | user.is_null())
         nameless = masked & ids.is_null()
-        if nameless.any():
-            lines = self.text[LINE].filter(nameless)
-            self._tell_whole(
-                lines[0],
-                code="masked_user",
-                message=f"{len(lines)} rows from here on have a masked user and no hashed id: they cannot be told "
-                "apart, and user is null",
-            )
         user = user.set(nameless, None)
         done["user"] = ids.zip_with(told_apart, user)
         done["is_masked"] = masked | told_apart | _is_hash(user)
@@ -293,9 +282,6 @@ class Batch:
         done["is_swapped"] = swapped
         done["kind"] = pl.repeat(self.header.kind, height, dtype=pl.Enum(tables.STATEMENT_KINDS), eager=True)
         done["file"] = pl.repeat(self.file, height, dtype=pl.String, eager=True)
-
-    def _tell_whole(self, line: int, *, code: str, message: str) -> None:
-        self._tell(pl.Series([line]), pl.Series([""]), pl.Series([True]), code=code, message=message)
 
     def _unswapped(self) -> tuple[pl.Series, pl.Series, pl.Series]:
         """User, host, and whether they stood in each other's column."""

@@ -32,6 +32,7 @@ ROWS: Final = 1 << 18
 EXTRA: Final = 2
 """So many places beyond the header are looked at: one is the vendor's trailing comma."""
 LINE: Final = "line"
+BLANK: Final = "is_blank"
 
 
 class NotUtf8Error(Exception):
@@ -45,8 +46,8 @@ class Sheet:
     Attributes:
         name: The file, with its sheet in brackets.
         header: What its columns are.
-        batches: Its rows: the columns of the header as text, `line`, and under `extra_…` what stands where the header
-            has no title.
+        batches: Its rows: the columns of the header as text, `line`, whether the line `is_blank`, and under `extra_…`
+            what stands where the header has no title.
         found: What there is to say about the whole.
     """
 
@@ -201,11 +202,9 @@ def _csv_batches(name: str, source: Any, header: Header, separator: str, before:
 def _named(header: Header, places: Sequence[str]) -> list[pl.Expr]:
     named = [pl.col(places[place]).alias(column) for column, place in header.columns.items()]
     nameless = [*header.unnamed, *range(header.width, len(places))]
-    return [
-        pl.col(LINE).cast(pl.UInt32),
-        *named,
-        *(pl.col(places[place]).alias(f"extra_{place}") for place in nameless),
-    ]
+    extra = [pl.col(places[place]).alias(f"extra_{place}") for place in nameless]
+    blank = pl.all_horizontal(pl.col(places).is_null()).alias(BLANK)
+    return [pl.col(LINE).cast(pl.UInt32), blank, *named, *extra]
 
 
 def _last_line(source: Any, header: Header, separator: str) -> Iterator[tuple[int | None, str, str]]:  # noqa: ANN401
@@ -348,8 +347,9 @@ def _json_batch(header: Header, rows: list[Any], found: list[tuple[int | None, s
                 )
             )
             continue
-        listed.append([number, *map(_text, values)])
-    return pl.DataFrame(listed, schema={LINE: pl.UInt32} | dict.fromkeys(header.columns, pl.String), orient="row")
+        listed.append([number, False, *map(_text, values)])
+    schema: dict[str, type[pl.DataType]] = {LINE: pl.UInt32, BLANK: pl.Boolean}
+    return pl.DataFrame(listed, schema=schema | dict.fromkeys(header.columns, pl.String), orient="row")
 
 
 def _text(value: object) -> str | None:
