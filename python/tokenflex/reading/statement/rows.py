@@ -68,12 +68,17 @@ class Batch:
         self._dates_and_numbers()
         self._times()
         self._people()
-        columns = {name: self._done.get(name, self._given(name)) for name in (*tables.STATEMENT, *CUSTOM)}
+        same = {"kind": self.header.kind, "file": self.file}
+        columns = {
+            name: self._done.get(name, self._given(name)) for name in (*tables.STATEMENT, *CUSTOM) if name not in same
+        }
         nulls = {name for name, column in columns.items() if column.null_count() == len(column)}
 
         def typed(name: str, dtype: pl.DataType) -> pl.Expr:
-            # A column of nulls needs no cast.
-            return pl.lit(None, dtype) if name in nulls else pl.col(name).cast(dtype)
+            # A column of one value is made once and not row by row.
+            if name in nulls or name in same:
+                return pl.lit(same.get(name), dtype)
+            return pl.col(name).cast(dtype)
 
         fields = [typed(name, tables.NAME).alias(f"field_{number}") for number, name in enumerate(CUSTOM, 1)]
         plain = [typed(name, dtype).alias(name) for name, dtype in tables.STATEMENT.items() if name != "custom"]
@@ -280,8 +285,6 @@ class Batch:
         done["is_masked"] = masked | told_apart | _is_hash(user)
         done["host"] = host
         done["is_swapped"] = swapped
-        done["kind"] = pl.repeat(self.header.kind, height, dtype=pl.Enum(tables.STATEMENT_KINDS), eager=True)
-        done["file"] = pl.repeat(self.file, height, dtype=pl.String, eager=True)
 
     def _unswapped(self) -> tuple[pl.Series, pl.Series, pl.Series]:
         """User, host, and whether they stood in each other's column."""
@@ -303,6 +306,8 @@ class Batch:
             joined = {*words, *map("".join, pairwise(words))}
             if name.casefold() in wanted if exactly else joined & wanted:
                 names.append(name)
+        if not names:
+            return pl.repeat(value=False, n=len(text), dtype=pl.Boolean, eager=True)
         return text.is_in(names).fill_null(value=False)
 
     def _display_name(self) -> pl.Series:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SEPARATORS: Final = ",;\t|"
 LINES_BEFORE: Final = 20
 """So many lines, such as a title, may stand before the header."""
-ROWS: Final = 1 << 18
+ROWS: Final = 1 << 17
 """How many rows are taken at a time."""
 EXTRA: Final = 2
 """So many places beyond the header are looked at: one is the vendor's trailing comma."""

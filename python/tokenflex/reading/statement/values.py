@@ -89,16 +89,22 @@ def decimals(text: pl.Series) -> pl.Series:
     """Numbers of at most four decimals, exactly."""
 
     def exact(text: pl.Series) -> pl.Series:
+        # The blanks that a spreadsheet leaves around numbers are no part of them.
+        text = text.str.strip_chars()
         number = text.cast(tables.TOKENS, strict=False)
         return number.set(~text.str.contains(_EXACT).fill_null(value=True), None)
 
-    # The blanks that a spreadsheet leaves around numbers are no part of them.
-    return _again(text, exact(text), lambda text: exact(text.str.strip_chars()))
+    # Most are whole, and whole numbers are read at a third of the cost.
+    return _again(text, text.cast(pl.Int64, strict=False).cast(tables.TOKENS), exact)
 
 
 def whole_numbers(text: pl.Series) -> pl.Series:
     """Whole numbers from 0 to 65,535."""
-    return text.str.strip_chars().str.replace(r"\.0+$", "").cast(pl.UInt16, strict=False)
+
+    def otherwise(text: pl.Series) -> pl.Series:
+        return text.str.strip_chars().str.replace(r"\.0+$", "").cast(pl.UInt16, strict=False)
+
+    return _again(text, text.cast(pl.UInt16, strict=False), otherwise)
 
 
 def words(text: pl.Series, known: Sequence[str]) -> pl.Series:
@@ -118,4 +124,6 @@ def _key(word: str) -> str:
 
 
 def _mapped(text: pl.Series, spelled: pl.Series, values: pl.Series) -> pl.Series:
+    if len(spelled) == 1 and text.null_count() == 0:
+        return values.new_from_index(0, len(text))
     return text.replace_strict(spelled, values, default=None, return_dtype=values.dtype)
