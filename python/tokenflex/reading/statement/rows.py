@@ -82,8 +82,8 @@ class Batch:
 
         fields = [typed(name, tables.NAME).alias(f"field_{number}") for number, name in enumerate(CUSTOM, 1)]
         plain = [typed(name, dtype).alias(name) for name, dtype in tables.STATEMENT.items() if name != "custom"]
-        # One select, so that the columns are made at the same time.
-        frame = pl.DataFrame(columns).select(*plain, custom=pl.struct(fields))
+        # One after another: batches are typed side by side already, and names of all wait for one lock.
+        frame = pl.DataFrame(columns).select_seq(*plain, custom=pl.struct(fields))
         return frame.select(list(tables.STATEMENT))
 
     def _given(self, name: str) -> pl.Series:
@@ -147,9 +147,9 @@ class Batch:
                 code="bad_date",
                 message=f"{name} is '{{}}', which is no date such as 2026-01-31: null (is date_format needed?)",
             )
-        done["usage_month"] = done["usage_month"].zip_with(
-            done["usage_month"].is_not_null(), done["usage_date"].dt.month_start()
-        )
+        month = done["usage_month"]
+        if month.null_count() > 0:
+            done["usage_month"] = month.zip_with(month.is_not_null(), done["usage_date"].dt.month_start())
         numbers = ("tokens", "usage_minutes" if "usage_minutes" in self.text.columns else "usage_hours")
         for name in numbers:
             done[name] = self._read(
