@@ -487,14 +487,15 @@ def test_any_order_spelling_separator_and_encoding_is_the_same_statement(
     assert statement.equals(clean(vendor.sessions_csv(*ROWS)))
 
 
-def test_a_file_in_a_code_page_is_read_like_its_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [0, 1000])
+def test_a_file_in_a_code_page_is_read_like_its_bytes(tmp_path: Path, first: int) -> None:
     path = tmp_path / "march.csv"
-    path.write_bytes(vendor.table(vendor.SESSION_COLUMNS, ROWS * 2000).encode("cp1252"))
+    path.write_bytes(vendor.table(vendor.SESSION_COLUMNS, [*[SESSION] * first, *ROWS * 2000]).encode("cp1252"))
     statement = clean(path)
-    assert statement.height == 6000
+    assert statement.height == first + 6000
     assert statement["user"].unique().sort().to_list() == ["José Ñandú", "ana", "zoë"]
     other, problems = read(path, encoding="ascii")
-    assert other.height == 6000
+    assert other.height == first + 6000
     assert codes(problems) == ["bad_encoding"]
 
 
@@ -517,7 +518,7 @@ def test_a_folder_of_months_a_pattern_and_several(tmp_path: Path) -> None:
     (tmp_path / "2018" / "03.csv.gz").write_bytes(gzip.compress(vendor.sessions_csv(months[2])))
     (tmp_path / "flex.xlsx").write_bytes(vendor.workbook({"one": (vendor.FLEX_2022, [vendor.FLEX])}))
     (tmp_path / ".hidden.csv").write_bytes(b"nothing")
-    (tmp_path / "notes.md").write_bytes(b"nothing")
+    (tmp_path / "notes.txt").write_bytes(b"nothing")
     statement = clean(tmp_path)
     assert statement["usage_month"].dt.month().to_list() == [1, 2, 3, 5]
     assert statement["kind"].to_list() == ["token_flex_sessions"] * 3 + ["flex_account"]
@@ -629,6 +630,13 @@ def test_a_row_of_which_no_column_is_known_is_no_blank_line() -> None:
     statement, problems = read(vendor.sessions_csv(SESSION, {"remark": "see below"}, columns=columns))
     assert statement["line"].to_list() == [2, 3]
     assert codes(problems) == ["unknown_column", "missing_value", "missing_value"]
+
+
+def test_a_header_that_is_longer_than_what_is_looked_at_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_bytes(vendor.sessions_csv(SESSION, columns=(*vendor.SESSION_COLUMNS, "x" * 70_000)))
+    with pytest.raises(tf.SourceError, match="none of the vendor's"):
+        tf.read_statement(path)
 
 
 def test_files_put_together_have_their_header_twice() -> None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 CUSTOM: Final = tuple(f"custom_{number}" for number in range(1, 11))
 
 _COMMON: Final[Mapping[str, tuple[str, ...]]] = {
-    "usage_date": ("usage date", "date", "day used", "usage day"),
-    "usage_month": ("usage month", "month", "month used"),
+    "usage_date": ("usage date", "day used", "usage day", "date used"),
+    "usage_month": ("usage month", "month used"),
     "contract_year": ("contract year",),
     "product": ("product line code", "product line", "product code", "plc"),
     "version": ("version", "product version"),

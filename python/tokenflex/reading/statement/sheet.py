@@ -13,6 +13,7 @@ from tokenflex import tables
 from tokenflex.errors import ArgumentError, SourceError
 from tokenflex.reading.statement.aliases import Header, understood
 from tokenflex.reading.statement.source import (
+    HEAD,
     Place,
     is_packed,
     is_workbook,
@@ -98,7 +99,7 @@ def sheets_of(place: Place, encoding: str) -> list[Sheet]:
         return [_json(place, encoding)]
     if place.path is not None and unicode_of(head) in (None, "utf-8-sig"):
         try:
-            return [_csv(place.name, place.path, head, is_whole=False)]
+            return [_csv(place.name, place.path, head)]
         except UnicodeDecodeError:
             pass
     return [decoded(place, encoding)]
@@ -109,7 +110,7 @@ def decoded(place: Place, encoding: str) -> Sheet:
     data = place.bytes()
     text, unread = text_of(data, place.name, encoding)
     data = text.encode()
-    sheet = _csv(place.name, data, data, is_whole=True)
+    sheet = _csv(place.name, data, data)
     if unread:
         sheet.found.append(_unread(unread, encoding))
     return sheet
@@ -128,9 +129,10 @@ def _begins_json(head: bytes) -> bool:
     return text.startswith(("{", "["))
 
 
-def _csv(name: str, source: Any, head: bytes, *, is_whole: bool) -> Sheet:  # noqa: ANN401 - a path or bytes
-    beginning = head if is_whole else head[: head.rfind(b"\n") + 1] or head
-    lines = beginning[: 1 << 16].removeprefix(b"\xef\xbb\xbf").decode(errors="strict" if not is_whole else "replace")
+def _csv(name: str, source: Any, head: bytes) -> Sheet:  # noqa: ANN401 - a path or bytes
+    # A line that is cut by the end of what was looked at is no header.
+    beginning = head if len(head) < HEAD else head[: head.rfind(b"\n", 0, HEAD) + 1]
+    lines = beginning.removeprefix(b"\xef\xbb\xbf").decode()
     titles: list[str] = []
     for before, line in enumerate(lines.split("\n")[:LINES_BEFORE]):
         for separator in SEPARATORS:
@@ -209,10 +211,10 @@ def _named(header: Header, places: Sequence[str]) -> list[pl.Expr]:
 
 def _last_line(source: Any, header: Header, separator: str) -> Iterator[tuple[int | None, str, str]]:  # noqa: ANN401
     if isinstance(source, bytes):
-        tail = source[-(1 << 16) :]
+        tail = source[-HEAD:]
     else:
         with source.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - (1 << 16)))
+            file.seek(max(0, file.seek(0, 2) - HEAD))
             tail = file.read()
     if tail.endswith(b"\n"):
         return

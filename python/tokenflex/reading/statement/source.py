@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 StatementSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """One place that an export comes from."""
 
-ENDINGS: Final = (".csv", ".txt", ".tsv", ".json", ".xlsx")
-"""What files of a folder are taken for exports, packed with gzip or not."""
+ENDINGS: Final = (".csv", ".json", ".xlsx", ".gz")
+"""What files of a folder are taken for exports."""
 
 _GZIP: Final = b"\x1f\x8b"
 _NOT_TEXT: Final[tuple[tuple[bytes, str], ...]] = (
@@ -30,7 +30,8 @@ _NOT_TEXT: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xd0\xcf\x11\xe0", "a workbook of the old form .xls: save it as .xlsx"),
     (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it first"),
 )
-_HEAD: Final = 4096
+HEAD: Final = 1 << 16
+"""So many bytes are looked at to tell what a file is; a header is shorter."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Place:
     def head(self) -> bytes:
         """The first bytes."""
         if self.path is None:
-            return self.data[:_HEAD]
+            return self.data[:HEAD]
         with _opened(self.path) as file:
-            return file.read(_HEAD)
+            return file.read(HEAD)
 
     def bytes(self) -> bytes:
         """All of it, unpacked."""
@@ -120,7 +121,7 @@ def _paths(text: str) -> list[Path]:
         found = sorted(each for each in path.rglob("*") if each.is_file() and _looks_like_export(each))
         if not found:
             raise SourceNotFoundError(
-                f"the folder {text} holds no exports: looked for {', '.join(ENDINGS)}, packed with .gz or not; "
+                f"the folder {text} holds no exports: looked for {', '.join(ENDINGS)}; "
                 "give the files themselves, or a pattern such as 'folder/*.dat'",
                 location=text,
             )
@@ -137,7 +138,7 @@ def _paths(text: str) -> list[Path]:
 
 def _looks_like_export(path: Path) -> bool:
     name = path.name.lower()
-    return not name.startswith((".", "~$")) and name.removesuffix(".gz").endswith(ENDINGS)
+    return not name.startswith((".", "~$")) and name.endswith(ENDINGS)
 
 
 def is_packed(head: bytes) -> bool:
@@ -168,7 +169,7 @@ def text_of(data: bytes, name: str, encoding: str) -> tuple[str, int]:
 
     UTF-8 where it is that, UTF-16 where it looks like it, and the code page otherwise.
     """
-    head = data[:_HEAD]
+    head = data[:HEAD]
     for known in (unicode_of(head), "utf-8"):
         if known is not None:
             try:
