@@ -553,6 +553,7 @@ def test_equal_rows_of_one_file_are_no_overlap() -> None:
         (b"", "is empty"),
         (b" \r\n ", "is empty"),
         (b'12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1\n', "read_flexlm"),
+        (b"date,user,product,tokens\n2026-07-13,ana,ACD,7\n", "none of the vendor's"),
         (b"user,product,start,end\nana,ACD,1,2\n", r"columns are 'user \| product \| start \| end'.*read_table"),
         (b"{", "breaks off"),
         (b"[]", "without any record"),
@@ -650,6 +651,11 @@ def test_records_of_json_that_are_none() -> None:
     statement, problems = read(data)
     assert statement["user"].to_list() == ["ana", '{"first": "ana"}']
     assert problems.select("location", "code").rows() == [(2, "bad_row"), (3, "bad_row")]
+    data = vendor.query_result(vendor.DAILY_COLUMNS, [vendor.DAILY])
+    shorter = data.replace(b', "AutoCAD", "0"]', b"]")
+    statement, problems = read(shorter)
+    assert statement.select("product", "tokens").rows() == [("ACD", None)]
+    assert problems.select("location", "code").rows() == [(1, "bad_row"), (1, "missing_value")]
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_an_error(

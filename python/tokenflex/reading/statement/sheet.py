@@ -340,14 +340,13 @@ def _json_batch(header: Header, rows: list[Any], found: list[tuple[int | None, s
     for number, row in enumerate(rows, 1):
         if isinstance(row, dict) and row:
             values = [row.get(header.titles[column]) for column in header.columns]
-        elif isinstance(row, list) and len(row) == header.width:
-            values = [row[place] for place in header.columns.values()]
+        elif isinstance(row, list) and row:
+            values = [row[place] if place < len(row) else None for place in header.columns.values()]
+            if len(row) != header.width:
+                message = f"the record has {len(row)} values for {header.width} columns: read as far as they go"
+                found.append(problem(number, code="bad_row", message=message))
         else:
-            found.append(
-                problem(
-                    number, code="bad_row", message="the record is empty, no object, or of another length: left out"
-                )
-            )
+            found.append(problem(number, code="bad_row", message="the record is empty, or no object: left out"))
             continue
         listed.append([number, False, *map(_text, values)])
     schema: dict[str, type[pl.DataType]] = {LINE: pl.UInt32, BLANK: pl.Boolean}
