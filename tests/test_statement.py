@@ -467,7 +467,7 @@ ROWS = [
     last=st.booleans(),
     packed=st.booleans(),
 )
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_any_order_spelling_separator_and_encoding_is_the_same_statement(
     *,
     columns: list[str],
@@ -485,6 +485,42 @@ def test_any_order_spelling_separator_and_encoding_is_the_same_statement(
     data = (text if last else text.removesuffix(line_end)).encode(encoding)
     statement = clean(gzip.compress(data) if packed else data)
     assert statement.equals(clean(vendor.sessions_csv(*ROWS)))
+
+
+OTHER_KINDS = {
+    "daily": (vendor.DAILY_COLUMNS, vendor.DAILY),
+    "2022": (vendor.FLEX_2022, vendor.FLEX),
+    "2024": (
+        vendor.FLEX_2024,
+        {"Day used": "2024-11-30", "Email": "b@c.example", "Product": "Revit", "Tokens used": "1"},
+    ),
+    "2026": (
+        vendor.FLEX_2026,
+        {
+            "team_name": "x",
+            "usage_date": "2026-02-03",
+            "product_name": "Revit",
+            "tokens_used": "10",
+            "email": "b@c.example",
+        },
+    ),
+    "api": (
+        vendor.FLEX_API,
+        {"productName": "Revit", "usageDate": "2026-02-03", "tokens": "10", "hashedUserId": HASH, "userName": "*****"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+@given(data=st.data())
+@settings(max_examples=15)
+def test_the_other_kinds_in_any_order_spelling_and_separator(kind: str, data: st.DataObject) -> None:
+    columns, row = OTHER_KINDS[kind]
+    order = data.draw(st.permutations(columns))
+    separator = data.draw(st.sampled_from(",;\t|"))
+    titles = separator.join(respelled(name, data.draw(st.integers(0, 4))) for name in order)
+    rest = vendor.table(order, [row, row], separator=separator, trailing=kind == "daily").split("\n", 1)[1]
+    assert clean(f"{titles}\n{rest}".encode()).equals(clean(vendor.table(columns, [row, row]).encode()))
 
 
 @pytest.mark.parametrize("first", [0, 1000])
@@ -710,6 +746,7 @@ def test_a_workbook_without_fastexcel_says_what_to_install(monkeypatch: pytest.M
 
 
 @given(data=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
+@settings(max_examples=80)
 def test_any_bytes_are_a_statement_or_an_error_of_ours(data: bytes) -> None:
     for source in (data, vendor.sessions_csv(SESSION) + data):
         try:
@@ -725,6 +762,7 @@ def test_any_bytes_are_a_statement_or_an_error_of_ours(data: bytes) -> None:
         max_size=6,
     )
 )
+@settings(max_examples=60)
 def test_names_of_any_letters_come_back_as_they_are(rows: list[dict[str, str]]) -> None:
     columns = ("usageDate", "userName", "machineName", "productName", "tokensConsumed")
     base = {"usageDate": "2018-03-01", "tokensConsumed": "1"}
