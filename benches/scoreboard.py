@@ -22,7 +22,8 @@ ORDERED: Final = "the same, in order of time"
 CATEGORIES: Final = "the same, names as categories"
 PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
-FLOORS: Final = (GREP, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
+READ_CSV: Final = "floor: `polars.read_csv`"
+FLOORS: Final = (GREP, READ_CSV, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
 """What tokenflex is held against, and not what it should be faster than."""
 NUMBA: Final = "polars sort + numba scan"
 STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of time"
@@ -35,6 +36,7 @@ DUCKDB: Final = "DuckDB"
 PYTHON: Final = "Python `re`"
 
 READING: Final = "reading a log"
+STATEMENT: Final = "reading a session-level export"
 ROLLING: Final = "rolling rule, {} M sessions"
 ROLLING_STRINGS: Final = "rolling rule, {} M sessions, plain strings"
 DAY: Final = "day rule, {} M sessions"
@@ -50,6 +52,7 @@ REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
     READING,
+    STATEMENT,
     *(race.format(size) for race in (ROLLING, ROLLING_STRINGS, DAY) for size in SIZES),
     SHUFFLED,
     STRINGS,
@@ -77,6 +80,7 @@ class Target:
 TARGETS: Final = (
     Target(READING, POLARS_REGEX, 15),
     Target(READING, GREP, 2.5),
+    Target(STATEMENT, READ_CSV, 2),
     Target(ROLLING.format(10), NUMBA, 12),
     Target(ROLLING.format(10), COPY, 6),
     Target(DAY.format(10), COPY, 6),
@@ -92,6 +96,8 @@ TARGETS: Final = (
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""
+MOST_OF_STATEMENT: Final = 4
+"""Reading an export may take this many times the file in memory."""
 GROWING: Final = (ROLLING, DAY)
 
 
@@ -104,6 +110,8 @@ class Scoreboard:
     sizes: dict[str, str] = field(default_factory=dict)
     memory: tuple[int, int, int] | None = None
     """Bytes: the peak while reading, the log, the events."""
+    statement_memory: tuple[int, int] | None = None
+    """Bytes: the peak while reading, the export."""
 
     def record(self, race: str, runner: str, seconds: float) -> None:
         self.seconds.setdefault(race, {})[runner] = seconds
@@ -118,6 +126,7 @@ class Scoreboard:
                 title = ""
         yield from self._growth()
         yield from self._memory()
+        yield from self._statement_memory()
 
     def _compared(self, race: str, runner: str) -> tuple[str, str, str]:
         own = self.seconds[race].get(TOKENFLEX)
@@ -151,6 +160,22 @@ class Scoreboard:
         wording = f"log {log / 1e6:,.0f} MB, events {events / 1e6:,.0f} MB: log + {(peak - log) / events:.2f} x events"
         verdict = "met" if peak <= most else f"**missed** by {(peak - most) / 1e6:,.0f} MB"
         yield "reading a log, peak memory", TOKENFLEX, f"{peak / 1e6:,.0f} MB", wording, target, verdict
+
+    def _statement_memory(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        if self.statement_memory is None:
+            return
+        peak, export = self.statement_memory
+        ratio = peak / export
+        verdict = _verdict(ratio, at_most=MOST_OF_STATEMENT)
+        title = f"{STATEMENT}, peak memory"
+        yield (
+            title,
+            TOKENFLEX,
+            f"{peak / 1e6:,.0f} MB",
+            f"{ratio:.2f}x the file",
+            f"at most {MOST_OF_STATEMENT}x",
+            verdict,
+        )
 
     def markdown(self) -> list[str]:
         lines = ["| what | who | median time | ratio | target | |", "|---|---|--:|---|---|---|"]

@@ -39,8 +39,11 @@ from tokenflex.metering.meter import Meter
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
+from tokenflex.reading.contract import Contract, ContractYear, read_contract
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
+from tokenflex.reading.statement.read import read_statement
 from tokenflex.usage.sessions import denials, pair
+from tokenflex.usage.vendor import sessions_from
 
 __all__ = [
     "FLEX",
@@ -50,6 +53,8 @@ __all__ = [
     "CapacityError",
     "ColumnTypeError",
     "ColumnValueError",
+    "Contract",
+    "ContractYear",
     "FlexlmLog",
     "InternalError",
     "Meter",
@@ -71,8 +76,11 @@ __all__ = [
     "denials",
     "pair",
     "prepare",
+    "read_contract",
     "read_flexlm",
+    "read_statement",
     "replay",
+    "sessions_from",
     "tables",
     "zone_database_version",
 ]

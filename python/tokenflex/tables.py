@@ -56,6 +56,24 @@ CATEGORIES: Final = ("CHARGED", "INCREMENTAL", "FREE", "CASUAL")
 TRIGGERS: Final = ("launch", "renewal", "resume")
 """What made a charge fall due."""
 
+STATEMENT_KINDS: Final = ("token_flex_sessions", "token_flex_daily", "flex_account", "flex_api")
+"""Which of the vendor's exports a row of a statement comes from."""
+
+USAGE_TYPES: Final = ("Normal", "Borrowed")
+"""How a license was held, in the vendor's spelling."""
+
+USAGE_CATEGORIES: Final = (
+    "DESKTOP_PRODUCT",
+    "CLOUD_PRODUCT",
+    "CLOUD_SERVICE",
+    "MANUAL_ADJUSTMENT",
+    "MANUAL_CONSUMPTION",
+    "PRODUCT_CONSUMPTION",
+    "CLOUD_CONSUMPTION",
+    "CLOUD_PRODUCT_CONSUMPTION",
+)
+"""What tokens were used for, in the vendor's words; the last three are those of the summaries."""
+
 EVENTS: Final = _table(
     "events",
     "One row for each event of a log.",
@@ -239,6 +257,67 @@ RATES: Final = _table(
     },
 )
 
+STATEMENT: Final = _table(
+    "statement",
+    "One row for each row of the vendor's usage exports.",
+    {
+        "kind": (pl.Enum(STATEMENT_KINDS), "which of the vendor's exports the row stands in"),
+        "usage_date": (pl.Date(), "day of the use as the vendor states it: the server's day, for Flex the UTC day"),
+        "usage_month": (pl.Date(), "first day of the month; of `usage_date` where the file does not say"),
+        "contract_year": (pl.UInt16(), "from 1"),
+        "product": (NAME, "product line; null where the file has names only"),
+        "product_name": (NAME, "as given"),
+        "offering": (NAME, "what of the product was used: offering, feature or child product of Flex"),
+        "version": (NAME, "as given"),
+        "feature": (NAME, "feature code"),
+        "user": (NAME, "who used it: login of Token Flex, e-mail of Flex; the hashed id where the name is masked"),
+        "user_id": (NAME, "the vendor's id of the user, as given"),
+        "hashed_id": (NAME, "the vendor's hashed id of the user, as given"),
+        "user_name": (NAME, "name for display, of Flex"),
+        "email": (NAME, "as given"),
+        "host": (NAME, "the user's machine"),
+        "server": (NAME, "license server"),
+        "start": (TIME, "of the session"),
+        "end": (TIME, "of the session, exclusive"),
+        "utc_offset": (pl.Int16(), "minutes that the clock of `start` was ahead of UTC"),
+        "charged_item": (pl.String(), "the vendor's id of the session or transaction"),
+        "category": (pl.Enum(CATEGORIES), "the vendor's word for what became of the session"),
+        "usage_type": (pl.Enum(USAGE_TYPES), "how the license was held"),
+        "usage_category": (pl.Enum(USAGE_CATEGORIES), "what the tokens were used for"),
+        "access": (NAME, "usage type and access option of Flex account exports, as given"),
+        "token_pool": (NAME, "CY: the contract year's, MY: the multi-year pool"),
+        "tokens": (TOKENS, "what the vendor says was consumed; negative where an adjustment gives back"),
+        "usage_minutes": (TOKENS, "as given; sixty times the hours where the file has hours only"),
+        "team": (NAME, "team of a Flex account"),
+        "transaction_date": (pl.Date(), "of a manual row"),
+        "reason_type": (NAME, "of a manual row"),
+        "reason_comment": (pl.String(), "of a manual row"),
+        "custom": (pl.Struct({f"field_{number}": NAME for number in range(1, 11)}), "the firm's own ten fields"),
+        "is_masked": (pl.Boolean(), "the user's name is hidden, and `user` is the hashed id, or null without one"),
+        "is_swapped": (pl.Boolean(), "user and machine stood in each other's column, and have been put right"),
+        "file": (NAME, "file the row stands in, with its sheet in brackets"),
+        "line": (pl.UInt32(), "line of the file or row of the sheet, from 1; in JSON the number of the record"),
+    },
+)
+
+STATEMENT_SESSIONS: Final = _table(
+    "statement_sessions",
+    "One row for each row of a statement that has times, as `charge` takes it.",
+    {name: (SESSIONS[name], MEANINGS["sessions"][name]) for name in ("server", "user", "host", "feature")}
+    | {
+        "product": (NAME, "product line; of the feature code, or the product's name, where the statement has none"),
+        "version": (NAME, "as given"),
+        "start": (TIME, MEANINGS["statement"]["start"]),
+        "end": (TIME, MEANINGS["statement"]["end"]),
+        "usage_type": (STATEMENT["usage_type"], MEANINGS["statement"]["usage_type"]),
+        "charged_item": (pl.String(), MEANINGS["statement"]["charged_item"]),
+        "vendor_category": (pl.Enum(CATEGORIES), "`category` of the statement"),
+        "vendor_tokens": (TOKENS, "`tokens` of the statement"),
+        "file": (NAME, "file the row of the statement stands in"),
+        "line": (pl.UInt32(), "its line"),
+    },
+)
+
 
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
@@ -252,6 +331,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "files": FILES,
     "coverage": COVERAGE,
     "rates": RATES,
+    "statement": STATEMENT,
+    "statement_sessions": STATEMENT_SESSIONS,
 }
 """All tables by name."""
 

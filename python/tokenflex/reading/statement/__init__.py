@@ -1,0 +1,1 @@
+"""From the vendor's usage exports to one statement."""
