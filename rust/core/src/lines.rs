@@ -82,11 +82,9 @@ impl Lines {
     /// A file that gave less than it had when it was opened was cut off or written anew meanwhile.
     fn check_length(&self) -> Result<()> {
         match self.expected {
-            Some(expected) if self.damage.is_none() && self.bytes() < expected => Err(Error::Changed {
-                source_name: self.name.clone(),
-                expected,
-                found: self.bytes(),
-            }),
+            Some(expected) if self.damage.is_none() && self.bytes() < expected => {
+                Err(Error::Changed { source_name: self.name.clone(), expected, found: self.bytes() })
+            }
             _ => Ok(()),
         }
     }
