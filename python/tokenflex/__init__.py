@@ -40,6 +40,8 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
+from tokenflex.reading.lmstat import LmstatSnapshots, read_lmstat
+from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.usage.sessions import denials, pair
 
 __all__ = [
@@ -52,12 +54,14 @@ __all__ = [
     "ColumnValueError",
     "FlexlmLog",
     "InternalError",
+    "LmstatSnapshots",
     "Meter",
     "MissingColumnError",
     "Prepared",
     "Problems",
     "Rate",
     "Rates",
+    "RlmLog",
     "Rule",
     "SourceError",
     "SourceNotFoundError",
@@ -72,6 +76,8 @@ __all__ = [
     "pair",
     "prepare",
     "read_flexlm",
+    "read_lmstat",
+    "read_rlm",
     "replay",
     "tables",
     "zone_database_version",

@@ -268,7 +268,7 @@ pub(super) fn usage(text: &str) -> Option<Usage<'_>> {
     let inside = rest.strip_prefix('(').map_or(rest, |rest| rest.strip_suffix(')').unwrap_or(rest));
     let mut read = Usage { feature: feature.trim(), is_known: true, ..Usage::default() };
     if let Some(error) = inside.strip_prefix("Error:") {
-        read.issued = error.split_ascii_whitespace().next().and_then(number);
+        read.issued = first_number(error);
         read.message = Some(error.trim());
     } else if inside.get(..9).is_some_and(|word| word.eq_ignore_ascii_case("uncounted")) {
         read.is_uncounted = true;
@@ -277,15 +277,18 @@ pub(super) fn usage(text: &str) -> Option<Usage<'_>> {
             Some((issued, in_use)) => (issued, Some(in_use)),
             None => (counts, None),
         };
-        let first = |text: &str| text.split_ascii_whitespace().next().and_then(number);
-        read.issued = first(issued);
-        read.in_use = in_use.and_then(first);
+        read.issued = first_number(issued);
+        read.in_use = in_use.and_then(first_number);
         read.is_known = read.issued.is_some() && (in_use.is_none() || read.in_use.is_some());
     } else {
         read.message = Some(inside);
         read.is_known = false;
     }
     (!read.feature.is_empty()).then_some(read)
+}
+
+fn first_number(text: &str) -> Option<u32> {
+    text.split_ascii_whitespace().next().and_then(number)
 }
 
 pub(super) fn reserved(line: &str) -> Option<Reserved<'_>> {

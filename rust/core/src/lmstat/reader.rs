@@ -237,7 +237,7 @@ impl<'a> FileReader<'a> {
         let named = named.to_owned();
         let server = self.series.names.server.intern(named.as_bytes());
         if self.report.server.is_empty() {
-            self.report.server = named.clone();
+            self.report.server.clone_from(&named);
         }
         let (header, line) = match &mut self.output {
             Some(output) => {

@@ -39,12 +39,11 @@ pub(super) fn join(series: &Series) -> Vec<Session> {
             // Without a start a handle may have come back: an absence ends the use.
             checkout.start != NO_TIME || next(listed, uses[at].session.end).is_none_or(|absent| absent >= time)
         });
-        match known_use {
-            Some(at) => uses[at].seen_again(time, checkout.licenses),
-            None => {
-                known.insert(key, uses.len());
-                uses.push(Use::new(row, checkout, time, listed));
-            }
+        if let Some(at) = known_use {
+            uses[at].seen_again(time, checkout.licenses);
+        } else {
+            known.insert(key, uses.len());
+            uses.push(Use::new(row, checkout, time, listed));
         }
     }
     for each in &mut uses {

@@ -5,7 +5,7 @@ use super::lexer::{self, Line, Record, What, When};
 use super::{NO_NUMBER, Options};
 use crate::error::{Error, Result};
 use crate::flexlm::stamp::date;
-use crate::flexlm::{FileReport, Input, Names, Problem, Progress};
+use crate::flexlm::{FileReport, Input, Names, Problem, Progress, Timezone};
 use crate::intern::{Interner, NONE};
 use crate::lines::{Lines, settle_kinds, shown, stem, tell, zone_of};
 use crate::text;
@@ -100,7 +100,6 @@ struct FileReader<'a> {
     isv: u32,
     /// The zone that the caller gave, or else the offset that the log states.
     zone: Option<Zone>,
-    is_zone_given: bool,
     is_summer_told: bool,
     /// The last local time.
     local: Option<i64>,
@@ -127,13 +126,16 @@ impl<'a> FileReader<'a> {
             server: code,
             isv: NONE,
             zone: None,
-            is_zone_given: false,
             is_summer_told: false,
             local: None,
             running: i64::MIN,
             waiting: Vec::new(),
             records: Vec::new(),
         }
+    }
+
+    fn is_zone_given(&self) -> bool {
+        !matches!(self.options.timezone, Timezone::None)
     }
 
     fn add_problem(&mut self, line: Option<u32>, code: &'static str, message: String) {
@@ -185,23 +187,27 @@ impl<'a> FileReader<'a> {
         self.release(None)?;
         self.is_head = false;
         let named = self.options.server.as_deref().unwrap_or(host).to_owned();
-        self.server = self.all.names.server.intern(named.as_bytes());
+        let server = self.all.names.server.intern(named.as_bytes());
+        if self.server != server {
+            self.zone = None;
+        }
+        self.server = server;
         if self.report.segments == 0 {
             self.report.server.clone_from(&named);
         }
         self.report.segments += 1;
         let given = zone_of(&self.options.timezone, &named, &self.name)?;
-        self.is_zone_given = given.is_some();
-        self.zone = given.cloned();
+        // What the log before it in the file stated holds on until it is stated anew.
+        self.zone = given.cloned().or(self.zone.take());
         self.local = Some(local);
         self.running = i64::MIN;
         let record = self.bare(Event::Start);
         self.waiting.push(Waiting { dated: record, when: When::Full(local) });
-        if self.is_zone_given { self.release(Some(local)) } else { Ok(()) }
+        if self.is_zone_given() { self.release(Some(local)) } else { Ok(()) }
     }
 
     fn offset(&mut self, west: i32, has_summer: bool) -> Result<()> {
-        if !self.is_zone_given {
+        if !self.is_zone_given() {
             self.zone = Some(Zone::fixed(-west));
             if has_summer && !std::mem::replace(&mut self.is_summer_told, true) {
                 let message = "the zone has summer time, and the log states its offset only: pass timezone=\"…\", the \
@@ -292,7 +298,6 @@ impl<'a> FileReader<'a> {
         if self.zone.is_none() {
             let server = String::from_utf8_lossy(self.all.names.server.get(self.server)).into_owned();
             self.zone = zone_of(&self.options.timezone, &server, &self.name)?.cloned();
-            self.is_zone_given = self.zone.is_some();
         }
         let Some(zone) = &self.zone else { return Err(Error::MissingZone { source_name: self.name.clone() }) };
         let (time, odd) = zone.instant(local, self.running.saturating_sub(STEP_BACK));
