@@ -213,7 +213,8 @@ def test_a_snapshot_without_an_answer_ends_nothing() -> None:
     daemon = output(utc(2026, 7, 13, 7, 7), []).replace(
         "adskflex: UP v11.18.0", "adskflex: The desired vendor daemon is down. (-97,121)"
     )
-    found = read(series(0) + down + refused + daemon + series(10), server="lic01")
+    found = read(series(0) + down + refused + daemon + series(10))
+    assert found.coverage["server"].to_list() == ["lic01"]
     assert codes(found) == []
     assert found.snapshots["status"].to_list() == ["UP", "DOWN", "ERROR", "DOWN", "UP"]
     session = found.sessions.row(0, named=True)

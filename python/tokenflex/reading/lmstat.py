@@ -71,8 +71,8 @@ def read_lmstat(
             a glob pattern, bytes, a binary file object, or several of these. gzip and zstd are unpacked.
         timezone: IANA name of the zone of the machine that ran `lmstat`, whose local time the outputs have, or a
             mapping from license server to it.
-        server: Name of the license server. Unless given, the first host in `License server status:`, else the file's
-            name.
+        server: Name of the license server. Unless given, the first host in `License server status:`, else the server
+            of the output before it in the file, else the file's name.
         encoding: Code page of names that are not UTF-8. UTF-16 and byte order marks are recognised.
         progress: `True` shows a bar on the terminal; a function is called with the bytes read and the bytes in all.
 

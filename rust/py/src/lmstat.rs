@@ -11,7 +11,7 @@ use tokenflex_core::lmstat::{self, Checkout, NO_TIME, Options, Series, Snapshot}
 
 use crate::arrow::{Columns, Table};
 use crate::error::guarded;
-use crate::pair::Products;
+use crate::pair::FeatureColumns;
 use crate::read::{ReadOptions, files_table, problems_table, run};
 
 /// Snapshots, features, check-outs, reservations, sessions, problems, files.
@@ -155,7 +155,7 @@ fn sessions_table(series: &Series) -> Table {
     let snapshot_of = |checkout: u32| series.checkouts[checkout as usize].snapshot;
     let server = column(rows, |row| series.snapshots[snapshot_of(row.checkout) as usize].server);
     let feature = of(|row| row.feature);
-    let Products { product, version, products, versions } = Products::of(&feature, &names.feature);
+    let FeatureColumns { product, version, products, versions } = FeatureColumns::of(&feature, &names.feature);
     let is_open = BooleanArray::from(column(rows, |row| row.end_latest == NO_TIME));
     let columns = Columns::default()
         .names("server", server, &names.server, count)

@@ -179,14 +179,14 @@ fn packages_of(table: Option<&Imported>, features: &Interner) -> Result<Packages
 }
 
 /// The product lines and versions of sessions by their features.
-pub struct Products {
+pub struct FeatureColumns {
     pub product: Vec<u32>,
     pub version: Vec<u32>,
     pub products: Interner,
     pub versions: Interner,
 }
 
-impl Products {
+impl FeatureColumns {
     pub fn of(rows: &[u32], features: &Interner) -> Self {
         let mut products = Interner::new();
         let mut versions = Interner::new();
@@ -205,7 +205,7 @@ fn sessions_table(sessions: Sessions, columns: &EventColumns<'_>) -> Table {
     let count = sessions.row.len();
     let at = |column: &[u32]| sessions.row.iter().map(|&row| column[row as usize]).collect::<Vec<u32>>();
     let feature = at(&columns.feature);
-    let Products { product, version, products, versions } = Products::of(&feature, &columns.features);
+    let FeatureColumns { product, version, products, versions } = FeatureColumns::of(&feature, &columns.features);
     let is_open: BooleanArray =
         sessions.end_reason.iter().map(|&reason| Some(reason == EndReason::Open as u8)).collect();
     let (server, user, host) = (at(&columns.server), at(&columns.user), at(&columns.host));

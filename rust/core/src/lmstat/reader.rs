@@ -86,6 +86,8 @@ struct FileReader<'a> {
     report: FileReport,
     line: u32,
     output: Option<Output>,
+    /// The last server that was named: an output that says none is of the same.
+    server: Option<u32>,
     /// The snapshot and the feature that the lines belong to.
     snapshot: Option<u32>,
     feature: Option<usize>,
@@ -110,6 +112,7 @@ impl<'a> FileReader<'a> {
             report: FileReport { name: name.to_owned(), ..FileReport::default() },
             line: 0,
             output: None,
+            server: None,
             snapshot: None,
             feature: None,
             listed: 0,
@@ -229,13 +232,17 @@ impl<'a> FileReader<'a> {
         Ok(())
     }
 
-    /// Begins the part of a server. Without its name it is that of the file.
+    /// Begins the part of a server. Without its name it is the one before it, or that of the file.
     fn begin_server(&mut self, host: Option<&str>) -> Result<u32> {
         self.end_feature();
         self.is_daemon_list = false;
-        let named = self.options.server.as_deref().or(host).unwrap_or_else(|| stem(&self.name));
-        let named = named.to_owned();
+        let named = match (self.options.server.as_deref().or(host), self.server) {
+            (Some(named), _) => named.to_owned(),
+            (None, Some(server)) => String::from_utf8_lossy(self.series.names.server.get(server)).into_owned(),
+            (None, None) => stem(&self.name).to_owned(),
+        };
         let server = self.series.names.server.intern(named.as_bytes());
+        self.server = Some(server);
         if self.report.server.is_empty() {
             self.report.server.clone_from(&named);
         }

@@ -109,6 +109,11 @@ fn when(day: &str, time: &str) -> Option<When> {
     Some(When::Day(month, day, clock(time)?))
 }
 
+/// The first date and time among words: older servers write fewer words before it, newer ones more.
+fn first_when(words: &[&str]) -> Option<When> {
+    words.windows(2).find_map(|pair| when(pair[0], pair[1]))
+}
+
 fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok().filter(|&handle| handle != u64::MAX)
 }
@@ -177,14 +182,12 @@ fn record<'a>(kind: &str, words: &[&'a str]) -> Option<Record<'a>> {
         ..nothing.clone()
     };
     Some(match (kind, words) {
-        ("OUT", [_, product, version, _pool, user, host, data, count, _, _, handle, _, _, _, _, _, day, time, ..]) => {
-            Record {
-                count: number(count)?,
-                handle: Some(hex(handle)?),
-                when: when(day, time)?,
-                ..used(What::Out, product, version, user, host, data)
-            }
-        }
+        ("OUT", [_, product, version, _pool, user, host, data, count, _, _, handle, _share, rest @ ..]) => Record {
+            count: number(count)?,
+            handle: Some(hex(handle)?),
+            when: first_when(rest)?,
+            ..used(What::Out, product, version, user, host, data)
+        },
         ("OUT", [_, product, version, user, host, data, count, handle, _share, time]) => Record {
             count: number(count)?,
             handle: Some(hex(handle)?),
@@ -213,22 +216,22 @@ fn record<'a>(kind: &str, words: &[&'a str]) -> Option<Record<'a>> {
             when: When::Clock(clock(time)?),
             ..nothing
         },
-        ("INUSE", [_, product, version, _pool, user, host, data, count, handle, _pid, day, time, ..]) => Record {
+        ("INUSE", [_, product, version, _pool, user, host, data, count, handle, rest @ ..]) => Record {
             count: number(count)?,
             handle: Some(hex(handle)?),
-            when: when(day, time)?,
+            when: first_when(rest)?,
             ..used(What::InUse, product, version, user, host, data)
-        },
-        ("QUE", [_, product, version, user, host, data, count, handle, _, _, _, day, time, ..]) => Record {
-            count: number(count)?,
-            handle: Some(hex(handle)?),
-            when: when(day, time)?,
-            ..used(What::Queue, product, version, user, host, data)
         },
         ("QUE", [_, product, version, user, host, data, count, handle, time]) => Record {
             count: number(count)?,
             handle: Some(hex(handle)?),
             when: When::Clock(clock(time)?),
+            ..used(What::Queue, product, version, user, host, data)
+        },
+        ("QUE", [_, product, version, user, host, data, count, handle, rest @ ..]) => Record {
+            count: number(count)?,
+            handle: Some(hex(handle)?),
+            when: first_when(rest)?,
             ..used(What::Queue, product, version, user, host, data)
         },
         ("DENY", [_, product, version, user, host, data, count, why, last, day, time, ..]) => Record {
@@ -266,12 +269,15 @@ mod tests {
         assert_eq!((out.what, out.product, out.user, out.host, out.count), (What::Out, "cad", "ana", "pc1", 2));
         assert_eq!(out.handle, Some(0x1a2));
         assert_eq!(out.when, When::Day(9, 4, (8 * 3600 + 15 * 60 + 30) * SECOND));
+        let old = record_of(r#"OUT cad 2.0 1 ana pc1 "" 1 3 0 1a2 1a2 4d1 "p 1" 09/04 08:15:30"#);
+        assert_eq!((old.handle, old.when), (out.handle, out.when));
         let back = record_of(r#"IN 4 cad 2.0 ana pc1 "" 2 1 0 1a2 09/04 09:00:00.1234"#);
         assert_eq!((back.what, back.why, back.handle), (What::In, Some(4), Some(0x1a2)));
         assert_eq!(back.when, When::Day(9, 4, 9 * 3600 * SECOND + 123_400));
         let deny = record_of(r#"DENY cad 2.0 "" "" "" 1 -22 0 09/04 09:01"#);
         assert_eq!((deny.user, deny.why, deny.is_asked_again), ("", Some(-22), true));
         assert_eq!(record_of(r#"INUSE cad 2.0 1 ana pc1 "" 1 ff 4d1 09/04 00:00:00"#).handle, Some(255));
+        assert_eq!(record_of(r#"INUSE cad 2.0 1 ana pc1 "" 1 ff ff 4d1 09/04 00:00:00"#).handle, Some(255));
         assert_eq!(record_of("SHUTDOWN root lic1 09/04 10:00:00").what, What::Shutdown);
     }
 
