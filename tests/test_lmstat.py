@@ -223,6 +223,42 @@ def test_a_snapshot_without_an_answer_ends_nothing() -> None:
     assert (coverage["snapshots"], coverage["failed"], coverage["max_gap"]) == (5, 3, 10 * MINUTE)
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        "license server DOWN",
+        "lmgrd is not running: License server machine is down or not responding. (-96,491)",
+        "Cannot connect to license server system. (-15,570)",
+    ],
+)
+def test_a_server_that_does_not_answer_is_down(state: str) -> None:
+    text = output(utc(2026, 7, 13, 7), []).replace("license server UP (MASTER) v11.18.0", state)
+    text = text[: text.index("Vendor daemon")]
+    found = read(text)
+    assert codes(found) == []
+    assert found.snapshots.select("status", "message").rows() == [("DOWN", f"lic01: {state}")]
+
+
+def test_a_use_without_a_readable_start_begins_with_the_snapshot_that_shows_it_first() -> None:
+    later = Held("ana", "PC1", 1403, utc(2026, 7, 13, 7, 5), utc(2026, 7, 13, 7, 20))
+    text = series(0, 10, 15, 30, 40, held=[later]).replace("start Mon 7/13 9:05", "start sometime")
+    found = read(text)
+    assert codes(found) == ["unreadable_end"] * 2
+    session = found.sessions.row(0, named=True)
+    assert (session["start"], session["start_error"]) == (utc(2026, 7, 13, 7, 10), 10 * MINUTE)
+    assert (session["end"], session["end_latest"]) == (utc(2026, 7, 13, 7, 15), utc(2026, 7, 13, 7, 30))
+    # Seen first in the first snapshot, it may have begun at any time before.
+    assert read(text[text.index("lmutil", 5) :]).sessions["start_error"].to_list() == [None]
+
+
+def test_licenses_are_the_most_at_once() -> None:
+    first = series(0, held=[Held("ana", "PC1", 1403, ANA.start, ANA.end, licenses=3)])
+    second = series(10, held=[Held("ana", "PC1", 1403, ANA.start, ANA.end, licenses=5)])
+    found = read(first + second)
+    assert found.checkouts["licenses"].to_list() == [3, 5]
+    assert found.sessions.select("licenses", "seen").rows() == [(5, 2)]
+
+
 def test_missing_lines_of_users_end_nothing() -> None:
     cut = series(5)
     cut = cut[: cut.index("    ana")]

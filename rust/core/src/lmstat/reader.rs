@@ -325,7 +325,7 @@ impl<'a> FileReader<'a> {
         let is_up = state.starts_with("UP") || state.starts_with("license server UP");
         let is_daemon_list = self.is_daemon_list;
         let snapshot = self.this_snapshot()?;
-        if state.starts_with("license server ") || state.starts_with("lmgrd is not running") {
+        if ["license server ", "lmgrd is not running", "Cannot "].iter().any(|words| state.starts_with(words)) {
             if is_up {
                 snapshot.version = state.rsplit_once(" v").map(|(_, version)| version.to_owned());
                 if snapshot.status == Status::Unknown {

@@ -4,8 +4,9 @@
 use hashbrown::HashMap;
 
 use super::{Checkout, NO_TIME, Series, Session};
+use crate::feature;
 use crate::flexlm::Kind;
-use crate::intern::NONE;
+use crate::intern::{Interner, NONE};
 use crate::pair::{Events, Packages, package_lines_within};
 use crate::time::MINUTE;
 
@@ -111,6 +112,9 @@ impl Use {
 
 /// Sets aside the sessions of packages that stand beside that of a component, as pairing does.
 fn without_packages(series: &Series, sessions: Vec<Session>) -> Vec<Session> {
+    if !series.names.feature.iter().any(|feature| feature::parse(feature).is_package) {
+        return sessions;
+    }
     let rows = sessions.len();
     let of = |column: fn(&Checkout) -> u32| -> Vec<u32> {
         sessions.iter().map(|session| column(&series.checkouts[session.checkout as usize])).collect()
@@ -121,7 +125,7 @@ fn without_packages(series: &Series, sessions: Vec<Session>) -> Vec<Session> {
     let server: Vec<u32> = snapshots.iter().map(|&at| series.snapshots[at as usize].server).collect();
     let (feature, user, host) = (of(|row| row.feature), of(|row| row.user), of(|row| row.host));
     let licenses: Vec<u32> = sessions.iter().map(|session| session.licenses).collect();
-    let no_names = crate::intern::Interner::new();
+    let no_names = Interner::new();
     let events = Events {
         server: &server,
         time: &time,
