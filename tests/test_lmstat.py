@@ -259,6 +259,16 @@ def test_licenses_are_the_most_at_once() -> None:
     assert found.sessions.select("licenses", "seen").rows() == [(5, 2)]
 
 
+def test_a_copy_of_an_output_changes_no_session() -> None:
+    held = [Held("ana", "PC1", 1403, ANA.start, ANA.end, licenses=3)]
+    once = read(series(0, 10, 30, held=held))
+    twice = tf.read_lmstat(
+        [series(0, 10, 30, held=held).encode(), series(10, held=held).encode()], timezone="Europe/Madrid"
+    )
+    assert twice.sessions.equals(once.sessions)
+    assert twice.coverage.drop("snapshots").equals(once.coverage.drop("snapshots"))
+
+
 def test_missing_lines_of_users_end_nothing() -> None:
     cut = series(5)
     cut = cut[: cut.index("    ana")]

@@ -16,7 +16,8 @@ type Key = (u32, u32, u32, u32, u32, u64, i64);
 /// A session that is being joined.
 struct Use {
     session: Session,
-    /// The licenses of the lines of the snapshot at `session.end`.
+    /// The last snapshot that shows it, and the licenses of its lines there.
+    snapshot: u32,
     licenses: u32,
 }
 
@@ -41,7 +42,7 @@ pub(super) fn join(series: &Series) -> Vec<Session> {
             checkout.start != NO_TIME || next(listed, uses[at].session.end).is_none_or(|absent| absent >= time)
         });
         if let Some(at) = known_use {
-            uses[at].seen_again(time, checkout.licenses);
+            uses[at].seen_again(time, checkout);
         } else {
             known.insert(key, uses.len());
             uses.push(Use::new(row, checkout, time, listed));
@@ -95,15 +96,16 @@ impl Use {
         };
         let licenses = checkout.licenses;
         let session = Session { checkout: row, start, end: time, end_latest: NO_TIME, start_error, seen: 1, licenses };
-        Self { session, licenses }
+        Self { session, snapshot: checkout.snapshot, licenses }
     }
 
-    fn seen_again(&mut self, time: i64, licenses: u32) {
-        if time == self.session.end {
-            self.licenses = self.licenses.saturating_add(licenses);
+    fn seen_again(&mut self, time: i64, checkout: &Checkout) {
+        if checkout.snapshot == self.snapshot {
+            self.licenses = self.licenses.saturating_add(checkout.licenses);
         } else {
-            self.licenses = licenses;
-            self.session.seen += 1;
+            // A copy of an output shows again what was seen at the same instant.
+            self.session.seen += u32::from(time != self.session.end);
+            (self.snapshot, self.licenses) = (checkout.snapshot, checkout.licenses);
             self.session.end = time;
         }
         self.session.licenses = self.session.licenses.max(self.licenses);
