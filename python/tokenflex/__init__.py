@@ -42,6 +42,8 @@ from tokenflex.problems import Problems
 from tokenflex.reading.contract import Contract, ContractYear, read_contract
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
 from tokenflex.reading.statement.read import read_statement
+from tokenflex.reading.lmstat import LmstatSnapshots, read_lmstat
+from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -57,12 +59,14 @@ __all__ = [
     "ContractYear",
     "FlexlmLog",
     "InternalError",
+    "LmstatSnapshots",
     "Meter",
     "MissingColumnError",
     "Prepared",
     "Problems",
     "Rate",
     "Rates",
+    "RlmLog",
     "Rule",
     "SourceError",
     "SourceNotFoundError",
@@ -79,6 +83,8 @@ __all__ = [
     "read_contract",
     "read_flexlm",
     "read_statement",
+    "read_lmstat",
+    "read_rlm",
     "replay",
     "sessions_from",
     "tables",

@@ -245,6 +245,151 @@ COVERAGE: Final = _table(
     },
 )
 
+STATUSES: Final = ("UP", "DOWN", "ERROR", "UNKNOWN")
+"""What a snapshot says of its server: it answered, it or a daemon is down, it could not be asked, nothing."""
+
+LMSTAT_SNAPSHOTS: Final = _table(
+    "lmstat_snapshots",
+    "One row for each license server in each output of `lmstat`.",
+    {
+        "server": (NAME, "license server"),
+        "time": (TIME, "instant in the header; null where there is none that can be read"),
+        "status": (
+            pl.Enum(STATUSES),
+            "what it says of its server: it answered, it or a daemon is down, it could not be asked, nothing",
+        ),
+        "message": (pl.String(), "what was said in place of an answer"),
+        "version": (pl.String(), "version of the license manager"),
+        "daemons": (pl.List(pl.String()), "vendor daemons, each with its status"),
+        "features": (pl.UInt32(), "how many it lists"),
+        "checkouts": (pl.UInt32(), "how many lines of users it lists"),
+        "file": (NAME, "file it stands in"),
+        "line": (pl.UInt32(), "of the header, from 1"),
+    },
+)
+
+LMSTAT_FEATURES: Final = _table(
+    "lmstat_features",
+    "One row for each feature of each snapshot.",
+    {
+        "server": (NAME, "license server"),
+        "time": (TIME, "instant of the snapshot"),
+        "feature": (NAME, "as `lmstat` writes it"),
+        "issued": (pl.UInt32(), "licenses in all; null where they are not counted"),
+        "in_use": (pl.UInt32(), "of them"),
+        "is_uncounted": (pl.Boolean(), "without limit"),
+        "is_complete": (pl.Boolean(), "all its users are listed, so that who is not listed has no license"),
+        "version": (NAME, "of its first license"),
+        "vendor": (NAME, "vendor daemon"),
+        "expiry": (NAME, "of its first license, as written"),
+        "message": (NAME, "what the server says in place of counts"),
+        "file": (NAME, "file it stands in"),
+        "line": (pl.UInt32(), "from 1"),
+    },
+)
+
+LMSTAT_CHECKOUTS: Final = _table(
+    "lmstat_checkouts",
+    "One row for each line of a user in each snapshot.",
+    {
+        "server": (NAME, "license server"),
+        "time": (TIME, "instant of the snapshot"),
+        "feature": (NAME, "package lines are kept here"),
+        "user": (NAME, "as `lmstat` spells it"),
+        "host": (NAME, "the user's machine"),
+        "display": (NAME, "the user's screen"),
+        "version": (NAME, "version asked for"),
+        "server_host": (NAME, "machine of the license server, in the line's parentheses"),
+        "port": (pl.UInt32(), "of the license server"),
+        "handle": (pl.UInt64(), "license handle"),
+        "start": (TIME, "check-out, to the minute; null for those who wait"),
+        "licenses": (pl.UInt32(), "how many"),
+        "linger": (pl.UInt64(), "seconds that the license stays out after its use"),
+        "pid": (pl.UInt64(), "process of the user's program"),
+        "is_queued": (pl.Boolean(), "waits for a license"),
+        "file": (NAME, "file it stands in"),
+        "line": (pl.UInt32(), "from 1"),
+    },
+)
+
+LMSTAT_RESERVATIONS: Final = _table(
+    "lmstat_reservations",
+    "One row for each reservation in each snapshot.",
+    {
+        "server": (NAME, "license server"),
+        "time": (TIME, "instant of the snapshot"),
+        "feature": (NAME, "what is reserved"),
+        "licenses": (pl.UInt32(), "how many"),
+        "kind": (NAME, "GROUP, USER, HOST, …"),
+        "name": (NAME, "for whom"),
+        "server_host": (NAME, "machine of the license server"),
+        "port": (pl.UInt32(), "of the license server"),
+        "file": (NAME, "file it stands in"),
+        "line": (pl.UInt32(), "from 1"),
+    },
+)
+
+LMSTAT_SESSIONS: Final = _table(
+    "lmstat_sessions",
+    "One row for each use that a series of snapshots shows; it ended between `end` and `end_latest`.",
+    {
+        "server": (NAME, "license server"),
+        "user": (NAME, "as `lmstat` spells it"),
+        "host": (NAME, "the user's machine"),
+        "feature": (NAME, "feature that was checked out"),
+        "product": (NAME, "product line of the feature"),
+        "version": (NAME, "four digits, or null"),
+        "start": (TIME, "check-out, to the minute"),
+        "end": (TIME, "instant of the last snapshot that shows it: the earliest possible end"),
+        "end_latest": (TIME, "first later snapshot that lists the feature without it; null if there is none"),
+        "start_error": (pl.Duration("us"), "how far the true start may lie from `start`; null if not known"),
+        "seen": (pl.UInt32(), "how many snapshots show it"),
+        "licenses": (pl.UInt32(), "most at once"),
+        "is_open": (pl.Boolean(), "the last snapshot that lists its feature shows it"),
+        "display": (NAME, "the user's screen"),
+        "handle": (pl.UInt64(), "license handle"),
+        "file": (NAME, "where it was seen first"),
+        "line": (pl.UInt32(), "line there, from 1"),
+    },
+)
+
+LMSTAT_COVERAGE: Final = _table(
+    "lmstat_coverage",
+    "One row for each license server: what a series of snapshots can have seen.",
+    {
+        "server": (NAME, "license server"),
+        "first": (TIME, "first snapshot"),
+        "last": (TIME, "last snapshot"),
+        "snapshots": (pl.UInt32(), "how many"),
+        "failed": (pl.UInt32(), "how many of them have no answer of the server"),
+        "median_gap": (pl.Duration("us"), "between two answers"),
+        "max_gap": (pl.Duration("us"), "a use that is shorter may be missing"),
+    },
+)
+
+RLM_SESSIONS: Final = _table(
+    "rlm_sessions",
+    "One row for each check-out of a report log of RLM: `sessions` with the handle they were paired by.",
+    {name: (SESSIONS[name], MEANINGS["sessions"][name]) for name in SESSIONS}
+    | {
+        "product": (NAME, "as the log writes it, the same as `feature`"),
+        "version": (NAME, "as the log writes it"),
+        "isv": (NAME, "vendor, whose server counts the handles"),
+        "handle": (pl.UInt64(), "license handle"),
+        "why": (pl.Int32(), "number of the check-in's reason; null where there was no check-in"),
+    },
+)
+
+RLM_DENIALS: Final = _table(
+    "rlm_denials",
+    "One row for each refusal in a report log of RLM: `denials` with the log's own numbers.",
+    {name: (DENIALS[name], MEANINGS["denials"][name]) for name in DENIALS}
+    | {
+        "why": (pl.Int32(), "RLM's error number"),
+        "is_last_attempt": (pl.Boolean(), "false: the program went on asking, so this alone refused nothing"),
+    },
+)
+
 RATES: Final = _table(
     "rates",
     "One row for each rate of each product.",
@@ -333,6 +478,14 @@ TABLES: Final[Mapping[str, Schema]] = {
     "rates": RATES,
     "statement": STATEMENT,
     "statement_sessions": STATEMENT_SESSIONS,
+    "lmstat_snapshots": LMSTAT_SNAPSHOTS,
+    "lmstat_features": LMSTAT_FEATURES,
+    "lmstat_checkouts": LMSTAT_CHECKOUTS,
+    "lmstat_reservations": LMSTAT_RESERVATIONS,
+    "lmstat_sessions": LMSTAT_SESSIONS,
+    "lmstat_coverage": LMSTAT_COVERAGE,
+    "rlm_sessions": RLM_SESSIONS,
+    "rlm_denials": RLM_DENIALS,
 }
 """All tables by name."""
 

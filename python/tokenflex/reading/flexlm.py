@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from tokenflex import _core, tables
-from tokenflex.errors import ArgumentTypeError, SourceNotFoundError
 from tokenflex.progress import Progress, watched
+from tokenflex.reading.sources import Folders, LogSource, read_options, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import date
 
     import polars as pl
 
-    from tokenflex._core import Source
-
-LogSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-"""One place that a log comes from."""
-
-PACKED: Final = (".gz", ".zst")
-"""Endings of packed files."""
+FOLDERS: Final = Folders("logs", ("log",), (".txt", ".dl"))
 
 
 @dataclass(frozen=True)
@@ -98,85 +89,16 @@ def read_flexlm(
         >>> log.events["time"][0].isoformat(), log.events["user"][0]
         ('2026-07-13T10:00:05+00:00', 'ana')
     """
-    sources = _sources(source)
-    sizes = [Path(part["path"]).stat().st_size if part["path"] is not None else 0 for part in sources]
-    zones = {}
-    if isinstance(timezone, Mapping):
-        zones = {str(name): zone for name, zone in timezone.items()}
-    elif timezone is not None and not isinstance(timezone, str):
-        raise ArgumentTypeError(
-            f"timezone has to be an IANA name or a mapping from server to name, not {type(timezone).__name__}",
-            location="timezone",
-        )
-    with watched(progress, "reading logs", sum(sizes) or None) as report:
-        parts = _core.read_flexlm(
-            {
-                "sources": sources,
-                "timezone": timezone if isinstance(timezone, str) else None,
-                "timezones": zones,
-                "server": server,
-                "encoding": encoding,
-                "first_date": None if first_date is None else first_date.toordinal() - UNIX_EPOCH,
-                "threads": threads,
-            },
-            progress=report,
-        )
+    options = read_options(
+        source,
+        FOLDERS,
+        timezone=timezone,
+        server=server,
+        encoding=encoding,
+        first_date=first_date,
+        threads=threads,
+    )
+    with watched(progress, "reading logs", size_of(options)) as report:
+        parts = _core.read_flexlm(options, progress=report)
     schemas = (tables.EVENTS, tables.PROBLEMS, tables.PACKAGES, tables.FILES, tables.COVERAGE)
     return FlexlmLog(*(tables.finish(part, schema) for part, schema in zip(parts, schemas, strict=True)))
-
-
-UNIX_EPOCH: Final = 719_163
-"""The ordinal of 1970-01-01."""
-
-
-def _sources(source: object) -> list[Source]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return [_part("<bytes>", data=bytes(source))]
-    if hasattr(source, "read"):
-        name = getattr(source, "name", None)
-        return [_part(name if isinstance(name, str) else "<stream>", file=source)]
-    if isinstance(source, str | os.PathLike):
-        return [_part(str(path), path=path) for path in _paths(os.fspath(source))]
-    if isinstance(source, Iterable):
-        parts = [part for each in source for part in _sources(each)]
-        if not parts:
-            raise SourceNotFoundError("no logs were given", location="source")
-        return parts
-    raise ArgumentTypeError(
-        f"source has to be a path, bytes, a binary file or several of these, not {type(source).__name__}",
-        location="source",
-    )
-
-
-def _part(name: str, *, path: Path | None = None, data: bytes | None = None, file: Any = None) -> Source:  # noqa: ANN401
-    folder = "" if path is None else str(path.parent)
-    return {"name": name, "folder": folder, "path": None if path is None else str(path), "bytes": data, "file": file}
-
-
-def _paths(source: str | bytes) -> list[Path]:
-    text = os.fsdecode(source)
-    path = Path(text)
-    if path.is_dir():
-        logs = sorted(each for each in path.rglob("*") if each.is_file() and _looks_like_log(each))
-        if not logs:
-            raise SourceNotFoundError(
-                f"the folder {text} holds no logs: looked for files with `log` in their names, .txt and .dl; "
-                "give the files themselves, or a pattern such as 'folder/*.dbg'",
-                location=text,
-            )
-        return logs
-    if path.exists():
-        return [path]
-    if glob.has_magic(text):
-        logs = sorted(Path(match) for match in glob.iglob(text, recursive=True) if Path(match).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not logs:
-            raise SourceNotFoundError(f"no file matches the pattern {text}", location=text)
-        return logs
-    raise SourceNotFoundError(f"there is no file or folder {text}", location=text)
-
-
-def _looks_like_log(path: Path) -> bool:
-    name = path.name.lower()
-    for ending in PACKED:
-        name = name.removesuffix(ending)
-    return not name.startswith(".") and ("log" in name or name.endswith((".txt", ".dl")))

@@ -43,6 +43,26 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// A file of another kind than the reader's.
+    #[error("{source_name} is no {wanted}: it {}", if *found == "empty" { "is empty".to_owned() } else { format!("looks like {found}") })]
+    WrongKind {
+        /// The file.
+        source_name: String,
+        /// What the reader reads.
+        wanted: &'static str,
+        /// What the file looks like.
+        found: &'static str,
+    },
+    /// A file that was cut off or replaced while it was read.
+    #[error("{source_name} changed while it was read: {found} of its {expected} bytes are left; read a copy of it")]
+    Changed {
+        /// The file.
+        source_name: String,
+        /// Its size when it was opened.
+        expected: u64,
+        /// How much of it could be read.
+        found: u64,
+    },
     /// An argument with a value that makes no sense.
     #[error("{message}")]
     Invalid {

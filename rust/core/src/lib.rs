@@ -1,6 +1,7 @@
 //! What Autodesk token licenses cost, computed from license-server logs.
 //!
-//! The road of the data, each stage its own module: [`flexlm`] reads logs into events, [`pair`] turns events into
+//! The road of the data, each stage its own module: [`flexlm`] reads logs into events ([`lmstat`] snapshots and
+//! [`rlm`] report logs into sessions), [`pair`] turns events into
 //! sessions of use, [`meter`] turns sessions into charges. [`time`] knows zones and local days, [`intern`] turns names
 //! into dense codes, [`feature`] reads the vendor's feature codes, [`column`] is the memory of long
 //! results. Slices go in and vectors come out; Arrow and Python
@@ -12,8 +13,12 @@ pub mod error;
 pub mod feature;
 pub mod flexlm;
 pub mod intern;
+mod lines;
+pub mod lmstat;
 pub mod meter;
 pub mod pair;
+pub mod rlm;
+mod text;
 pub mod time;
 
 pub use error::{Error, Result};

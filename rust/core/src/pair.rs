@@ -178,7 +178,7 @@ pub fn pair(events: &Events<'_>, packages: &Packages, as_of: Option<i64>) -> Res
         });
     }
     let order = time_order(events);
-    let beside = set_aside_packages(events, packages, &order);
+    let beside = set_aside_packages(events, packages, &order, BESIDE);
     let mut pairing = Pairing::new(events, &beside);
     for &row in &order {
         pairing.take(row);
@@ -221,10 +221,16 @@ struct Recent {
 /// line differs from its components', takes any component that is left.
 #[must_use]
 pub fn package_lines(events: &Events<'_>, packages: &Packages) -> Vec<bool> {
-    set_aside_packages(events, packages, &time_order(events))
+    package_lines_within(events, packages, BESIDE)
 }
 
-fn set_aside_packages(events: &Events<'_>, packages: &Packages, order: &[u32]) -> Vec<bool> {
+/// The same for times that are known less exactly: the two lines may lie up to `beside` apart.
+#[must_use]
+pub fn package_lines_within(events: &Events<'_>, packages: &Packages, beside: i64) -> Vec<bool> {
+    set_aside_packages(events, packages, &time_order(events), beside)
+}
+
+fn set_aside_packages(events: &Events<'_>, packages: &Packages, order: &[u32], within: i64) -> Vec<bool> {
     let features: Vec<feature::Feature<'_>> = events.features.iter().map(feature::parse).collect();
     let is_package = |code: u32| {
         features.get(code as usize).is_some_and(|feature| feature.is_package) || packages.members.contains_key(&code)
@@ -242,13 +248,13 @@ fn set_aside_packages(events: &Events<'_>, packages: &Packages, order: &[u32]) -
         }
         let lines = recent.entry((events.server[at], events.user[at], events.host[at], kind)).or_default();
         let time = events.time[at];
-        forget_old(lines, time, &mut beside);
+        forget_old(lines, time, within, &mut beside);
         let this_is_package = is_package(feature);
         let partner = lines.iter_mut().rfind(|line| {
             let (package, component) = if this_is_package { (feature, line.feature) } else { (line.feature, feature) };
             !line.is_matched
                 && line.is_package != this_is_package
-                && (line.time - time).abs() <= BESIDE
+                && (line.time - time).abs() <= within
                 && belong(package, component)
         });
         let is_matched = partner.is_some();
@@ -259,19 +265,19 @@ fn set_aside_packages(events: &Events<'_>, packages: &Packages, order: &[u32]) -
         lines.push(Recent { row, time, feature, is_package: this_is_package, is_matched });
     }
     for lines in recent.values_mut() {
-        forget_old(lines, i64::MAX, &mut beside);
+        forget_old(lines, i64::MAX, within, &mut beside);
     }
     beside
 }
 
 /// Drops the lines that nothing can be beside any more; a package among them that is still alone takes any component.
-fn forget_old(lines: &mut Vec<Recent>, now: i64, beside: &mut [bool]) {
+fn forget_old(lines: &mut Vec<Recent>, now: i64, within: i64, beside: &mut [bool]) {
     for at in 0..lines.len() {
         let (time, is_alone) = (lines[at].time, lines[at].is_package && !lines[at].is_matched);
-        if is_alone && now.saturating_sub(time) > BESIDE {
+        if is_alone && now.saturating_sub(time) > within {
             let component = lines
                 .iter_mut()
-                .find(|line| !line.is_package && !line.is_matched && (line.time - time).abs() <= BESIDE);
+                .find(|line| !line.is_package && !line.is_matched && (line.time - time).abs() <= within);
             if let Some(component) = component {
                 component.is_matched = true;
                 beside[lines[at].row as usize] = true;
@@ -279,7 +285,7 @@ fn forget_old(lines: &mut Vec<Recent>, now: i64, beside: &mut [bool]) {
             }
         }
     }
-    lines.retain(|line| now.saturating_sub(line.time) <= 2 * BESIDE);
+    lines.retain(|line| now.saturating_sub(line.time) <= 2 * within);
 }
 
 /// What one key has checked out.

@@ -83,7 +83,9 @@ fn raise_core(py: Python<'_>, error: &Error) -> PyErr {
         Error::UnknownZone { name } => exception(py, "ZoneError", &message, &[("location", name)]),
         Error::MissingZone { source_name } => exception(py, "ZoneError", &message, &[("location", source_name)]),
         Error::ServerWithoutZone { server, .. } => exception(py, "ZoneError", &message, &[("location", server)]),
-        Error::Io { source_name, .. } => exception(py, "SourceError", &message, &[("location", source_name)]),
+        Error::Io { source_name, .. } | Error::WrongKind { source_name, .. } | Error::Changed { source_name, .. } => {
+            exception(py, "SourceError", &message, &[("location", source_name)])
+        }
         Error::Invalid { argument, .. } => exception(py, "ArgumentError", &message, &[("location", argument)]),
         Error::ReachesBack { row } => {
             let row = row.to_string();

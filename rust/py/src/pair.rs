@@ -178,20 +178,34 @@ fn packages_of(table: Option<&Imported>, features: &Interner) -> Result<Packages
     Ok(Packages::new(rows))
 }
 
+/// The product lines and versions of sessions by their features.
+pub struct FeatureColumns {
+    pub product: Vec<u32>,
+    pub version: Vec<u32>,
+    pub products: Interner,
+    pub versions: Interner,
+}
+
+impl FeatureColumns {
+    pub fn of(rows: &[u32], features: &Interner) -> Self {
+        let mut products = Interner::new();
+        let mut versions = Interner::new();
+        let read: Vec<(u32, u32)> = features
+            .iter()
+            .map(feature::parse)
+            .map(|code| (products.intern(code.product), code.version.map_or(NONE, |version| versions.intern(version))))
+            .collect();
+        let product = rows.iter().map(|&code| read[code as usize].0).collect();
+        let version = rows.iter().map(|&code| read[code as usize].1).collect();
+        Self { product, version, products, versions }
+    }
+}
+
 fn sessions_table(sessions: Sessions, columns: &EventColumns<'_>) -> Table {
     let count = sessions.row.len();
     let at = |column: &[u32]| sessions.row.iter().map(|&row| column[row as usize]).collect::<Vec<u32>>();
-    let mut products = Interner::new();
-    let mut versions = Interner::new();
-    let read: Vec<(u32, u32)> = columns
-        .features
-        .iter()
-        .map(feature::parse)
-        .map(|code| (products.intern(code.product), code.version.map_or(NONE, |version| versions.intern(version))))
-        .collect();
     let feature = at(&columns.feature);
-    let product: Vec<u32> = feature.iter().map(|&code| read[code as usize].0).collect();
-    let version: Vec<u32> = feature.iter().map(|&code| read[code as usize].1).collect();
+    let FeatureColumns { product, version, products, versions } = FeatureColumns::of(&feature, &columns.features);
     let is_open: BooleanArray =
         sessions.end_reason.iter().map(|&reason| Some(reason == EndReason::Open as u8)).collect();
     let (server, user, host) = (at(&columns.server), at(&columns.user), at(&columns.host));

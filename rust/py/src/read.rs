@@ -1,4 +1,4 @@
-//! `tokenflex.read_flexlm`.
+//! `tokenflex.read_flexlm`, and what the readers share: sources, options, and the tables of problems and files.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tokenflex_core::Error;
-use tokenflex_core::flexlm::{self, Coverage, FileReport, Input, Log, Options, Package, Problem, Timezone};
+use tokenflex_core::flexlm::{self, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone};
 use tokenflex_core::time::zone::Zone;
 
 use crate::arrow::{Columns, Table};
@@ -51,19 +51,30 @@ type LogTables = (Table, Table, Table, Table, Table);
 #[pyo3(signature = (options, *, progress))]
 pub fn read_flexlm(py: Python<'_>, options: ReadOptions, progress: Option<&Bound<'_, PyAny>>) -> PyResult<LogTables> {
     guarded(py, || {
-        let progress = progress.map(|progress| progress.clone().unbind());
-        let settings = settings(&options)?;
-        let inputs = options.sources.into_iter().map(|source| input(py, source)).collect::<Result<Vec<_>, _>>()?;
-        let mut raised = None;
-        let read = py.detach(|| {
-            let mut report = |bytes: u64| report_progress(progress.as_ref(), bytes, &mut raised);
-            flexlm::read(inputs, &settings, &mut report)
-        });
-        if let Some(error) = raised {
-            return Err(Failure::Python(error));
-        }
-        Ok(tables(read?))
+        let log = run(py, options, progress, |inputs, settings, progress| flexlm::read(inputs, &settings, progress))?;
+        Ok(tables(log))
     })
+}
+
+/// Opens the sources and reads them with the interpreter released.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    options: ReadOptions,
+    progress: Option<&Bound<'_, PyAny>>,
+    read: impl FnOnce(Vec<Input>, Options, Progress<'_>) -> tokenflex_core::Result<T> + Send,
+) -> Result<T, Failure> {
+    let progress = progress.map(|progress| progress.clone().unbind());
+    let settings = settings(&options)?;
+    let inputs = options.sources.into_iter().map(|source| input(py, source)).collect::<Result<Vec<_>, _>>()?;
+    let mut raised = None;
+    let read = py.detach(|| {
+        let mut report = |bytes: u64| report_progress(progress.as_ref(), bytes, &mut raised);
+        read(inputs, settings, &mut report)
+    });
+    match raised {
+        Some(error) => Err(Failure::Python(error)),
+        None => Ok(read?),
+    }
 }
 
 /// Lets Ctrl-C through and tells the caller how far the reading is. `false` stops it.
@@ -149,7 +160,8 @@ fn tables(log: Log) -> LogTables {
     )
 }
 
-fn events_table(names: &flexlm::Names, events: flexlm::Events) -> Table {
+/// The events of a log.
+pub fn events_table(names: &flexlm::Names, events: flexlm::Events) -> Table {
     let rows = events.time.len();
     let handle = if events.handle.is_empty() { vec![u64::MAX; rows] } else { events.handle };
     Columns::default()
@@ -170,11 +182,13 @@ fn events_table(names: &flexlm::Names, events: flexlm::Events) -> Table {
         .finish()
 }
 
-fn text<'a>(rows: impl Iterator<Item = &'a str>) -> Arc<LargeStringArray> {
+/// A column of texts.
+pub fn text<'a>(rows: impl Iterator<Item = &'a str>) -> Arc<LargeStringArray> {
     Arc::new(LargeStringArray::from_iter_values(rows))
 }
 
-fn problems_table(problems: &[Problem]) -> Table {
+/// The problems of a reader.
+pub fn problems_table(problems: &[Problem]) -> Table {
     let lines: Vec<u64> = problems.iter().map(|problem| problem.line.unwrap_or(u64::MAX)).collect();
     Columns::default()
         .array("source", text(problems.iter().map(|problem| problem.source.as_str())))
@@ -193,7 +207,8 @@ fn packages_table(packages: &[Package]) -> Table {
         .finish()
 }
 
-fn files_table(files: &[FileReport]) -> Table {
+/// What became of the lines of each file.
+pub fn files_table(files: &[FileReport]) -> Table {
     let count = |column: fn(&FileReport) -> u64| files.iter().map(column).collect::<Vec<u64>>();
     let instant = |column: fn(&FileReport) -> Option<i64>| {
         files.iter().map(|file| column(file).unwrap_or(i64::MIN)).collect::<Vec<i64>>()

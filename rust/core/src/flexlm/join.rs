@@ -12,9 +12,10 @@ use super::instants::to_instants;
 use super::order::{drop_rows, find_repeated, into_order};
 use super::reader::Source;
 use super::report::{cover, packages, report_files};
-use super::{Log, Options, Problem, Timezone, text};
+use super::{Log, Options, Problem, text};
 use crate::error::{Error, Result};
 use crate::intern::{Interner, NONE};
+use crate::lines::{self, stem};
 use crate::time::zone::Zone;
 
 /// The log of one server in one file: all of it, or a part of a file that holds several.
@@ -211,34 +212,12 @@ fn server_without_banner(of_folder: &HashMap<&str, BTreeSet<String>>, source: &S
     known.and_then(BTreeSet::first).cloned().unwrap_or_else(|| stem(&source.name).to_owned())
 }
 
-/// The file's name without its folder and endings.
-pub(super) fn stem(name: &str) -> &str {
-    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let mut stem = name;
-    for ending in [".gz", ".zst", ".log", ".txt"] {
-        stem = stem.strip_suffix(ending).filter(|rest| !rest.is_empty()).unwrap_or(stem);
-    }
-    stem
-}
-
 pub(super) fn text_of(names: &Interner, code: u32) -> String {
     String::from_utf8_lossy(names.get(code)).into_owned()
 }
 
 /// The zone of a server, or what to tell the caller if there is none.
 fn zone_of<'a>(options: &'a Options, servers: &Interner, server: u32, source: &str) -> Result<&'a Zone, Error> {
-    match &options.timezone {
-        Timezone::One(zone) => Ok(zone),
-        Timezone::None => Err(Error::MissingZone { source_name: source.to_owned() }),
-        Timezone::PerServer(zones) => {
-            let name = text_of(servers, server);
-            let found = zones.iter().find(|(known, _)| *known == name);
-            let found = found.or_else(|| zones.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)));
-            found.map(|(_, zone)| zone).ok_or_else(|| Error::ServerWithoutZone {
-                source_name: source.to_owned(),
-                server: name,
-                known: zones.iter().map(|(known, _)| known.clone()).collect(),
-            })
-        }
-    }
+    let zone = lines::zone_of(&options.timezone, &text_of(servers, server), source)?;
+    zone.ok_or_else(|| Error::MissingZone { source_name: source.to_owned() })
 }

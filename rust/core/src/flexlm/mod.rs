@@ -1,6 +1,6 @@
 //! Reading the debug logs of `FlexNet` license servers into events.
 //!
-//! The road of the bytes, each stage its own module: `text` unpacks a file and makes it UTF-8, `reader` cuts it into
+//! The road of the bytes, each stage its own module: [`text`] unpacks a file and makes it UTF-8, `reader` cuts it into
 //! blocks and hands them to workers, `block` turns their lines into records (`stamp`, `lexer` and `dictionary` are its
 //! tools), and `assemble` puts the blocks together in order. `clock` finds the dates that the lines do not carry, `lives`
 //! which lines tell of one stop, `packages` what the start-up block lists. `join` finishes the log: `instants` from local
@@ -21,10 +21,9 @@ mod order;
 mod packages;
 mod reader;
 mod report;
-mod stamp;
+pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
-mod text;
 
 use std::io::Read;
 
@@ -32,6 +31,7 @@ use encoding_rs::Encoding;
 
 use crate::error::Result;
 use crate::intern::Interner;
+use crate::text;
 use crate::time::zone::Zone;
 
 /// What happened. The numbers are the codes of the events' `kind` column.

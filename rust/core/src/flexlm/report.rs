@@ -6,10 +6,11 @@ use encoding_rs::Encoding;
 
 use super::assemble::{Columns, ReadFile};
 use super::block::{COLUMNS, DAEMON};
-use super::join::{Piece, stem, text_of, within};
+use super::join::{Piece, text_of, within};
 use super::reader::Source;
 use super::{Coverage, FileReport, Kind, Options, Package, text};
 use crate::intern::Interner;
+use crate::lines::stem;
 
 /// The pieces of each file in the order of its lines.
 fn of_files(pieces: &[Piece], files: usize) -> Vec<Vec<&Piece>> {

@@ -105,7 +105,7 @@ fn read_offset(text: &[u8]) -> Option<(Option<i32>, usize)> {
 }
 
 /// A short decimal number, all of `text`.
-pub(super) fn number(text: &[u8]) -> Option<u32> {
+pub(crate) fn number(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 10 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -114,7 +114,7 @@ pub(super) fn number(text: &[u8]) -> Option<u32> {
 }
 
 /// Days since 1970-01-01 of a date that exists and that a log can have.
-pub(super) fn date(year: u32, month: u32, day: u32) -> Option<i32> {
+pub(crate) fn date(year: u32, month: u32, day: u32) -> Option<i32> {
     const BEFORE_MONTH: [u32; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     const LENGTHS: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     if !(1970..2200).contains(&year) || !(1..=12).contains(&month) {
@@ -132,7 +132,7 @@ pub(super) fn date(year: u32, month: u32, day: u32) -> Option<i32> {
 }
 
 /// `m/d/yyyy`, all of `text`.
-pub(super) fn slashed_date(text: &[u8]) -> Option<i32> {
+pub(crate) fn slashed_date(text: &[u8]) -> Option<i32> {
     let mut parts = text.split(|&byte| byte == b'/').map(number);
     let (month, day, year) = (parts.next()??, parts.next()??, parts.next()??);
     if parts.next().is_some() { None } else { date(year, month, day) }
@@ -155,7 +155,7 @@ pub(super) fn written_date(text: &[u8]) -> Option<(i32, u32)> {
 }
 
 /// `2022-05-05`, for messages.
-pub(super) fn date_text(date: i32) -> String {
+pub(crate) fn date_text(date: i32) -> String {
     match jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(date).unwrap_or_default()) {
         Ok(date) => date.to_string(),
         Err(_) => format!("day {date}"),

@@ -3,7 +3,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{DAY, MAX_TIME, MIN_TIME, SECOND};
+use super::{DAY, MAX_TIME, MIN_TIME, MINUTE, SECOND};
 use crate::error::{Error, Result};
 
 /// The release of the bundled time zone database, for example `2026f`.
@@ -103,6 +103,28 @@ impl Zone {
             0 => Local::Gap(self.before_gap(local, from, to)),
             1 => Local::Single(found[0]),
             _ => Local::Fold { earlier: found[0], later: found[1] },
+        }
+    }
+
+    /// A zone without summer time, so many minutes east of UTC.
+    #[must_use]
+    pub fn fixed(minutes_east: i32) -> Self {
+        let sign = if minutes_east < 0 { '-' } else { '+' };
+        let minutes = minutes_east.unsigned_abs();
+        let name = format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+        Self { name, starts: vec![i64::MIN], offsets: vec![i64::from(minutes_east) * MINUTE] }
+    }
+
+    /// The instant of a local time, and the code of the problem where the clock was changed around it. A time that was
+    /// skipped moves forward by the gap; of a time that came twice it is the first one that is not before `running`,
+    /// where the writer's clock was last.
+    #[must_use]
+    pub fn instant(&self, local: i64, running: i64) -> (i64, Option<&'static str>) {
+        match self.resolve(local) {
+            Local::Single(instant) => (instant, None),
+            Local::Gap(instant) => (instant, Some("time_in_gap")),
+            Local::Fold { earlier, .. } if earlier >= running => (earlier, Some("time_in_fold")),
+            Local::Fold { later, .. } => (later, Some("time_in_fold")),
         }
     }
 

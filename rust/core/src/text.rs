@@ -16,7 +16,7 @@ type Source = Box<dyn Read + Send>;
 const HEAD: usize = 4096;
 
 /// A source ready to lex.
-pub(super) struct Text {
+pub(crate) struct Text {
     /// Where the bytes come from.
     pub source: Source,
     /// Whether an error while reading can mean a damaged archive.
@@ -24,7 +24,7 @@ pub(super) struct Text {
 }
 
 /// Opens a file: unpacked, and in UTF-8 where it was in UTF-16. `read` counts the bytes taken from the file itself.
-pub(super) fn open(file: Source, read: Arc<AtomicU64>) -> io::Result<Text> {
+pub(crate) fn open(file: Source, read: Arc<AtomicU64>) -> io::Result<Text> {
     let (head, file) = peek(Box::new(Counted { file, read }))?;
     let (source, is_packed): (Source, bool) = match head.as_slice() {
         [0x1f, 0x8b, ..] => (Box::new(MultiGzDecoder::new(file)), true),
@@ -219,7 +219,7 @@ impl Read for Utf16 {
 }
 
 /// Text of a log as UTF-8: as it is where it is UTF-8 already, else in the given encoding.
-pub(super) fn decode<'a>(bytes: &'a [u8], encoding: &'static Encoding) -> Cow<'a, str> {
+pub(crate) fn decode<'a>(bytes: &'a [u8], encoding: &'static Encoding) -> Cow<'a, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) if encoding == UTF_8 => String::from_utf8_lossy(bytes),
