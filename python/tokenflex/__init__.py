@@ -40,6 +40,9 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
+from tokenflex.reading.groups import Groups
+from tokenflex.reading.identity import Identity
+from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
 from tokenflex.usage.sessions import denials, pair
 
 __all__ = [
@@ -51,6 +54,8 @@ __all__ = [
     "ColumnTypeError",
     "ColumnValueError",
     "FlexlmLog",
+    "Groups",
+    "Identity",
     "InternalError",
     "Meter",
     "MissingColumnError",
@@ -71,6 +76,8 @@ __all__ = [
     "denials",
     "pair",
     "prepare",
+    "pseudonym",
+    "pseudonymize",
     "read_flexlm",
     "replay",
     "tables",
