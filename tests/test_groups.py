@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for person in ("ana", "bob"):
         cuts = [None, *sorted(draw(st.sets(TIMES, max_size=4))), None]
-        for place, (since, until) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        for place, (since, until) in enumerate(itertools.pairwise(cuts)):
             if draw(st.booleans()):
                 rows.append((person, f"g{place}", f"c{place}", since, until))
     return draw(st.permutations(rows))
@@ -213,10 +214,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, ...]]:
 def test_joining_equals_its_definition_whatever_the_order_and_encoding(
     history: list[tuple[Any, ...]], rows: list[tuple[str, datetime]], data: st.DataObject
 ) -> None:
-    schema = {name: pl.String for name in ("person", "group", "cost_centre")} | {
-        "valid_from": tables.TIME,
-        "valid_to": tables.TIME,
-    }
+    schema = {name: tables.GROUPS[name] for name in ("person", "group", "cost_centre", "valid_from", "valid_to")}
     groups = tf.Groups(pl.DataFrame(history, schema=schema, orient="row"))
     expected = [
         next(
@@ -229,9 +227,8 @@ def test_joining_equals_its_definition_whatever_the_order_and_encoding(
         )
         for person, time in rows
     ]
-    table = charges(*rows).cast(
-        {"user": data.draw(st.sampled_from([pl.String, pl.Categorical, pl.Enum(["ana", "bob", "eve"])]))}
-    )
+    dtypes: list[pl.DataType] = [pl.String(), pl.Categorical(), pl.Enum(["ana", "bob", "eve"])]
+    table = charges(*rows).cast({"user": data.draw(st.sampled_from(dtypes))})
     joined = groups.join(table, problems=tf.Problems())
     assert joined["group"].to_list() == expected
     assert joined.drop("group", "cost_centre").equals(table)
@@ -258,7 +255,7 @@ def test_every_arrow_table_is_taken_and_none_is_changed() -> None:
     before = frame.clone()
     groups = tf.Groups(pa.table(MOVED.to_arrow()))
     for table in (frame, frame.lazy(), frame.to_arrow(), frame.to_pandas()):
-        assert groups.join(table)["group"].to_list() == ["roads"]  # type: ignore[arg-type]
+        assert groups.join(table)["group"].to_list() == ["roads"]
     assert frame.equals(before)
     assert frame.columns == ["user", "charged_at"]
 
@@ -268,3 +265,15 @@ def test_a_table_without_rows_stays_one() -> None:
     assert joined.height == 0
     assert joined.columns == ["user", "charged_at", "group", "cost_centre"]
     assert tf.Groups(memberships()).join(charges(("ana", JULY)), problems=tf.Problems())["group"].to_list() == [None]
+
+
+def test_a_misspelt_column_of_validity_is_refused_not_ignored() -> None:
+    with pytest.raises(tf.ArgumentError, match=r"'valid_form' .* valid_from and valid_to"):
+        tf.Groups(MOVED.rename({"valid_from": "valid_form"}))
+
+
+def test_headers_as_people_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("Person;Group;Cost Center;Valid from;remarks\nana;roads;4200;2026-07-01;moved\n")
+    assert tf.Groups.read(path).frame["cost_centre"].to_list() == ["4200"]
+    assert tf.Groups.read(path).frame["valid_from"].to_list() == [JULY]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from tokenflex import tables
 from tokenflex.reading.suggest import similarity
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
     from pathlib import Path
 
@@ -272,7 +272,7 @@ def test_tables_without_rows_or_names() -> None:
 
 NAMES = st.one_of(
     st.sampled_from(
-        ["ana", "ANA", r"F\ana", "ana@f.x", r"G\Ana@f.x", "u17", "U17 ", "*****", "Ana R", "masked:x", "\u0345Α"]
+        ["ana", "ANA", r"F\ana", "ana@f.x", r"G\Ana@f.x", "u17", "U17 ", "*****", "Ana R", "masked:x", "\u0345\u0391"]
     ),
     st.text(alphabet=st.sampled_from("aAéÉßİ\u0301\u0345 @\\.*"), max_size=6),
     st.text(max_size=6),
@@ -470,3 +470,8 @@ def test_order_of_sessions_changes_no_suggestion(chance: random.Random) -> None:
     straight = tf.Identity().suggest(sessions_of(*rows), minimum=0.1)
     chance.shuffle(rows)
     assert tf.Identity().suggest(sessions_of(*rows), minimum=0.1).equals(straight)
+
+
+def test_sessions_that_are_all_open_can_be_looked_through() -> None:
+    table = sessions_of(("ana.ruiz", "pc1", 0, 1), ("aruiz", "pc1", 10, 50)).with_columns(end=pl.lit(None))
+    assert pairs(tf.Identity().suggest(table)) == [("ana.ruiz", "aruiz")]

@@ -17,6 +17,7 @@ from tokenflex.reading.periods import (
     Periods,
     column_of,
     dated_rows,
+    instants_of,
     needed_times,
     read_rows,
     times_of,
@@ -292,10 +293,9 @@ class Identity:
         if isinstance(minimum, bool) or not isinstance(minimum, int | float) or not 0 < minimum <= 1:
             raise ArgumentError(f"minimum={minimum!r} has to lie above 0, up to 1", location="minimum")
         frame = frame_of(sessions)
-        for name in ("user", "host", "start", "end"):
-            column_of(frame, name)
-        frame = frame.with_columns(times_of(frame, name).alias(name) for name in ("start", "end") if frame.height)  # type: ignore[union-attr] # the column is there
-        applied = self.apply(frame.select("user", "host", "start", "end"), problems=problems)
+        names = [column_of(frame, name) for name in ("user", "host")]
+        times = [instants_of(frame, name) for name in ("start", "end")]
+        applied = self.apply(pl.DataFrame([*names, *times]), problems=problems)
         return tables.finish(suggestions(applied, minimum), tables.SUGGESTIONS)
 
     def _persons_by_key(self) -> dict[str, str]:

@@ -41,7 +41,8 @@ def read_rows(path: str | Path, what: str) -> pl.DataFrame:
         text = _text(path.read_bytes())
         header = text.partition("\n")[0]
         separator = max(",;\t", key=header.count)
-        return pl.read_csv(io.BytesIO(text.encode()), infer_schema=False, separator=separator)
+        frame = pl.read_csv(io.BytesIO(text.encode()), infer_schema=False, separator=separator)
+        return frame.rename(lambda name: _header(name, frame.columns))
     except FileNotFoundError as error:
         raise SourceNotFoundError(f"there is no file {path} of {what}", location=str(path)) from error
     except (OSError, UnicodeError) as error:
@@ -59,12 +60,23 @@ def _text(data: bytes) -> str:
         return data.decode("cp1252")
 
 
+def _header(name: str, taken: Sequence[str]) -> str:
+    """`Cost Center` is `cost_centre`."""
+    plain = "_".join(name.lower().split()).replace("cost_center", "cost_centre")
+    return name if plain in taken else plain
+
+
 def dated_rows(frame: pl.DataFrame, schema: tables.Schema, needed: Sequence[str], what: str) -> pl.DataFrame:
     """The rows with the columns and types of `schema`: text without outer blanks, and a period that is one."""
     for column in needed:
         if column not in frame.columns:
             raise MissingColumnError(
                 f"column {column!r} is missing; the {what} have: {', '.join(frame.columns)}", column=column
+            )
+    for column in frame.columns:
+        if column.lower().startswith("valid") and column not in schema:
+            raise ArgumentError(
+                f"column {column!r} of the {what} is not known: periods are in valid_from and valid_to", location=what
             )
     columns = []
     for name, dtype in schema.items():
@@ -203,7 +215,14 @@ def times_of(frame: pl.DataFrame, at: str | datetime | None) -> pl.Series | None
     if not isinstance(at, str):
         microseconds(at, "at")
         return pl.Series("at", [at], dtype=tables.TIME).new_from_index(0, frame.height)
+    return instants_of(frame, at)
+
+
+def instants_of(frame: pl.DataFrame, at: str) -> pl.Series:
+    """A column as instants in UTC; dates begin at 00:00 UTC."""
     column = column_of(frame, at)
+    if column.dtype == pl.Null:
+        return column.cast(tables.TIME)
     if column.dtype == pl.Date:
         return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if not isinstance(column.dtype, pl.Datetime):

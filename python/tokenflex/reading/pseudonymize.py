@@ -66,18 +66,20 @@ def pseudonymize(
 ) -> pl.DataFrame:
     """Replaces names by keyed hashes (HMAC-SHA256), the same for one name and key in every table and at every run.
 
-    Only the named columns are replaced, by default users and hosts. Times, products and the pattern of use stay as they are, and may tell a
-    colleague who somebody is; servers stay unless they are named; text in other columns stays unless it is blanked.
-    Whoever has the key can test whether a pseudonym is a given name. `docs/pseudonymize.md` says more.
+    Only the named columns are replaced, by default users and hosts. Times, products and the pattern of use stay as
+    they are, and may tell a colleague who somebody is; servers stay unless they are named; text in other columns stays
+    unless it is blanked. Whoever has the key can test whether a pseudonym is a given name. `docs/pseudonymize.md` says
+    more.
 
     Args:
         table: Any Arrow table: events, sessions, charges, problems or your own. It is not changed. A LazyFrame is
             collected.
         key: The secret, of at least 16 bytes, such as `secrets.token_hex(32)`. Keep it, and give it to nobody.
-        columns: Which columns to replace, text in any encoding; those of the default that the table lacks are passed
-            over, but not all. A mapping gives each column's kind: names of one kind have one pseudonym, names of two kinds differ.
-            Unless given, `user`, `user_as_logged`, `person` and `spelling` are of kind `user`, `host` and
-            `host_as_logged` of kind `host`, and any other column is a kind by itself.
+        columns: Which columns to replace, text in any encoding. Unless given `user`, `host` and what `Identity.apply`
+            kept of them, as many as are there, but at least one. A mapping gives each column's kind: names of one kind
+            have one pseudonym, names of two kinds differ. Without one `user`, `user_as_logged`, `person` and
+            `spelling` are of kind `user`, `host` and `host_as_logged` of kind `host`, and any other column is a kind
+            by itself.
         blank: Columns to empty; their types stay. For `file`, `data`, `reason` and other text that may hold names.
         identity: Applied first, so that all spellings of a person get one pseudonym. The spellings are left out.
         problems: Collects which columns may still hold names (`may_hold_names`); without it, a `TokenflexWarning`
@@ -182,7 +184,7 @@ def _kinds(columns: Iterable[str] | Mapping[str, str], present: list[str]) -> di
         names = [name for name in names if name in present]
         if not names:
             raise MissingColumnError(
-                f"the table has neither user nor host: say by columns=… which of these to replace: {', '.join(present)}",
+                f"the table has neither user nor host: say by columns=… which to replace of: {', '.join(present)}",
                 column="user",
             )
     return {name: KINDS.get(name, name) for name in names}
