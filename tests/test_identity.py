@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,7 +20,6 @@ from tokenflex.reading.suggest import similarity
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
-    from pathlib import Path
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -272,7 +273,21 @@ def test_tables_without_rows_or_names() -> None:
 
 NAMES = st.one_of(
     st.sampled_from(
-        ["ana", "ANA", r"F\ana", "ana@f.x", r"G\Ana@f.x", "u17", "U17 ", "*****", "Ana R", "masked:x", "\u0345\u0391"]
+        [
+            "ana",
+            "ANA",
+            r"F\ana",
+            "ana@f.x",
+            r"G\Ana@f.x",
+            "u17",
+            "U17 ",
+            "*****",
+            "Ana R",
+            "a",
+            "b",
+            "masked:x",
+            "\u0345\u0391",
+        ]
     ),
     st.text(alphabet=st.sampled_from("aAéÉßİ\u0301\u0345 @\\.*"), max_size=6),
     st.text(max_size=6),
@@ -475,3 +490,55 @@ def test_order_of_sessions_changes_no_suggestion(chance: random.Random) -> None:
 def test_sessions_that_are_all_open_can_be_looked_through() -> None:
     table = sessions_of(("ana.ruiz", "pc1", 0, 1), ("aruiz", "pc1", 10, 50)).with_columns(end=pl.lit(None))
     assert pairs(tf.Identity().suggest(table)) == [("ana.ruiz", "aruiz")]
+
+
+def test_a_row_takes_the_first_time_that_it_has() -> None:
+    table = pl.DataFrame(
+        {
+            "user": ["u17"] * 3,
+            "start": [JULY, None, None],
+            "usage_date": [date(2026, 6, 1), date(2026, 7, 1), date(2026, 6, 30)],
+        }
+    )
+    assert tf.Identity(REUSED).apply(table)["user"].to_list() == ["bob", "bob", "ana"]
+
+
+def test_many_names_alike_make_few_pairs() -> None:
+    users = [f"desk{place:04d}x" for place in range(2_000)]
+    rows = [
+        (user, f"terminal{place % 3}", float(place % 24), float(place % 24) + 1) for place, user in enumerate(users)
+    ]
+    assert tf.Identity().suggest(sessions_of(*rows), minimum=0.01).height == 0
+
+
+def test_every_code_of_a_problem_is_explained() -> None:
+    root = Path(__file__).parents[1]
+    pages = "".join((root / "docs" / name).read_text(encoding="utf-8") for name in ("identity.md", "pseudonymize.md"))
+    explained = set(re.findall(r"^\| `(\w+)` \|", pages, flags=re.MULTILINE))
+    folder = root / "python" / "tokenflex" / "reading"
+    code = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in ("doubts", "groups", "pseudonymize"))
+    told = set(re.findall(r'(?:where|place|None), "([a-z_]+)"', code))
+    assert len(told) == 5
+    assert told == explained
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_alias_files_in_any_encoding_and_end(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "who.csv"
+    path.write_bytes(f"Person;Spelling\r\njosé;jgil{end}".encode(encoding))
+    assert persons(tf.Identity.read(path), "JGIL") == ["josé"]
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=5), st.text(min_size=1, max_size=5)), max_size=4))
+@settings(max_examples=60)
+def test_aliases_of_any_text_read_back_equal_or_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Any]
+) -> None:
+    try:
+        identity = tf.Identity(aliases(*((*row, None, "2026-07-01") for row in rows)))
+    except tf.TokenflexError:
+        return
+    path = tmp_path_factory.mktemp("who") / "who.csv"
+    identity.write(path)
+    assert tf.Identity.read(path) == identity

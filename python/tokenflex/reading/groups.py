@@ -117,7 +117,8 @@ class Groups:
             table: Any Arrow table: charges, sessions, events or your own. It is not changed. A LazyFrame is collected.
             column: Where the persons are; they have to be spelled as in the groups, see `Identity.apply`.
             at: The column whose time counts (an instant, or a date which begins at 00:00 UTC), or one instant for all
-                rows, such as today's. Unless given `start`, `charged_at` or `time`, whichever is there.
+                rows, such as today's. Unless given the first that a row has of `start`, `charged_at`, `time` and
+                `usage_date`.
             dimension: Which way of grouping, where the groups have several.
             problems: Collects, once for each person, how many rows have no group (`no_group`); without it, a
                 `TokenflexWarning` tells of it.

@@ -88,6 +88,7 @@ class Identity:
         self._spellings = [self._spelling.key(name) for name in self._rows["spelling"]]
         words = [f"{spelling!r} is {person!r}" for spelling, person, *_ in self._rows.iter_rows()]
         self._periods = Periods(self._spellings, self._rows, words=words, what=WHAT)
+        self._pairs = set(zip(self._spellings, self._rows["person"], strict=True))
         self._persons = self._persons_by_key()
         self._refuse_chains(words)
 
@@ -168,7 +169,8 @@ class Identity:
             table: Any Arrow table: events, sessions, charges or your own. It is not changed. A LazyFrame is collected.
             column: Where the users are, text in any encoding.
             at: The column whose time chooses among aliases with dates (an instant, or a date which begins at 00:00
-                UTC), or one instant for all rows. Unless given `start`, `charged_at` or `time`, whichever is there.
+                UTC), or one instant for all rows. Unless given the first that a row has of `start`, `charged_at`,
+                `time` and `usage_date`.
             host_column: Where the hosts are; a table without it is fine.
             hash_column: Where the vendor's hash of each user is. A masked name (it begins with `*` or holds `**`)
                 becomes `masked:` and its hash; one without a hash becomes null, since two of them may be two persons.
@@ -269,6 +271,7 @@ class Identity:
 
         Args:
             sessions: Any Arrow table with `user`, `host`, `start` and `end` (null: still open), see `tables.SESSIONS`.
+                Rows without user, host or start, or with their end before their start, are no evidence.
             minimum: The least score to be shown, above 0.
             problems: As for `apply`.
 
@@ -367,8 +370,7 @@ class Identity:
             return ["masked"]
         if person == self._by_rules(self._spelling.key(spelling), plain):
             return list(rules)
-        of_spelling = [key == self._spelling.key(spelling) for key in self._spellings]
-        is_exact = person in self._rows["person"].filter(pl.Series(of_spelling, dtype=pl.Boolean))
+        is_exact = (self._spelling.key(spelling), person) in self._pairs
         return ["alias"] if is_exact else [*rules, "alias"]
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 EVER: Final = 2**62
 """Later than any time in microseconds, and its negative earlier."""
 
-TIME_COLUMNS: Final = ("start", "charged_at", "time")
-"""Where sessions, charges and events have their time."""
+TIME_COLUMNS: Final = ("start", "charged_at", "time", "usage_date")
+"""Where sessions, charges, events and daily exports have their time."""
 
 
 def read_rows(path: str | Path, what: str) -> pl.DataFrame:
@@ -206,16 +206,18 @@ def _clock(instant: datetime | None, otherwise: int) -> int:
 
 
 def times_of(frame: pl.DataFrame, at: str | datetime | None) -> pl.Series | None:
-    """The time of each row: a column's, one instant for all, or that of the first column that tables have it in."""
-    if at is None:
-        present = [name for name in TIME_COLUMNS if name in frame.columns]
-        if not present:
-            return None
-        at = present[0]
-    if not isinstance(at, str):
+    """The time of each row: a column's, one instant for all, or the first that the row has where tables have it."""
+    if isinstance(at, str):
+        return instants_of(frame, at)
+    if at is not None:
         microseconds(at, "at")
         return pl.Series("at", [at], dtype=tables.TIME).new_from_index(0, frame.height)
-    return instants_of(frame, at)
+    times: pl.Series | None = None
+    for name in TIME_COLUMNS:
+        if name in frame.columns and (times is None or times.null_count() > 0):
+            found = instants_of(frame, name)
+            times = found if times is None else times.zip_with(times.is_not_null(), found)
+    return times
 
 
 def instants_of(frame: pl.DataFrame, at: str) -> pl.Series:
