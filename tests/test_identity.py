@@ -253,7 +253,9 @@ def test_bad_calls_say_what_to_do(call: Callable[[], object], error: type[Except
         call()
 
 
-@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Enum(["ANA", "bob"])])
+@pytest.mark.parametrize(
+    "dtype", [pl.String, pl.Categorical, pl.Enum(["ANA", "bob"]), pl.Categorical(pl.Categories("own", "own"))]
+)
 @pytest.mark.parametrize("how", ["eager", "lazy", "arrow", "pandas"])
 def test_names_in_any_encoding_and_library(dtype: Any, how: str) -> None:
     table = pl.DataFrame({"user": pl.Series(["ANA", None, "bob", "ANA"], dtype=dtype)})

@@ -163,6 +163,14 @@ def test_text_that_may_hold_names_is_told() -> None:
     assert hide(table, blank=told)[told[0]].to_list() == [None]
 
 
+def test_no_encoding_hides_text_from_suspicion() -> None:
+    for dtype in (pl.String(), pl.Categorical(), pl.Categorical(pl.Categories("own", "own"))):
+        table = pl.DataFrame({"user": ["ana", "bob"], "file": ["a", "b"], "site": ["ana", "x"]}).cast(dtype)
+        problems = tf.Problems()
+        assert hide(table, problems=problems)["user"][0] == tf.pseudonym("ana", key=KEY)
+        assert len(problems) == 2
+
+
 def test_blanked_columns_keep_their_types() -> None:
     events = tables.empty(tables.EVENTS)
     hidden = hide(events, blank=["file", "data", "reason"])

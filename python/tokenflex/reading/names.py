@@ -8,15 +8,19 @@ from tokenflex import _core, tables
 from tokenflex.errors import ColumnTypeError
 
 
+def is_text(dtype: pl.DataType) -> bool:
+    """Whether a column of this type holds names: text, or a dictionary of it of any kind; or nothing but nulls."""
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
+
+
 def coded(column: pl.Series) -> tuple[pl.Series, list[str]]:
     """The code of each row, null where there is no name, and the distinct names in order of first row."""
-    if column.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+    if not is_text(column.dtype):
         raise ColumnTypeError(
             f"column {column.name!r} is {column.dtype}, but has to be text: cast it to pl.String", column=column.name
         )
-    if column.dtype == pl.Null:
-        column = column.cast(pl.String)
-    names = column.cast(tables.NAME)
+    # Polars casts neither nulls nor categories of another home into ours.
+    names = (column if column.dtype == tables.NAME else column.cast(pl.String)).cast(tables.NAME)
     codes, first_rows = _core.dense_codes(names.to_physical().alias("physical").to_frame())
     distinct = names.gather(pl.DataFrame(first_rows)["row"]).cast(pl.String).to_list()
     code = pl.DataFrame(codes)["code"]

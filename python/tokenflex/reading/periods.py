@@ -19,6 +19,7 @@ from tokenflex.errors import (
     SourceError,
     SourceNotFoundError,
 )
+from tokenflex.reading.names import is_text
 from tokenflex.times import EPOCH, instant_or_date, microseconds
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def dated_rows(frame: pl.DataFrame, schema: tables.Schema, needed: Sequence[str]
 
 
 def _text_column(column: pl.Series, dtype: pl.DataType, what: str, *, is_needed: bool) -> pl.Series:
-    if column.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+    if not is_text(column.dtype):
         raise ColumnTypeError(
             f"column {column.name!r} of the {what} is {column.dtype}, but has to be text", column=column.name
         )

@@ -14,7 +14,7 @@ from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.problems import Problems, report
-from tokenflex.reading.names import coded, decoded
+from tokenflex.reading.names import coded, decoded, is_text
 from tokenflex.reading.periods import column_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ SUSPECTS: Final = re.compile(
 
 HARMLESS: Final = ("product_name", "productname", "feature_name")
 """Called so, but names of software."""
-
-TEXT: Final = (pl.String, pl.Categorical, pl.Enum)
 
 
 def pseudonymize(
@@ -206,10 +204,10 @@ def _suspicion(column: pl.Series, known: set[str]) -> str | None:
         return None
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
         return f"is {column.dtype}, which is not looked into"
-    distinct = coded(column)[1] if column.dtype in TEXT else []
+    distinct = coded(column)[1] if is_text(column.dtype) else []
     if any(name in known for name in distinct):
         return "holds names that were replaced elsewhere"
     if any("\\" in text or "@" in text for text in distinct):
         return "holds text that looks like logins or addresses"
     is_called_so = SUSPECTS.search(column.name) is not None and column.name.lower() not in HARMLESS
-    return "is called as if it held names" if is_called_so and column.dtype in (pl.String, pl.Categorical) else None
+    return "is called as if it held names" if is_called_so and distinct and column.dtype != pl.Enum else None
