@@ -240,6 +240,8 @@ def test_a_file_reads_back_equal(tmp_path: Path) -> None:
         (lambda: tf.Identity(domains="FIRM"), tf.ArgumentTypeError, "list of names"),
         (lambda: tf.Identity(email_domains=[1]), tf.ArgumentTypeError, "no name"),  # type: ignore[list-item]
         (lambda: tf.Identity(3), tf.TableTypeError, "expected a table"),  # type: ignore[arg-type]
+        (lambda: tf.Identity({"a": 1}), tf.ArgumentTypeError, "aliases hold 1"),  # type: ignore[dict-item]
+        (lambda: tf.Identity(REUSED).apply(pl.DataFrame({"user": ["a"]}), at=7), tf.ArgumentTypeError, "at has to be"),  # type: ignore[arg-type]
         (lambda: tf.Identity({"a": ""}), tf.ColumnValueError, "row 0: person is empty"),
         (lambda: tf.Identity(pl.DataFrame({"spelling": ["a"]})), tf.MissingColumnError, "'person' is missing"),
         (lambda: tf.Identity().apply(pl.DataFrame({"who": ["a"]})), tf.MissingColumnError, "'user' is missing"),

@@ -214,6 +214,7 @@ def test_a_key_that_can_be_guessed_is_refused_and_not_shown(key: Any) -> None:
     [
         (lambda: tf.pseudonymize(pl.DataFrame({"user": ["x"]}), key=17), tf.ArgumentTypeError, "text or bytes"),  # type: ignore[arg-type]
         (lambda: tf.pseudonym(None, key=KEY), tf.ArgumentTypeError, "a name has to be text"),  # type: ignore[arg-type]
+        (lambda: hide(pl.DataFrame({"user": ["x"]}), identity={"x": "y"}), tf.ArgumentTypeError, "identity has to be"),
         (lambda: hide(3), tf.TableTypeError, "expected a table"),
         (lambda: hide(pl.DataFrame({"who": ["x"]})), tf.MissingColumnError, "neither user nor host"),
         (

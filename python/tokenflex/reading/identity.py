@@ -378,6 +378,9 @@ def _table_of(aliases: Any) -> pl.DataFrame:  # noqa: ANN401 - whatever the call
     if aliases is None:
         return tables.empty(tables.ALIASES)
     if isinstance(aliases, Mapping):
+        for name in (*aliases.keys(), *aliases.values()):
+            if not isinstance(name, str):
+                raise ArgumentTypeError(f"aliases hold {name!r}, but have to be names: text", location=WHAT)
         return pl.DataFrame(
             {"spelling": list(aliases.keys()), "person": list(aliases.values())},
             schema={"spelling": pl.String, "person": pl.String},

@@ -14,13 +14,12 @@ from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.problems import Problems, report
+from tokenflex.reading.identity import Identity
 from tokenflex.reading.names import coded, decoded, is_text
 from tokenflex.reading.periods import column_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from tokenflex.reading.identity import Identity
 
 DEFAULT: Final = ("user", "host", "user_as_logged", "host_as_logged")
 
@@ -89,7 +88,7 @@ def pseudonymize(
 
     Raises:
         ArgumentError: The key is too short, or a column is to be both replaced and blanked.
-        ArgumentTypeError: The key is no text or bytes.
+        ArgumentTypeError: The key is no text or bytes; `columns` or `blank` is no list; `identity` is none.
         MissingColumnError: A column is not there.
         ColumnTypeError: A column to be replaced is no text.
 
@@ -105,6 +104,10 @@ def pseudonymize(
     secret = _secret(key)
     frame = frame_of(table)
     if identity is not None:
+        if not isinstance(identity, Identity):
+            raise ArgumentTypeError(
+                f"identity has to be a tokenflex.Identity, not {type(identity).__name__}", location="identity"
+            )
         given = frame.columns
         frame = identity.apply(frame, problems=problems).select(given)
     kinds = _kinds(columns, frame.columns)
