@@ -171,6 +171,12 @@ def test_a_mask_can_be_lifted_by_an_alias() -> None:
     assert tf.Identity({"masked:aB1": "ana"}).apply(table, hash_column="hash")["user"].to_list() == ["ana"]
 
 
+def test_hashes_that_differ_in_case_are_two_persons_in_the_aliases_too() -> None:
+    table = pl.DataFrame({"user": ["*****"] * 2, "hash": ["aB1", "ab1"]})
+    identity = tf.Identity({"masked:aB1": "ana", "masked:ab1": "bob"})
+    assert identity.apply(table, hash_column="hash")["user"].to_list() == ["ana", "bob"]
+
+
 def test_hashes_are_left_as_they_are() -> None:
     names = ("0123456789abcdefABCDEF0123456789", "q2" + "aB" * 20 + "=", "masked:aB")
     assert persons(tf.Identity(), *names) == list(names)
