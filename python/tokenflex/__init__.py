@@ -44,6 +44,9 @@ from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.lmstat import LmstatSnapshots, read_lmstat
 from tokenflex.reading.rlm import RlmLog, read_rlm
+from tokenflex.reading.groups import Groups
+from tokenflex.reading.identity import Identity
+from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -58,6 +61,8 @@ __all__ = [
     "Contract",
     "ContractYear",
     "FlexlmLog",
+    "Groups",
+    "Identity",
     "InternalError",
     "LmstatSnapshots",
     "Meter",
@@ -81,6 +86,8 @@ __all__ = [
     "pair",
     "prepare",
     "read_contract",
+    "pseudonym",
+    "pseudonymize",
     "read_flexlm",
     "read_statement",
     "read_lmstat",

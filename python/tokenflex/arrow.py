@@ -100,3 +100,10 @@ def stream_of(table: Any, columns: Sequence[str]) -> Iterator[AnyTable]:  # noqa
         # A batch that is empty tells of missing columns as well.
         yield table.schema.empty_table()
         yield from table
+
+
+def frame_of(table: AnyTable) -> pl.DataFrame:
+    """The whole table as a polars frame; the caller's own is shared, and nobody writes into it."""
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    return table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))

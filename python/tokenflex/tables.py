@@ -463,6 +463,63 @@ STATEMENT_SESSIONS: Final = _table(
     },
 )
 
+ALIASES: Final = _table(
+    "aliases",
+    "One row for each spelling of a person's name that the rules of `Identity` do not find.",
+    {
+        "spelling": (pl.String(), "as it is logged, or as the rules leave it"),
+        "person": (pl.String(), "who that is"),
+        "valid_from": (TIME, "null: since ever; a date begins at 00:00 UTC"),
+        "valid_to": (TIME, "exclusive; null: for ever"),
+    },
+)
+
+PERSONS: Final = _table(
+    "persons",
+    "One row for each spelling of each person.",
+    {
+        "person": (NAME, "null where the name is masked and has no hash"),
+        "spelling": (NAME, "as it is logged"),
+        "rows": (pl.UInt64(), "how many"),
+        "first": (TIME, "first seen; null where the table has no times"),
+        "last": (TIME, "last seen"),
+        "rules": (pl.List(pl.String()), "which rules made the person of the spelling; empty if none had to"),
+    },
+)
+
+SUGGESTIONS: Final = _table(
+    "suggestions",
+    "One row for each two names that may be one person, the likeliest first.",
+    {
+        "spelling_a": (pl.String(), "the one that sorts first"),
+        "spelling_b": (pl.String(), "the other"),
+        "score": (pl.Float64(), "0 to 1: half the similarity of names, half that of places, less the contradiction"),
+        "name_similarity": (pl.Float64(), "0 to 1"),
+        "place_similarity": (pl.Float64(), "0 to 1: sessions on the same hosts, each divided among the host's users"),
+        "contradiction": (pl.Float64(), "0 to 1: part of the lesser use that was on two hosts at one time"),
+        "shared_hosts": (pl.UInt32(), "hosts that both used"),
+        "users_of_hosts": (pl.UInt32(), "users of the least crowded of them; null if there is none"),
+        "sessions_a": (pl.UInt32(), "of the first, in all"),
+        "sessions_b": (pl.UInt32(), "of the second, in all"),
+        "shared_sessions": (pl.UInt32(), "of both, on shared hosts"),
+        "overlap_hours": (pl.Float64(), "both in use on one host"),
+        "conflict_hours": (pl.Float64(), "both in use, on two hosts"),
+        "handovers": (pl.UInt32(), "how often one began on a host within half an hour after the other had ended"),
+    },
+)
+
+GROUPS: Final = _table(
+    "groups",
+    "One row for each membership of a person in a group.",
+    {
+        "person": (pl.String(), "as the table to be joined names them"),
+        "group": (pl.String(), "team, site, project, …"),
+        "cost_centre": (pl.String(), "who pays, or null"),
+        "dimension": (pl.String(), "which way of grouping, where there are several; or null"),
+        "valid_from": (TIME, "null: since ever; a date begins at 00:00 UTC"),
+        "valid_to": (TIME, "exclusive; null: for ever"),
+    },
+)
 
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
@@ -486,6 +543,10 @@ TABLES: Final[Mapping[str, Schema]] = {
     "lmstat_coverage": LMSTAT_COVERAGE,
     "rlm_sessions": RLM_SESSIONS,
     "rlm_denials": RLM_DENIALS,
+    "aliases": ALIASES,
+    "persons": PERSONS,
+    "suggestions": SUGGESTIONS,
+    "groups": GROUPS,
 }
 """All tables by name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from tokenflex.errors import ArgumentError, ArgumentTypeError
@@ -35,3 +35,21 @@ def instant_in_data(instant: object, argument: str) -> int:
             f"{argument}={instant} lies outside of 1970 to 2199, the years that data may have", location=argument
         )
     return time
+
+
+def instant_or_date(value: object, where: str) -> datetime | None:
+    """An instant of an aware datetime or of a date, which begins at 00:00 UTC; both also as text, empty is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value) if "T" in value or " " in value else date.fromisoformat(value)
+        except ValueError as error:
+            raise ArgumentError(
+                f"{where} is {value!r}, but has to be a date such as 2026-01-31, or a time with its zone",
+                location=where,
+            ) from error
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    microseconds(value, where)
+    return value.astimezone(UTC) if isinstance(value, datetime) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,9 +20,11 @@ from tokenflex.errors import (
     SourceNotFoundError,
     TableTypeError,
 )
-from tokenflex.times import microseconds
+from tokenflex.times import instant_or_date, microseconds
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tokenflex.arrow import AnyTable
 
 SCALE: Final = 4
@@ -169,30 +170,13 @@ def _tokens(value: object, where: str) -> Decimal:
     return exact
 
 
-def _effective_from(value: object, where: str) -> datetime | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value) if "T" in value or " " in value else date.fromisoformat(value)
-        except ValueError as error:
-            raise ArgumentError(
-                f"{where} is {value!r}, but has to be a date such as 2026-01-31, or a time with its zone",
-                location=where,
-            ) from error
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    microseconds(value, where)
-    return value.astimezone(UTC) if isinstance(value, datetime) else None
-
-
 def _checked(rate: object) -> Rate:
     if not isinstance(rate, tuple) or not 2 <= len(rate) <= len(Rate._fields):  # noqa: PLR2004 - product and tokens
         raise ArgumentTypeError(f"a rate has to be a tokenflex.Rate(product, tokens, …), not {rate!r}")
     rate = Rate(*rate)
     return rate._replace(
         tokens=_tokens(rate.tokens, f"rate of {rate.product!r}"),
-        effective_from=_effective_from(rate.effective_from, f"effective_from of {rate.product!r}"),
+        effective_from=instant_or_date(rate.effective_from, f"effective_from of {rate.product!r}"),
     )
 
 
@@ -224,7 +208,7 @@ def _rows_of(table: Any) -> list[Rate]:  # noqa: ANN401 - whatever the caller ta
 
 
 def _row(values: dict[str, Any], row: int) -> Rate:
-    for column, read in (("tokens", _tokens), ("effective_from", _effective_from)):
+    for column, read in (("tokens", _tokens), ("effective_from", instant_or_date)):
         if column in values:
             try:
                 values[column] = read(values[column], column)
