@@ -39,6 +39,7 @@ from tokenflex.metering.meter import Meter
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
+from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
 from tokenflex.usage.sessions import denials, pair
 
@@ -48,6 +49,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CapacityError",
+    "Catalog",
     "ColumnTypeError",
     "ColumnValueError",
     "FlexlmLog",

@@ -239,6 +239,18 @@ RATES: Final = _table(
     },
 )
 
+CATALOG: Final = _table(
+    "catalog",
+    "One row for each feature code that the catalog knows.",
+    {
+        "feature": (pl.String(), "the code, as license files and logs write it"),
+        "product": (pl.String(), "product line"),
+        "name": (pl.String(), "name of the product, without its version"),
+        "version": (pl.String(), "four digits; null for a package"),
+        "package": (pl.String(), "code of the package that the version belongs to, where it is known"),
+        "source": (pl.String(), "where the fact was found"),
+    },
+)
 
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
@@ -252,6 +264,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "files": FILES,
     "coverage": COVERAGE,
     "rates": RATES,
+    "catalog": CATALOG,
 }
 """All tables by name."""
 
