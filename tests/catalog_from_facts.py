@@ -20,8 +20,8 @@ PACKAGE = re.compile(r"\d{5}(.+?)(?:_T)?_F")
 
 
 def catalog_rows(facts: list[dict[str, str]]) -> list[tuple[str, ...]]:
-    versions = {}
-    packages = {}
+    versions: dict[str, tuple[str, ...]] = {}
+    packages: dict[str, tuple[str, ...]] = {}
     for fact in sorted(facts, key=lambda fact: (fact["year"], fact["product"])):
         name = re.sub(rf"\s+{fact['year']}\b", "", fact["product"]).strip()
         for code in (fact["feature_code"], fact["package_code"], fact["term_package_code"]):

@@ -41,6 +41,8 @@ from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
+from tokenflex.reading.mapping import ColumnGuess
+from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.usage.sessions import denials, pair
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "ArgumentTypeError",
     "CapacityError",
     "Catalog",
+    "ColumnGuess",
     "ColumnTypeError",
     "ColumnValueError",
     "FlexlmLog",
@@ -71,9 +74,11 @@ __all__ = [
     "categorize",
     "charge",
     "denials",
+    "guess_columns",
     "pair",
     "prepare",
     "read_flexlm",
+    "read_table",
     "replay",
     "tables",
     "zone_database_version",

@@ -252,6 +252,17 @@ CATALOG: Final = _table(
     },
 )
 
+COLUMN_GUESS: Final = _table(
+    "column_guess",
+    "One row for each column of a foreign table, as `guess_columns` takes it.",
+    {
+        "column": (pl.String(), "name in the foreign table"),
+        "field": (pl.String(), "our name for it; null if it is carried along as it is"),
+        "why": (pl.String(), "what the guess rests on"),
+        "samples": (pl.String(), "some of its values"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -265,6 +276,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "coverage": COVERAGE,
     "rates": RATES,
     "catalog": CATALOG,
+    "column_guess": COLUMN_GUESS,
 }
 """All tables by name."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
@@ -22,6 +21,8 @@ from tokenflex.errors import (
 from tokenflex.problems import Problems, report
 
 if TYPE_CHECKING:
+    import os
+
     from tokenflex.arrow import AnyTable
 
 _VERSION: Final = r"(?s)^[0-9]{5}(.+)_([0-9]{4})_0F$"
@@ -34,8 +35,8 @@ class Catalog:
     """What feature codes stand for. The shipped one is `Catalog.default()`.
 
     Args:
-        rows: A table with `feature` and, where they are known, `product`, `name`, `version`, `package` and `source`, all
-            text; a product that is missing is read from the code's shape.
+        rows: A table with `feature` and, where they are known, `product`, `name`, `version`, `package` and `source`,
+            all text; a product that is missing is read from the code's shape.
 
     Attributes:
         frame: One row for each feature code, see `tables.CATALOG`.
