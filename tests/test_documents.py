@@ -55,7 +55,7 @@ def tables_page() -> str:
 
 
 def test_every_problem_code_is_explained() -> None:
-    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    page = sources("docs", ending=".md")
     explained = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
     reader = (
         re.findall(r'code: "(\w+)"', sources("rust/core/src/flexlm", ending=".rs"))

@@ -27,7 +27,7 @@ def test_names_of_the_package_are_its_public_names() -> None:
         assert hasattr(tf, name), name
 
 
-@pytest.mark.parametrize("verb", [tf.read_flexlm, tf.pair, tf.denials, tf.charge])
+@pytest.mark.parametrize("verb", [tf.read_flexlm, tf.read_table, tf.guess_columns, tf.pair, tf.denials, tf.charge])
 def test_a_verb_takes_one_positional_argument_and_tells_all(verb: object) -> None:
     assert callable(verb)
     signature = inspect.signature(verb)

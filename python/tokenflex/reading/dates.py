@@ -13,6 +13,7 @@ LOCAL: Final = pl.Datetime("us")
 INSTANT: Final = pl.Datetime("us", "UTC")
 EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 SAMPLE: Final = 2_000
+FOUR_DIGITS: Final = 1_000
 EXCEL_EPOCH: Final = -25_569
 """Day 0 of Excel's serial numbers, 1899-12-30, in days since 1970."""
 
@@ -76,7 +77,30 @@ def times_of(columns: list[pl.Series], date_format: str | None, *, serial: bool)
     formats: tuple[str, ...] = ()
     if texts and date_format not in (*EPOCHS, "excel"):
         formats = (date_format,) if date_format is not None else _formats_of(texts)
-    return [_times(column, date_format, formats, serial=serial) for column in columns]
+    found = [_times(column, date_format, formats, serial=serial) for column in columns]
+    if date_format is not None:
+        _refuse_if_none(columns, found, date_format)
+    return found
+
+
+def _refuse_if_none(columns: list[pl.Series], found: list[Times], date_format: str) -> None:
+    """A format that reads not one time of a table is a bad call, not bad data."""
+    if any(times.bad.any() for times in found) and all(
+        times.local.null_count() + times.instant.null_count() == 2 * times.bad.len() for times in found
+    ):
+        column, row = next(
+            (column, times.bad.arg_max() or 0) for column, times in zip(columns, found, strict=True) if times.bad.any()
+        )
+        raise ArgumentError(
+            f"date_format={date_format!r} reads none of the times, such as {column[row]!r} in column {column.name!r}",
+            location="date_format",
+        )
+
+
+def bare(column: pl.Series) -> pl.Series:
+    """Texts without spaces around them; an empty one is null."""
+    text = column.str.strip_chars()
+    return pl.select(pl.when(text != "").then(text)).to_series()
 
 
 def durations_of(column: pl.Series, unit: str | None) -> tuple[pl.Series, pl.Series]:
@@ -184,7 +208,7 @@ def _of(*, local: pl.Series | None = None, instant: pl.Series | None = None, bad
 
 
 def _number_times(column: pl.Series, date_format: str | None) -> Times:
-    text = column.str.strip_chars().replace("", None) if column.dtype == pl.String else column
+    text = bare(column) if column.dtype == pl.String else column
     if date_format in EPOCHS:
         times = (text.cast(pl.Int64, strict=False) * EPOCHS[date_format]).cast(INSTANT)
         return _of(instant=times, bad=text.is_not_null() & times.is_null())
@@ -202,7 +226,7 @@ def _number_times(column: pl.Series, date_format: str | None) -> Times:
 
 
 def _text_times(column: pl.Series, formats: tuple[str, ...]) -> Times:
-    text = column.str.strip_chars().replace("", None)
+    text = bare(column)
     found = _parsed(text, formats)
     return Times(*found, text.is_not_null() & found[0].is_null() & found[1].is_null())
 
@@ -232,12 +256,15 @@ def _one(text: pl.Series, date_format: str) -> pl.Series:
             location="date_format",
         ) from error
     # `%Y` reads 26 as the year 26.
-    return pl.select(pl.when(found.dt.year() >= 1000).then(found)).to_series()  # noqa: PLR2004 - four digits
+    first = found.dt.year().min() if "%Y" in date_format else None
+    if isinstance(first, int) and first < FOUR_DIGITS:
+        return pl.select(pl.when(found.dt.year() >= FOUR_DIGITS).then(found)).to_series()
+    return found
 
 
 def _formats_of(columns: list[pl.Series]) -> tuple[str, ...]:
     """The formats of the one family that the texts are written in."""
-    text = pl.concat([column.rename("time") for column in columns]).str.strip_chars().replace("", None).drop_nulls()
+    text = bare(pl.concat([column.rename("time") for column in columns])).drop_nulls()
     step = max(1, text.len() // SAMPLE)
     sample = text.gather_every(step)
     fits = {family: _fitting(sample, formats) for family, formats in FAMILIES.items()}

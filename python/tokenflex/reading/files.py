@@ -25,6 +25,7 @@ TableSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AnyTable
 
 ENDINGS: Final = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls")
 SEPARATORS: Final = ",;\t|"
+BLOCK: Final = 4_096
 FIRST_LINE: Final = 2
 """Where the rows of a file begin, below its header."""
 
@@ -181,7 +182,7 @@ def _sheet(name: str, data: bytes, reading: Reading) -> Sheet:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"{name} is a damaged gzip file: {error}", location=name) from error
-    if not data.strip():
+    if not data[:BLOCK].strip() and not data.strip():
         raise SourceError(f"{name} is empty", location=name)
     try:
         if data.startswith(b"PAR1"):
@@ -240,8 +241,8 @@ def _text(name: str, data: bytes, encoding: str) -> bytes:
         raise SourceError(
             f"{name} is no text in {codec or encoding}: {error}; give encoding=, or repair the file", location=name
         ) from error
-    head = data.lstrip()[:64].lower()
-    if b"\0" in data[:4096]:
+    head = data[:BLOCK].lstrip()[:64].lower()
+    if b"\0" in data[:BLOCK]:
         raise SourceError(f"{name} is no table: it is not text, Parquet or Excel", location=name)
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[", b"%pdf")):
         raise SourceError(
@@ -256,8 +257,11 @@ def _text(name: str, data: bytes, encoding: str) -> bytes:
 
 def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
     """A CSV, fast where every line has as many fields as the header, else line by line."""
-    data = data.rstrip(b"\r\n")
-    head, _, body = data.partition(b"\n")
+    # Copies of the whole are made only where lines are empty.
+    if data.endswith((b"\n\n", b"\n\r\n")):
+        data = data.rstrip(b"\r\n")
+    data = data.lstrip(b"\r\n") if data.startswith((b"\n", b"\r")) else data
+    head = data[: data.find(b"\n")] if b"\n" in data else data
     separator = separator or _separator(name, head.decode())
     header = next(csv.reader([head.decode().strip("\r")], delimiter=separator), [])
     named = [each.strip() for each in header]
@@ -269,34 +273,36 @@ def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
         raise SourceError(f"{name}: the header has {what}; every column needs a name of its own", location=name)
     width = len(named)
     for extra in (0, 1):
-        frame = _fast(body, [*named, *(f"\0{each}" for each in range(extra))], separator)
+        frame = _fast(data, head, [*named, *(f"\0{each}" for each in range(extra))], separator)
         if frame is not None and (extra == 0 or (frame[f"\0{0}"] == "").all()):
             return Sheet(name, frame.select(named), first=FIRST_LINE)
-    return _slow(name, body.decode(), named, separator, width)
+    return _slow(name, data[len(head) + 1 :].decode(), named, separator, width)
 
 
-def _fast(body: bytes, columns: list[str], separator: str) -> pl.DataFrame | None:
+def _fast(data: bytes, head: bytes, columns: list[str], separator: str) -> pl.DataFrame | None:
     """The rows, if each line is a row and has all fields; else nothing."""
-    if not body:
+    if len(data) <= len(head) + 1:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     try:
         frame = pl.read_csv(
-            body,
+            data,
             has_header=False,
+            skip_lines=1,
             schema=dict.fromkeys(columns, pl.String),
             separator=separator,
             infer_schema=False,
             empty_string_is_null=False,
         )
-    except (pl.exceptions.PolarsError, pl.exceptions.ComputeError):
+    except pl.exceptions.PolarsError:
         return None
     inside = 0
-    if b'"' in body:
+    if b'"' in data:
         marks = [pl.col(column).str.count_matches(separator, literal=True).sum() for column in columns]
         inside = int(frame.select(pl.sum_horizontal(marks)).item() or 0)
-    fields = body.count(separator.encode()) - inside
-    is_whole = frame.height == body.count(b"\n") + 1 and fields == frame.height * (len(columns) - 1)
-    return frame if is_whole else None
+    mark = separator.encode()
+    fields = data.count(mark) - head.count(mark) - inside
+    lines = data.count(b"\n") - data.endswith(b"\n")
+    return frame if frame.height == lines and fields == frame.height * (len(columns) - 1) else None
 
 
 def _slow(name: str, text: str, columns: list[str], separator: str, width: int) -> Sheet:

@@ -12,7 +12,7 @@ from tokenflex import tables
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, ZoneError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import Catalog, unknown
-from tokenflex.reading.dates import INSTANT, Times, durations_of, times_of
+from tokenflex.reading.dates import INSTANT, Times, bare, durations_of, times_of
 from tokenflex.reading.files import Reading, Sheet, TableSource, queried, sheets_of
 from tokenflex.reading.mapping import ColumnGuess, guess, mapped
 from tokenflex.reading.zones import check_zones, instants
@@ -49,7 +49,7 @@ class _Rows:
 
 
 def read_table(
-    source: TableSource | Iterable[TableSource],
+    source: TableSource | Iterable[TableSource] | Any,  # noqa: ANN401 - or a connection of any database
     *,
     columns: Mapping[str, str | None] | None = None,
     timezone: str | Mapping[str, str] | None = None,
@@ -136,7 +136,7 @@ def read_table(
 
 
 def guess_columns(
-    source: TableSource | Iterable[TableSource],
+    source: TableSource | Iterable[TableSource] | Any,  # noqa: ANN401 - or a connection of any database
     *,
     query: str | None = None,
     separator: str | None = None,
@@ -290,19 +290,20 @@ def _named(rows: _Rows, chosen: Mapping[str, str], catalog: Catalog | None) -> l
 
 def _name(column: pl.Series, name: str) -> pl.Series:
     """A column of names, without spaces around them; an empty one is null, which `charge` tells of."""
-    text = column if column.dtype in (pl.Categorical, pl.Enum) else column.cast(pl.String)
-    categories = text.unique().cast(pl.String)
-    plain = categories.str.strip_chars().replace("", None)
-    if not categories.equals(plain, null_equal=True):
-        text = text.cast(pl.String).str.strip_chars().replace("", None)
-    return text.cast(tables.NAME).alias(name)
+    names = column.cast(tables.NAME) if column.dtype == pl.String else column
+    distinct = names.unique().cast(pl.String)
+    if not distinct.equals(bare(distinct), null_equal=True):
+        names = bare(names.cast(pl.String))
+    elif names.dtype not in (pl.Categorical, pl.Enum):
+        names = names.cast(pl.String)
+    return names.cast(tables.NAME).alias(name)
 
 
 def _licenses(rows: _Rows, chosen: Mapping[str, str]) -> list[pl.Series]:
     if "licenses" not in chosen:
         return []
     column = rows.frame[chosen["licenses"]]
-    text = column.str.strip_chars().replace("", None) if column.dtype == pl.String else column
+    text = bare(column) if column.dtype == pl.String else column
     count = text.cast(pl.UInt32, strict=False)
     message = pl.format("licenses is {}, which is no whole number: taken as unknown", "value")
     rows.tell(text.is_not_null() & count.is_null(), pl.lit("unreadable_number"), message, column)
