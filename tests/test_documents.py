@@ -55,7 +55,8 @@ def tables_page() -> str:
 
 
 def test_every_problem_code_is_explained() -> None:
-    explained = set(re.findall(r"^\| `(\w+)` \|", sources("docs", ending=".md"), flags=re.MULTILINE))
+    page = sources("docs", ending=".md")
+    explained = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
     reader = (
         re.findall(r'code: "(\w+)"', sources("rust/core/src/flexlm", ending=".rs"))
         + re.findall(r'^const \w+: &str = "([a-z_]+)";', sources("rust/core/src/flexlm", ending=".rs"), re.MULTILINE)

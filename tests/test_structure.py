@@ -28,11 +28,15 @@ def test_names_of_the_package_are_its_public_names() -> None:
 
 
 <<<<<<<
+<<<<<<<
 @pytest.mark.parametrize(
     "verb", [tf.read_flexlm, tf.read_statement, tf.read_contract, tf.pair, tf.denials, tf.sessions_from, tf.charge]
 )
 =======
 @pytest.mark.parametrize("verb", [tf.read_flexlm, tf.pair, tf.denials, tf.charge, tf.pseudonymize])
+>>>>>>>
+=======
+@pytest.mark.parametrize("verb", [tf.read_flexlm, tf.read_table, tf.guess_columns, tf.pair, tf.denials, tf.charge])
 >>>>>>>
 def test_a_verb_takes_one_positional_argument_and_tells_all(verb: object) -> None:
     assert callable(verb)

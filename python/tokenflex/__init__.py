@@ -40,6 +40,7 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
 from tokenflex.reading.contract import Contract, ContractYear, read_contract
+from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.lmstat import LmstatSnapshots, read_lmstat
@@ -47,6 +48,8 @@ from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.groups import Groups
 from tokenflex.reading.identity import Identity
 from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
+from tokenflex.reading.mapping import ColumnGuess
+from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -56,6 +59,8 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "CapacityError",
+    "Catalog",
+    "ColumnGuess",
     "ColumnTypeError",
     "ColumnValueError",
     "Contract",
@@ -83,6 +88,7 @@ __all__ = [
     "categorize",
     "charge",
     "denials",
+    "guess_columns",
     "pair",
     "prepare",
     "read_contract",
@@ -92,6 +98,7 @@ __all__ = [
     "read_statement",
     "read_lmstat",
     "read_rlm",
+    "read_table",
     "replay",
     "sessions_from",
     "tables",

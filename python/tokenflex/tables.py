@@ -520,6 +520,29 @@ GROUPS: Final = _table(
         "valid_to": (TIME, "exclusive; null: for ever"),
     },
 )
+CATALOG: Final = _table(
+    "catalog",
+    "One row for each feature code that the catalog knows.",
+    {
+        "feature": (pl.String(), "the code, as license files and logs write it"),
+        "product": (pl.String(), "product line"),
+        "name": (pl.String(), "name of the product, without its version"),
+        "version": (pl.String(), "four digits; null for a package"),
+        "package": (pl.String(), "code of the package that the version belongs to, where it is known"),
+        "source": (pl.String(), "where the fact was found"),
+    },
+)
+
+COLUMN_GUESS: Final = _table(
+    "column_guess",
+    "One row for each column of a foreign table, as `guess_columns` takes it.",
+    {
+        "column": (pl.String(), "name in the foreign table"),
+        "field": (pl.String(), "our name for it; null if it is carried along as it is"),
+        "why": (pl.String(), "what the guess rests on"),
+        "samples": (pl.String(), "some of its values"),
+    },
+)
 
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
@@ -547,6 +570,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "persons": PERSONS,
     "suggestions": SUGGESTIONS,
     "groups": GROUPS,
+    "catalog": CATALOG,
+    "column_guess": COLUMN_GUESS,
 }
 """All tables by name."""
 

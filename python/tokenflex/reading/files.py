@@ -1,0 +1,347 @@
+"""Foreign tables as they stand: CSV, Excel, Parquet, SQL and frames into polars, with the place of each row."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import io
+import os
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeAlias
+
+import polars as pl
+
+from tokenflex import tables
+from tokenflex.arrow import AnyTable, ArrowTable
+from tokenflex.errors import ArgumentError, ArgumentTypeError, SourceError, SourceNotFoundError
+
+TableSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AnyTable
+"""One place that a table comes from."""
+
+ENDINGS: Final = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls")
+SEPARATORS: Final = ",;\t|"
+BLOCK: Final = 4_096
+FIRST_LINE: Final = 2
+"""Where the rows of a file begin, below its header."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as its source has it.
+
+    Attributes:
+        name: The file, or what else it is.
+        frame: Its rows. All columns of a CSV are text.
+        places: Line or row of each row; unless given, they follow one another from `first`.
+        first: Place of the first row.
+        problems: Rows that could not be read, as `tables.PROBLEMS`.
+        is_excel: Whether numbers may be Excel's times.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    places: pl.Series | None = None
+    first: int = 0
+    problems: pl.DataFrame | None = None
+    is_excel: bool = False
+
+    def place(self) -> pl.Series:
+        """Line or row of each row."""
+        if self.places is not None:
+            return self.places
+        return pl.int_range(self.first, self.first + self.frame.height, dtype=pl.UInt64, eager=True)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read: what the caller said of them."""
+
+    separator: str | None
+    encoding: str
+    sheet: str | None
+
+    def __post_init__(self) -> None:
+        if self.separator is not None and (not isinstance(self.separator, str) or len(self.separator) != 1):
+            raise ArgumentError(
+                f"separator has to be one character, not {self.separator!r}: leave it out to have it found",
+                location="separator",
+            )
+        try:
+            "".encode(self.encoding)
+        except (LookupError, TypeError) as error:
+            raise ArgumentError(
+                f"encoding={self.encoding!r} is none that Python knows, such as 'cp1252'", location="encoding"
+            ) from error
+
+
+def sheets_of(source: object, reading: Reading) -> list[Sheet]:
+    """All tables of a source.
+
+    Raises:
+        SourceNotFoundError: There is no such file.
+        SourceError: A file is no table, or changed while it was read.
+        ArgumentTypeError: It is no source.
+    """
+    if isinstance(source, pl.LazyFrame | ArrowTable):
+        return [Sheet("table", source.collect() if isinstance(source, pl.LazyFrame) else pl.DataFrame(source))]
+    if isinstance(source, bytes | bytearray | memoryview):
+        return [_sheet("<bytes>", bytes(source), reading)]
+    if hasattr(source, "read"):
+        data = source.read()
+        name = getattr(source, "name", None)
+        if isinstance(data, str):
+            data = data.encode()
+        return [_sheet(name if isinstance(name, str) else "<stream>", data, reading)]
+    if isinstance(source, str | os.PathLike):
+        return [_sheet(str(path), _content(path), reading) for path in _paths(os.fsdecode(source))]
+    if isinstance(source, Iterable):
+        sheets = [sheet for each in source for sheet in sheets_of(each, reading)]
+        if not sheets:
+            raise SourceNotFoundError("no tables were given", location="source")
+        return sheets
+    raise ArgumentTypeError(
+        "source has to be a file, bytes, a frame, several of these, or a database with query=, "
+        f"not {type(source).__name__}",
+        location="source",
+    )
+
+
+def queried(connection: Any, query: str) -> Sheet:  # noqa: ANN401 - a connection of any database
+    """What a query to a database gives.
+
+    Raises:
+        SourceError: The database refuses it.
+        ArgumentTypeError: It is no database.
+    """
+    if not isinstance(query, str):
+        raise ArgumentTypeError(f"query has to be SQL text, not {type(query).__name__}", location="query")
+    try:
+        if isinstance(connection, str):
+            return Sheet("query", pl.read_database_uri(query, connection))
+        if hasattr(connection, "sql") and type(connection).__module__.partition(".")[0] in ("duckdb", "_duckdb"):
+            return Sheet("query", pl.DataFrame(connection.sql(query)))
+        return Sheet("query", pl.read_database(query, connection, infer_schema_length=None))
+    except (TypeError, ModuleNotFoundError) as error:
+        raise ArgumentTypeError(
+            f"with query= the source has to be a connection of a database, or its URI: {error}", location="source"
+        ) from error
+    except Exception as error:
+        # Each driver has exceptions of its own.
+        raise SourceError(f"the database refuses the query: {error}", location="query") from error
+
+
+def _paths(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        found = sorted(each for each in path.rglob("*") if each.is_file() and _looks_like_table(each))
+        if not found:
+            raise SourceNotFoundError(
+                f"the folder {text} holds no tables: looked for {', '.join(ENDINGS)}; give the files themselves, or a "
+                "pattern",
+                location=text,
+            )
+        return found
+    if path.exists():
+        return [path]
+    if glob.has_magic(text):
+        found = sorted(Path(each) for each in glob.iglob(text, recursive=True) if Path(each).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if not found:
+            raise SourceNotFoundError(f"no file matches the pattern {text}", location=text)
+        return found
+    more = "; for a database give query= too" if "://" in text else ""
+    raise SourceNotFoundError(f"there is no file or folder {text}{more}", location=text)
+
+
+def _looks_like_table(path: Path) -> bool:
+    return not path.name.startswith((".", "~$")) and path.name.lower().endswith(ENDINGS)
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes, all of one moment."""
+    try:
+        before = path.stat()
+        data = path.read_bytes()
+        after = path.stat()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}", location=str(path)) from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
+        raise SourceError(
+            f"{path} changed while it was read: read it when its writer is done, or read a copy", location=str(path)
+        )
+    return data
+
+
+def _sheet(name: str, data: bytes, reading: Reading) -> Sheet:
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"{name} is a damaged gzip file: {error}", location=name) from error
+    if not data[:BLOCK].strip() and not data.strip():
+        raise SourceError(f"{name} is empty", location=name)
+    try:
+        if data.startswith(b"PAR1"):
+            return Sheet(name, pl.read_parquet(io.BytesIO(data)))
+        if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            return _excel(name, data, reading.sheet)
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            f"{name} is an Excel file, which needs one more package: pip install 'tokenflex[excel]'", location=name
+        ) from error
+    except (SourceError, ArgumentError):
+        raise
+    except Exception as error:
+        # fastexcel and the reader of Parquet have exceptions of their own.
+        raise SourceError(f"{name} cannot be read: {error}", location=name) from error
+    return _csv(name, _text(name, data, reading.encoding), reading.separator)
+
+
+def _excel(name: str, data: bytes, sheet: str | None) -> Sheet:
+    frame = pl.read_excel(
+        io.BytesIO(data),
+        sheet_name=sheet,
+        infer_schema_length=None,
+        drop_empty_rows=False,
+        drop_empty_cols=True,
+        raise_if_empty=False,
+    )
+    if not frame.columns:
+        raise SourceError(f"{name}: the sheet is empty; give sheet= with the name of another", location=name)
+    full = ~pl.all_horizontal(pl.all().is_null())
+    rows = frame.with_row_index("_place", offset=FIRST_LINE).filter(full)
+    places = rows["_place"].cast(pl.UInt64)
+    return Sheet(name, rows.drop("_place"), places=places, is_excel=True)
+
+
+def _text(name: str, data: bytes, encoding: str) -> bytes:
+    """The text as UTF-8 without a byte order mark."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        codec = "utf-16"
+    elif data[1:64:2].count(0) > len(data[1:64:2]) // 2:
+        codec = "utf-16-le"
+    elif data[0:64:2].count(0) > len(data[0:64:2]) // 2:
+        codec = "utf-16-be"
+    else:
+        codec = ""
+    try:
+        if codec:
+            data = data.decode(codec, errors="strict").encode()
+        else:
+            data = data.removeprefix(b"\xef\xbb\xbf")
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                data = data.decode(encoding, errors="strict" if encoding != "cp1252" else "replace").encode()
+    except UnicodeError as error:
+        raise SourceError(
+            f"{name} is no text in {codec or encoding}: {error}; give encoding=, or repair the file", location=name
+        ) from error
+    head = data[:BLOCK].lstrip()[:64].lower()
+    if b"\0" in data[:BLOCK]:
+        raise SourceError(f"{name} is no table: it is not text, Parquet or Excel", location=name)
+    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"{", b"[", b"%pdf")):
+        raise SourceError(
+            f"{name} is no table: it is HTML, XML, JSON or PDF. Export CSV or Excel, or read it into a frame yourself "
+            "and give that",
+            location=name,
+        )
+    if b"\n" not in data and b"\r" in data:
+        data = data.replace(b"\r", b"\n")
+    return data
+
+
+def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
+    """A CSV, fast where every line has as many fields as the header, else line by line."""
+    # Copies of the whole are made only where lines are empty.
+    if data.endswith((b"\n\n", b"\n\r\n")):
+        data = data.rstrip(b"\r\n")
+    data = data.lstrip(b"\r\n") if data.startswith((b"\n", b"\r")) else data
+    head = data[: data.find(b"\n")] if b"\n" in data else data
+    separator = separator or _separator(name, head.decode())
+    header = next(csv.reader([head.decode().strip("\r")], delimiter=separator), [])
+    named = [each.strip() for each in header]
+    while named and not named[-1]:
+        named.pop()
+    twice = [each for each, count in Counter(named).items() if count > 1]
+    if not named or "" in named or twice:
+        what = f"the name {twice[0]!r} twice" if twice else "a column without a name"
+        raise SourceError(f"{name}: the header has {what}; every column needs a name of its own", location=name)
+    width = len(named)
+    for extra in (0, 1):
+        frame = _fast(data, head, [*named, *(f"\0{each}" for each in range(extra))], separator)
+        if frame is not None and (extra == 0 or (frame[f"\0{0}"] == "").all()):
+            return Sheet(name, frame.select(named), first=FIRST_LINE)
+    return _slow(name, data[len(head) + 1 :].decode(), named, separator, width)
+
+
+def _fast(data: bytes, head: bytes, columns: list[str], separator: str) -> pl.DataFrame | None:
+    """The rows, if each line is a row and has all fields; else nothing."""
+    if len(data) <= len(head) + 1:
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    try:
+        frame = pl.read_csv(
+            data,
+            has_header=False,
+            skip_lines=1,
+            schema=dict.fromkeys(columns, pl.String),
+            separator=separator,
+            infer_schema=False,
+            empty_string_is_null=False,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    inside = 0
+    if b'"' in data:
+        marks = [pl.col(column).str.count_matches(separator, literal=True).sum() for column in columns]
+        inside = int(frame.select(pl.sum_horizontal(marks)).item() or 0)
+    mark = separator.encode()
+    fields = data.count(mark) - head.count(mark) - inside
+    lines = data.count(b"\n") - data.endswith(b"\n")
+    return frame if frame.height == lines and fields == frame.height * (len(columns) - 1) else None
+
+
+def _slow(name: str, text: str, columns: list[str], separator: str, width: int) -> Sheet:
+    rows: list[list[str]] = []
+    places: list[int] = []
+    bad: list[tuple[int, str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
+    line = FIRST_LINE
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            bad.append((line, f"the line cannot be read: {error}"))
+            row = []
+        if row is None:
+            break
+        if len(row) >= width and not any(row[width:]):
+            rows.append(row[:width])
+            places.append(line)
+        elif any(field.strip() for field in row):
+            bad.append((line, f"{len(row)} fields instead of {width}: left out"))
+        line = FIRST_LINE + reader.line_num
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+    problems = pl.DataFrame(
+        [(name, place, "unreadable_row", message) for place, message in bad],
+        schema=dict(tables.PROBLEMS),
+        orient="row",
+    )
+    return Sheet(name, frame, places=pl.Series(places, dtype=pl.UInt64), problems=problems)
+
+
+def _separator(name: str, header: str) -> str:
+    bare = "".join(header.split('"')[::2])
+    counts = {separator: bare.count(separator) for separator in SEPARATORS}
+    best = max(SEPARATORS, key=lambda separator: counts[separator])
+    if counts[best] == 0:
+        raise SourceError(
+            f"{name} is no table: its first line, {header[:80]!r}, has no comma, semicolon, tab or bar; give "
+            "separator= if it has another",
+            location=name,
+        )
+    return best
