@@ -27,17 +27,24 @@ def test_names_of_the_package_are_its_public_names() -> None:
         assert hasattr(tf, name), name
 
 
-<<<<<<<
-<<<<<<<
-@pytest.mark.parametrize(
-    "verb", [tf.read_flexlm, tf.read_statement, tf.read_contract, tf.pair, tf.denials, tf.sessions_from, tf.charge]
-)
-=======
-@pytest.mark.parametrize("verb", [tf.read_flexlm, tf.pair, tf.denials, tf.charge, tf.pseudonymize])
->>>>>>>
-=======
-@pytest.mark.parametrize("verb", [tf.read_flexlm, tf.read_table, tf.guess_columns, tf.pair, tf.denials, tf.charge])
->>>>>>>
+VERBS = [
+    tf.charge,
+    tf.denials,
+    tf.guess_columns,
+    tf.inspect,
+    tf.pair,
+    tf.pseudonymize,
+    tf.read_contract,
+    tf.read_flexlm,
+    tf.read_lmstat,
+    tf.read_rlm,
+    tf.read_statement,
+    tf.read_table,
+    tf.sessions_from,
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_takes_one_positional_argument_and_tells_all(verb: object) -> None:
     assert callable(verb)
     signature = inspect.signature(verb)

@@ -34,21 +34,22 @@ from tokenflex.errors import (
     TokenflexWarning,
     ZoneError,
 )
+from tokenflex.inspection import Inspection, inspect
 from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
 from tokenflex.metering.meter import Meter
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.problems import Problems
-from tokenflex.reading.contract import Contract, ContractYear, read_contract
 from tokenflex.reading.catalog import Catalog
+from tokenflex.reading.contract import Contract, ContractYear, read_contract
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
-from tokenflex.reading.statement.read import read_statement
-from tokenflex.reading.lmstat import LmstatSnapshots, read_lmstat
-from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.groups import Groups
 from tokenflex.reading.identity import Identity
-from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
+from tokenflex.reading.lmstat import LmstatSnapshots, read_lmstat
 from tokenflex.reading.mapping import ColumnGuess
+from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
+from tokenflex.reading.rlm import RlmLog, read_rlm
+from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
@@ -68,6 +69,7 @@ __all__ = [
     "FlexlmLog",
     "Groups",
     "Identity",
+    "Inspection",
     "InternalError",
     "LmstatSnapshots",
     "Meter",
@@ -89,15 +91,16 @@ __all__ = [
     "charge",
     "denials",
     "guess_columns",
+    "inspect",
     "pair",
     "prepare",
-    "read_contract",
     "pseudonym",
     "pseudonymize",
+    "read_contract",
     "read_flexlm",
-    "read_statement",
     "read_lmstat",
     "read_rlm",
+    "read_statement",
     "read_table",
     "replay",
     "sessions_from",

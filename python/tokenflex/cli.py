@@ -1,4 +1,4 @@
-"""The command line: `tokenflex demo` to see it work, `tokenflex charge` for one's own logs."""
+"""The command line: `demo` to see it work, `inspect` to see what a file is, `charge` for one's own logs."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ See it work on an invented firm:
   tokenflex demo
 
 \b
+What is this file, and what can I do with it?
+  tokenflex inspect FILE
+
+\b
 Your own logs, in three steps:
   tokenflex charge logs/ --timezone Europe/Madrid > rates.csv
     no rates yet: this writes the list of your products
@@ -57,6 +61,16 @@ One server:
 Several servers, charges into a file:
   tokenflex charge logs/ --timezone mad-lic-01=Europe/Madrid \\
     --timezone chi-lic-01=America/Chicago --rates rates.csv --out charges.csv
+"""
+
+_INSPECT_HELP = """Say what files are, what is in them, and what to run next.
+
+\b
+  tokenflex inspect debug.log export.csv contract.json
+  tokenflex inspect everything-i-was-sent/ --timezone Europe/Madrid
+
+Told by the content, never by the name: license server logs (FlexNet, RLM), lmstat outputs, the vendor's usage exports
+and contracts, rates, rules, and any table with user, product, start and end.
 """
 
 app = typer.Typer(
@@ -190,6 +204,39 @@ def charge(
             screen.show(run.summary, to, zones=run.servers)
             if out is not None:
                 to.print(f"{run.charges.height:,} charges written to {out}", soft_wrap=True)
+
+
+@app.command(help=_INSPECT_HELP)
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="Files or folders.", metavar="FILE...")],
+    *,
+    timezone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SERVER=]ZONE", help="Zone of local times, as for `charge`; without it they are shown as written."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Says what files are; see `_INSPECT_HELP`."""
+    with _readable_errors():
+        found = [tf.inspect(file, timezone=_zones(timezone or [])) for file in _files(files)]
+        if as_json:
+            typer.echo(json.dumps([each.to_dict() for each in found], indent=2))
+        else:
+            for each in found:
+                screen.show_inspection(each, screen.console())
+
+
+def _files(given: list[Path]) -> list[Path]:
+    """The files, and those in the folders."""
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+        if path.is_dir() and not inside:
+            _fail(f"the folder {path} is empty")
+        found.extend(inside if path.is_dir() else [path])
+    return found
 
 
 @dataclass(frozen=True)

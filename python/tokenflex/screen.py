@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from decimal import Decimal
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
@@ -15,14 +16,16 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, datetime
+    from datetime import date
 
+    from tokenflex.inspection import Inspection
     from tokenflex.summary import Summary
 
 _WIDTH_WITHOUT_TERMINAL = 100
 _MONTH_WIDTH = 10
 _ROWS_SHOWN = 8
 _MESSAGE_SHOWN = 200
+_NAMES_SHOWN = 12
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -44,6 +47,41 @@ def show(summary: Summary, to: Console, *, zones: Mapping[str, str]) -> None:
     _problems(summary, to)
     _servers(summary, to, zones)
     _files(summary, to)
+
+
+def show_inspection(found: Inspection, to: Console) -> None:
+    """Prints what a file is, and what to do with it."""
+    to.print(found.name, style="bold", soft_wrap=True)
+    period = f"{_day(found.first)} to {_day(found.last)}" if found.first is not None else ""
+    problems = ", ".join(f"{code} ({count:,})" for code, count in found.problems["code"].value_counts(sort=True).rows())
+    facts = {
+        "what": found.kind,
+        "content": found.content,
+        "period": period,
+        "servers": _some(found.servers),
+        "users": f"{found.users:,}" if found.users else "",
+        "products": _some(found.products),
+        "problems": problems or ("none" if found.content else ""),
+        "note": "\n".join(found.notes),
+        "next": found.next,
+    }
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    table.add_column(style="cyan")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, Text(value, style="bold green" if name == "next" else ""))
+    to.print(table)
+    to.print()
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _day(at: datetime | date | None) -> str:
+    return "-" if at is None else f"{at:%Y-%m-%d %H:%M}" if isinstance(at, datetime) else f"{at:%Y-%m-%d}"
 
 
 def tokens(value: Decimal | None) -> str:

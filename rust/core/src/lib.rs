@@ -18,7 +18,7 @@ pub mod lmstat;
 pub mod meter;
 pub mod pair;
 pub mod rlm;
-mod text;
+pub mod text;
 pub mod time;
 
 pub use error::{Error, Result};

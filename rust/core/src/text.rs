@@ -10,7 +10,8 @@ use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-type Source = Box<dyn Read + Send>;
+/// Where bytes come from.
+pub type Source = Box<dyn Read + Send>;
 
 /// How many bytes decide about packing and encoding.
 const HEAD: usize = 4096;
@@ -44,6 +45,28 @@ pub(crate) fn open(file: Source, read: Arc<AtomicU64>) -> io::Result<Text> {
         None => source,
     };
     Ok(Text { source, is_packed })
+}
+
+/// The first bytes of a file, unpacked and in UTF-8 where it was in UTF-16: enough to tell what it is. What is wrong with
+/// an archive behind them is told where it is read.
+///
+/// # Errors
+/// When the file cannot be read at all.
+pub fn head(file: Source, limit: usize) -> io::Result<Vec<u8>> {
+    let mut text = open(file, Arc::default())?;
+    let mut bytes = Vec::new();
+    let mut block = [0; HEAD];
+    while bytes.len() < limit {
+        match text.source.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => bytes.extend_from_slice(&block[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if bytes.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    bytes.truncate(limit);
+    Ok(bytes)
 }
 
 /// The first bytes of a source, and the source with them still in it.

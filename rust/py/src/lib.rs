@@ -29,6 +29,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
+    module.add_function(wrap_pyfunction!(read::text_head, module)?)?;
     module.add_function(wrap_pyfunction!(lmstat::read_lmstat, module)?)?;
     module.add_function(wrap_pyfunction!(rlm::read_rlm, module)?)?;
     Ok(())

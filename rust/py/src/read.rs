@@ -14,6 +14,7 @@ use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tokenflex_core::Error;
 use tokenflex_core::flexlm::{self, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone};
+use tokenflex_core::text;
 use tokenflex_core::time::zone::Zone;
 
 use crate::arrow::{Columns, Table};
@@ -75,6 +76,16 @@ pub fn run<T: Send>(
         Some(error) => Err(Failure::Python(error)),
         None => Ok(read?),
     }
+}
+
+/// The first bytes of a file as text, unpacked; letters that are no UTF-8 are replaced.
+#[pyfunction]
+pub fn text_head(py: Python<'_>, path: &str, limit: usize) -> PyResult<String> {
+    guarded(py, || {
+        let head = || text::head(Box::new(File::open(path)?), limit);
+        let bytes = py.detach(head).map_err(|error| Error::Io { source_name: path.to_owned(), error })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    })
 }
 
 /// Lets Ctrl-C through and tells the caller how far the reading is. `false` stops it.

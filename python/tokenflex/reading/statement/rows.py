@@ -13,10 +13,10 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.errors import ZoneError
-from tokenflex.reading.local_times import check_zone, instants
 from tokenflex.reading.statement import values
 from tokenflex.reading.statement.aliases import CUSTOM
 from tokenflex.reading.statement.sheet import BLANK, LINE
+from tokenflex.reading.zones import check_zones, instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,10 +339,7 @@ def checked_zones(zones: str | Mapping[str, str] | None) -> str | dict[str, str]
     Raises:
         ZoneError: One does not.
     """
-    if isinstance(zones, Mapping):
-        for zone in zones.values():
-            check_zone(zone)
-        return {str(server): zone for server, zone in zones.items()}
-    if zones is not None:
-        check_zone(zones)
-    return zones
+    if zones is None:
+        return None
+    check_zones(zones)
+    return {str(server): zone for server, zone in zones.items()} if isinstance(zones, Mapping) else zones

@@ -1,0 +1,340 @@
+"""What a file is, what is in it, and what to do with it next: the first look at anything an administrator has."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import polars as pl
+
+from tokenflex import _core, tables
+from tokenflex.errors import SourceError, SourceNotFoundError, TokenflexError, ZoneError
+from tokenflex.metering.rates import Rates
+from tokenflex.metering.rule import Rule
+from tokenflex.problems import Problems
+from tokenflex.reading.contract import read_contract
+from tokenflex.reading.flexlm import read_flexlm
+from tokenflex.reading.kinds import kind_of
+from tokenflex.reading.lmstat import read_lmstat
+from tokenflex.reading.rlm import read_rlm
+from tokenflex.reading.statement.read import read_statement
+from tokenflex.reading.table import guess_columns, read_table
+from tokenflex.usage.sessions import pair
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+    from datetime import date, datetime
+
+HEAD_BYTES: Final = 1 << 16
+"""How much of a file, unpacked, decides what it is."""
+
+ANY_ZONE: Final = "UTC"
+"""Stands for a zone that nobody has told."""
+
+CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.read("rates.csv"))'
+"""What to do with sessions, as a line of Python."""
+
+KNOWN: Final = (
+    "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, "
+    "token rates, rule, table of use (CSV, Parquet, XLSX)"
+)
+
+AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
+
+Zones: TypeAlias = "str | Mapping[str, str] | None"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file is and what is in it.
+
+    Attributes:
+        name: The file.
+        kind: What it is, in a few words.
+        content: How many rows of what.
+        first: The first instant in it, or the first date; None where there is none.
+        last: The last one.
+        servers: License servers.
+        users: How many users.
+        products: Product lines; names of products where there are no lines.
+        problems: What could not be taken as it is, see `tables.PROBLEMS`.
+        notes: What to know before using it.
+        next: The command to run next, or lines of Python.
+    """
+
+    name: str
+    kind: str
+    content: str = ""
+    first: datetime | date | None = None
+    last: datetime | date | None = None
+    servers: tuple[str, ...] = ()
+    users: int = 0
+    products: tuple[str, ...] = ()
+    problems: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PROBLEMS))
+    notes: tuple[str, ...] = ()
+    next: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON; problems by code, with how many."""
+        plain: dict[str, object] = vars(self) | {
+            "first": self.first and self.first.isoformat(),
+            "last": self.last and self.last.isoformat(),
+            "problems": dict(self.problems["code"].value_counts(sort=True).rows()),
+        }
+        return plain
+
+
+def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspection:
+    r"""Says what a file is, what is in it, and what to run next.
+
+    Told by the content and never by the name: debug logs of FlexNet servers, outputs of `lmstat`, report logs of RLM,
+    the vendor's usage exports and contracts, rates, rules, and any other table of use.
+
+    Args:
+        path: A file, packed with gzip or zstd or not.
+        timezone: IANA name of the zone of its local times, or a mapping from server to zone. Without it times are shown
+            as they are written.
+
+    Returns:
+        What was found. A file that is nothing known is told as such, and is no error.
+
+    Raises:
+        SourceNotFoundError: There is no such file.
+        SourceError: It cannot be read.
+        ZoneError: No zone of that name, or none for a server.
+
+    Example:
+        >>> import tokenflex as tf, tempfile, pathlib
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "list.csv")
+        >>> _ = file.write_text("product,tokens\nACD,7\n")
+        >>> tf.inspect(file).kind
+        'token rates'
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SourceNotFoundError(f"there is no file {file}", location=str(file))
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD_BYTES)
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error}", location=str(file)) from error
+    look = _LOOKS[kind_of(head, _core.text_head(str(file), HEAD_BYTES))]
+    if timezone is not None:
+        return look(file, timezone)
+    try:
+        # Many files state their offsets from UTC.
+        return look(file, None)
+    except ZoneError:
+        found = look(file, ANY_ZONE)
+        return replace(found, notes=(*found.notes, AS_WRITTEN))
+
+
+def _flexlm(file: Path, zones: Zones) -> Inspection:
+    log = read_flexlm(file, timezone=zones)
+    problems = Problems()
+    sessions = pair(log.events, packages=log.packages, problems=problems)
+    notes = []
+    for row in log.coverage.iter_rows(named=True):
+        if row["days_without_lines"]:
+            notes.append(f"{row['server']}: {len(row['days_without_lines'])} days have no line at all")
+        if not row["checkins_logged"]:
+            notes.append(f"{row['server']}: logs no check-ins, so the end of use is not known (NOLOG IN?)")
+    daemons = sorted({daemon for row in log.coverage["daemons"] for daemon in row})
+    found = Inspection(
+        str(file),
+        f"debug log of a FlexNet license server ({', '.join(daemons)})",
+        f"{_many(log.events.height, 'event')}, {_many(sessions.height, 'session')}",
+        log.coverage["first"].min(),  # type: ignore[arg-type]
+        log.coverage["last"].max(),  # type: ignore[arg-type]
+        problems=pl.concat([log.problems, problems.frame]),
+        notes=tuple(notes),
+        next=f"tokenflex charge {_quoted(file)} --timezone {_shown(zones)} > rates.csv",
+    )
+    return _with_names(found, sessions, servers=log.coverage["server"])
+
+
+def _lmstat(file: Path, zones: Zones) -> Inspection:
+    read = read_lmstat(file, timezone=zones)
+    gap = read.coverage["max_gap"].max()
+    found = Inspection(
+        str(file),
+        "output of lmstat" if read.snapshots.height < 2 else "series of lmstat outputs",  # noqa: PLR2004 - one or more
+        f"{_many(read.snapshots.height, 'snapshot')}, {_many(read.sessions.height, 'session')}",
+        read.coverage["first"].min(),  # type: ignore[arg-type]
+        read.coverage["last"].max(),  # type: ignore[arg-type]
+        problems=read.problems,
+        notes=(f"use between two snapshots is not seen: they are up to {gap} apart",) if gap is not None else (),
+        next=_python(f"sessions = tf.read_lmstat({str(file)!r}, timezone={_shown(zones)!r}).sessions", CHARGED),
+    )
+    return _with_names(found, read.sessions, servers=read.coverage["server"])
+
+
+def _rlm(file: Path, zones: Zones) -> Inspection:
+    log = read_rlm(file, timezone=zones)
+    found = Inspection(
+        str(file),
+        "report log of an RLM license server",
+        f"{_many(log.events.height, 'event')}, {_many(log.sessions.height, 'session')}",
+        log.files["first"].min(),  # type: ignore[arg-type]
+        log.files["last"].max(),  # type: ignore[arg-type]
+        problems=log.problems,
+        next=_python(f"sessions = tf.read_rlm({str(file)!r}{_told(zones)}).sessions", CHARGED),
+    )
+    return _with_names(found, log.sessions, servers=log.sessions["server"])
+
+
+def _workbook_or_text(file: Path, zones: Zones) -> Inspection:
+    """The vendor's export or contract, rates, or any other table: the first that takes it."""
+    refusals: list[TokenflexError] = []
+    for look in (_statement, _contract, _rates, _table):
+        try:
+            return look(file, zones)
+        except ZoneError:
+            raise
+        except TokenflexError as error:
+            refusals.append(error)
+    columns = '{"user": "…", "product": "…", "start": "…", "end": "…"}'
+    return Inspection(
+        str(file),
+        "table under names that tokenflex does not know",
+        notes=(str(refusals[-1]),),
+        next=_python(f"sessions = tf.read_table({str(file)!r}, columns={columns}, timezone='ZONE')", CHARGED),
+    )
+
+
+def _statement(file: Path, zones: Zones) -> Inspection:
+    problems = Problems()
+    statement = read_statement(file, timezone=zones, problems=problems)
+    kinds = statement["kind"].cast(pl.String).unique(maintain_order=True)
+    sessions = statement["start"].count()
+    dates = statement["usage_date"]
+    variable = f"statement = tf.read_statement({str(file)!r}{_told(zones)})"
+    found = Inspection(
+        str(file),
+        f"usage export of the vendor ({', '.join(_STATEMENTS[kind] for kind in kinds) or 'no rows'})",
+        f"{_many(statement.height, 'row')}, {sessions:,} with session times, {statement['tokens'].sum()} tokens",
+        dates.min(),  # type: ignore[arg-type]
+        dates.max(),  # type: ignore[arg-type]
+        problems=problems.frame,
+        next=_python(variable, *(["sessions = tf.sessions_from(statement)", CHARGED] if sessions else [])),
+    )
+    names = statement.select(
+        "user", product=pl.coalesce(pl.col("product", "product_name").cast(pl.String)), server="server"
+    )
+    return _with_names(found, names, servers=statement["server"])
+
+
+_STATEMENTS: Final = {
+    "token_flex_sessions": "Token Flex by session",
+    "token_flex_daily": "Token Flex by day",
+    "flex_account": "Flex, Autodesk Account",
+    "flex_api": "Flex reporting API",
+}
+
+
+def _contract(file: Path, _: Zones) -> Inspection:
+    contract = read_contract(file)
+    return Inspection(
+        str(file),
+        "contract of the vendor",
+        f"contract {contract.number}, {_many(len(contract.years), 'year')}",
+        contract.start,
+        contract.end,
+        next=_python(f"contract = tf.read_contract({str(file)!r})"),
+    )
+
+
+def _rates(file: Path, _: Zones) -> Inspection:
+    rates = Rates.read(file)
+    products = tuple(dict.fromkeys(rate.product for rate in rates.rows))
+    return Inspection(
+        str(file),
+        "token rates",
+        _many(len(rates.rows), "rate"),
+        products=products,
+        next=f"tokenflex charge LOGS --timezone ZONE --rates {_quoted(file)}",
+    )
+
+
+def _rule(file: Path, _: Zones) -> Inspection:
+    rule = Rule.read(file)
+    command = f"tokenflex charge LOGS --timezone ZONE --rates rates.csv --rule {_quoted(file)}"
+    return Inspection(str(file), "charging rule", rule.rule_id, next=command)
+
+
+def _table(file: Path, zones: Zones) -> Inspection:
+    guessed = guess_columns(file)
+    problems = Problems()
+    sessions = read_table(file, columns=guessed, timezone=zones, problems=problems)
+    mapping = ", ".join(f"{ours} = {theirs!r}" for ours, theirs in guessed.items())
+    found = Inspection(
+        str(file),
+        "table of use",
+        _many(sessions.height, "session"),
+        sessions["start"].min(),  # type: ignore[arg-type]
+        sessions["end"].max(),  # type: ignore[arg-type]
+        problems=problems.frame,
+        notes=(f"columns as guessed: {mapping}",),
+        next=_python(f"sessions = tf.read_table({str(file)!r}{_told(zones)})", CHARGED),
+    )
+    servers = sessions["server"] if "server" in sessions.columns else pl.Series(dtype=pl.String)
+    return _with_names(found, sessions, servers=servers)
+
+
+def _empty(file: Path, _: Zones) -> Inspection:
+    return Inspection(str(file), "empty file", notes=("there is nothing in it: export or copy it again",))
+
+
+def _unknown(file: Path, _: Zones) -> Inspection:
+    return Inspection(str(file), "no file that tokenflex knows", notes=(KNOWN,))
+
+
+_LOOKS: Final[Mapping[str, Callable[[Path, Zones], Inspection]]] = {
+    "flexlm": _flexlm,
+    "lmstat": _lmstat,
+    "rlm": _rlm,
+    "json": _workbook_or_text,
+    "table": _workbook_or_text,
+    "workbook": _workbook_or_text,
+    "parquet": _table,
+    "rule": _rule,
+    "empty": _empty,
+    "unknown": _unknown,
+}
+
+
+def _with_names(found: Inspection, uses: pl.DataFrame, *, servers: pl.Series) -> Inspection:
+    def names(column: pl.Series) -> tuple[str, ...]:
+        return tuple(column.cast(pl.String).drop_nulls().unique().sort())
+
+    return replace(
+        found,
+        servers=names(servers),
+        users=uses["user"].drop_nulls().n_unique(),
+        products=names(uses["product"]),
+    )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _quoted(file: Path) -> str:
+    return shlex.quote(str(file))
+
+
+def _shown(zones: Zones) -> str:
+    """The zone as a command shows it."""
+    return zones if isinstance(zones, str) and zones != ANY_ZONE else "ZONE"
+
+
+def _told(zones: Zones) -> str:
+    """The argument for a zone, where one is needed."""
+    return "" if zones is None else f", timezone={_shown(zones)!r}"
+
+
+def _python(*lines: str) -> str:
+    return "\n".join(["import tokenflex as tf", *lines])

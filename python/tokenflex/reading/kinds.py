@@ -1,0 +1,57 @@
+"""What kind of file something is, told by its first lines and never by its name."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["flexlm", "lmstat", "rlm", "json", "table", "rule", "workbook", "parquet", "empty", "unknown"]
+"""The kinds. A table of text, JSON and a workbook are told apart further by their columns."""
+
+LINES_LOOKED_AT: Final = 400
+
+_MAGIC: Final[tuple[tuple[bytes, Kind], ...]] = ((b"PK\x03\x04", "workbook"), (b"PAR1", "parquet"))
+"""First bytes of files that are no text."""
+
+_LOGS: Final[dict[Kind, re.Pattern[str]]] = {
+    # The envelope of a line: time and daemon.
+    "flexlm": re.compile(r"^ *(?:\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*) \([^)]+\) ", re.MULTILINE),
+    "rlm": re.compile(
+        r"^(?:RLM Report Log Format|START \S+ \d\d/\d\d/\d{4} |TIMEZONE -?\d+ "
+        r'|(?:OUT|IN|DENY|INUSE|PRODUCT) \S+ \S+ \S+ .*")',
+        re.MULTILINE,
+    ),
+    "lmstat": re.compile(
+        r"^Flexible License Manager status on |^lmstat - Copyright|^Users of \S+: +\((?:Total of|Error|Uncounted)",
+        re.MULTILINE,
+    ),
+}
+"""Lines that only one kind of log has."""
+
+_RULE: Final = re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE)
+_SEPARATORS: Final = ",;\t|"
+
+
+def kind_of(head: bytes, text: str) -> Kind:
+    """The kind of a file of which these are the first bytes, and the same as text."""
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    start = "\n".join(text.lstrip("\ufeff").splitlines()[:LINES_LOOKED_AT]).strip()
+    return _kind_of_text(start) if start else "empty"
+
+
+def _kind_of_text(start: str) -> Kind:
+    if "\0" in start:
+        return "unknown"
+    if start[0] in "{[":
+        return "json"
+    # A log can hold words of another, in the reason of a refusal for instance: the most lines decide.
+    found = {kind: len(line.findall(start)) for kind, line in _LOGS.items()}
+    likely = max(found, key=lambda kind: found[kind])
+    if found[likely] > 0:
+        return likely
+    if _RULE.search(start):
+        return "rule"
+    first = start.splitlines()[0]
+    return "table" if any(separator in first for separator in _SEPARATORS) else "unknown"
