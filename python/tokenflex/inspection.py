@@ -25,7 +25,7 @@ from tokenflex.usage.sessions import pair
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date, datetime
 
 HEAD_BYTES: Final = 1 << 16
@@ -45,6 +45,7 @@ KNOWN: Final = (
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
 
 Zones: TypeAlias = "str | Mapping[str, str] | None"
+Look: TypeAlias = "Callable[[Path, Zones], Inspection]"
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _flexlm(file: Path, zones: Zones) -> Inspection:
 
 def _lmstat(file: Path, zones: Zones) -> Inspection:
     read = read_lmstat(file, timezone=zones)
-    gap = read.coverage["max_gap"].max()
+    gap: object = read.coverage["max_gap"].max()
     found = Inspection(
         str(file),
         "output of lmstat" if read.snapshots.height < 2 else "series of lmstat outputs",  # noqa: PLR2004 - one or more
@@ -166,7 +167,7 @@ def _lmstat(file: Path, zones: Zones) -> Inspection:
         read.coverage["first"].min(),  # type: ignore[arg-type]
         read.coverage["last"].max(),  # type: ignore[arg-type]
         problems=read.problems,
-        notes=(f"use between two snapshots is not seen: they are up to {gap} apart",) if gap is not None else (),
+        notes=() if gap is None else (f"use between two snapshots is not seen: they are up to {gap!s} apart",),
         next=_python(f"sessions = tf.read_lmstat({str(file)!r}, timezone={_shown(zones)!r}).sessions", CHARGED),
     )
     return _with_names(found, read.sessions, servers=read.coverage["server"])
@@ -186,23 +187,37 @@ def _rlm(file: Path, zones: Zones) -> Inspection:
     return _with_names(found, log.sessions, servers=log.sessions["server"])
 
 
+def _json(file: Path, zones: Zones) -> Inspection:
+    """The vendor's export or contract, or a rule: the first that takes it."""
+    found, refusals = _first((_statement, _contract, _rule), file, zones)
+    return found or Inspection(str(file), "JSON that tokenflex does not know", notes=refusals)
+
+
 def _workbook_or_text(file: Path, zones: Zones) -> Inspection:
-    """The vendor's export or contract, rates, or any other table: the first that takes it."""
-    refusals: list[TokenflexError] = []
-    for look in (_statement, _contract, _rates, _table):
-        try:
-            return look(file, zones)
-        except ZoneError:
-            raise
-        except TokenflexError as error:
-            refusals.append(error)
+    """The vendor's export, rates, or any other table: the first that takes it."""
+    found, refusals = _first((_statement, _rates, _table), file, zones)
+    if found is not None:
+        return found
     columns = '{"user": "…", "product": "…", "start": "…", "end": "…"}'
     return Inspection(
         str(file),
         "table under names that tokenflex does not know",
-        notes=(str(refusals[-1]),),
+        notes=refusals[-1:],
         next=_python(f"sessions = tf.read_table({str(file)!r}, columns={columns}, timezone='ZONE')", CHARGED),
     )
+
+
+def _first(looks: Sequence[Look], file: Path, zones: Zones) -> tuple[Inspection | None, tuple[str, ...]]:
+    """What the first look finds that takes the file, and why those before it did not."""
+    refusals: list[str] = []
+    for look in looks:
+        try:
+            return look(file, zones), tuple(refusals)
+        except ZoneError:
+            raise
+        except TokenflexError as error:
+            refusals.append(str(error))
+    return None, tuple(refusals)
 
 
 def _statement(file: Path, zones: Zones) -> Inspection:
@@ -260,7 +275,8 @@ def _rates(file: Path, _: Zones) -> Inspection:
 
 
 def _rule(file: Path, _: Zones) -> Inspection:
-    rule = Rule.read(file)
+    text = _core.text_head(str(file), HEAD_BYTES).removeprefix("\ufeff")
+    rule = Rule.from_json(text) if text.lstrip().startswith("{") else Rule.from_toml(text)
     command = f"tokenflex charge LOGS --timezone ZONE --rates rates.csv --rule {_quoted(file)}"
     return Inspection(str(file), "charging rule", rule.rule_id, next=command)
 
@@ -292,11 +308,11 @@ def _unknown(file: Path, _: Zones) -> Inspection:
     return Inspection(str(file), "no file that tokenflex knows", notes=(KNOWN,))
 
 
-_LOOKS: Final[Mapping[str, Callable[[Path, Zones], Inspection]]] = {
+_LOOKS: Final[Mapping[str, Look]] = {
     "flexlm": _flexlm,
     "lmstat": _lmstat,
     "rlm": _rlm,
-    "json": _workbook_or_text,
+    "json": _json,
     "table": _workbook_or_text,
     "workbook": _workbook_or_text,
     "parquet": _table,

@@ -21,7 +21,7 @@ def coded(column: pl.Series) -> tuple[pl.Series, list[str]]:
         )
     # Polars casts neither nulls nor categories of another home into ours.
     names = (column if column.dtype == tables.NAME else column.cast(pl.String)).cast(tables.NAME)
-    codes, first_rows = _core.dense_codes(names.to_physical().alias("physical").to_frame())
+    ((codes, first_rows),) = _core.dense_codes(names.to_physical().to_frame())
     distinct = names.gather(pl.DataFrame(first_rows)["row"]).cast(pl.String).to_list()
     code = pl.DataFrame(codes)["code"]
     if names.null_count() > 0:
