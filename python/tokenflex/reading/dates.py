@@ -264,22 +264,23 @@ def _one(text: pl.Series, date_format: str) -> pl.Series:
 
 def _formats_of(columns: list[pl.Series]) -> tuple[str, ...]:
     """The formats of the one family that the texts are written in."""
-    text = bare(pl.concat([column.rename("time") for column in columns])).drop_nulls()
-    step = max(1, text.len() // SAMPLE)
-    sample = text.gather_every(step)
+    text = pl.concat([column.rename("time") for column in columns])
+    sample = bare(text.gather_every(max(1, text.len() // SAMPLE))).drop_nulls()
+    if sample.len() == 0:
+        sample = bare(text).drop_nulls()
     fits = {family: _fitting(sample, formats) for family, formats in FAMILIES.items()}
     fits = {family: formats for family, formats in fits.items() if formats}
     if not fits:
-        if text.len() == 0:
+        if sample.len() == 0:
             return ()
         raise ArgumentError(
             f"the times in {', '.join(repr(column.name) for column in columns)} are in no format that is known, such "
-            f"as {text[0]!r}: give date_format= with strftime's signs, as in '%d/%m/%Y %H:%M:%S'",
+            f"as {sample[0]!r}: give date_format= with strftime's signs, as in '%d/%m/%Y %H:%M:%S'",
             location="date_format",
         )
     first = next(iter(fits))
     if len(fits) > 1:
-        first = _decided(text, fits)
+        first = _decided(bare(text).drop_nulls(), fits)
     return (*fits[first], *(each for each in FAMILIES[first] if each not in fits[first]))
 
 
