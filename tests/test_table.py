@@ -247,6 +247,16 @@ def test_two_candidates_are_asked_for_with_what_to_write() -> None:
     assert found["Login"].to_list() == ["a"]
 
 
+def test_all_that_is_open_is_asked_for_at_once() -> None:
+    text = "Login,Username,Start date,Start time,End time\na,b,c,d,e\n"
+    with pytest.raises(tf.ArgumentError) as caught:
+        read(text)
+    assert str(caught.value) == (
+        "2 columns could be 'user': 'Login', 'Username'; 2 columns could be 'start': 'Start date', 'Start time'. "
+        "Say which, as in columns={'user': 'Login', 'product': '…', 'start': 'Start date', 'end': 'End time'}"
+    )
+
+
 def test_a_column_of_our_name_is_taken_before_others_and_none_takes_none() -> None:
     text = "user,username,product,server,start,end\nana,b,ACD,lic-01,2026-07-13 09:00,2026-07-13 17:30\n"
     assert read(text).columns == ["server", "user", "product", "start", "end", "username"]
