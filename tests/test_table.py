@@ -247,6 +247,16 @@ def test_two_candidates_are_asked_for_with_what_to_write() -> None:
     assert found["Login"].to_list() == ["a"]
 
 
+def test_all_that_is_open_is_asked_for_at_once() -> None:
+    text = "Login,Username,Start date,Start time,End time\na,b,c,d,e\n"
+    with pytest.raises(tf.ArgumentError) as caught:
+        read(text)
+    assert str(caught.value) == (
+        "2 columns could be 'user': 'Login', 'Username'; 2 columns could be 'start': 'Start date', 'Start time'. "
+        "Say which, as in columns={'user': 'Login', 'product': '…', 'start': 'Start date', 'end': 'End time'}"
+    )
+
+
 def test_a_column_of_our_name_is_taken_before_others_and_none_takes_none() -> None:
     text = "user,username,product,server,start,end\nana,b,ACD,lic-01,2026-07-13 09:00,2026-07-13 17:30\n"
     assert read(text).columns == ["server", "user", "product", "start", "end", "username"]
@@ -513,10 +523,67 @@ def test_rows_of_a_frame_are_counted_from_0_and_of_excel_as_the_sheet_does(tmp_p
         assert problems.frame.select("location", "code").rows() == [(place, "unreadable_time")]
 
 
+def test_lines_before_the_header_are_counted() -> None:
+    text = "\r\n\r\nsep=~\r\nuser~product~start~end\r\nana~ACD~2026-07-13 09:00~2026-07-13 17:30\r\nbo~ACD~?~\r\n"
+    for last in ("", "cyd~ACD\r\n"):
+        problems = tf.Problems()
+        assert times(read(text + last, problems=problems)) == [(START, END)]
+        assert (6, "unreadable_time") in problems.frame.select("location", "code").rows()
+
+
+def test_numbers_beyond_all_times_are_told_and_never_run_over() -> None:
+    frame = pl.DataFrame({"user": ["ana", "bo"], "product": ["ACD", "ACD"], "start": [2**62, 0], "end": [0, 0]})
+    problems = tf.Problems()
+    assert tf.read_table(frame, date_format="epoch_s", problems=problems)["user"].to_list() == ["bo"]
+    assert problems.frame.select("location", "code").rows() == [(0, "unreadable_time")]
+    serial = frame.with_columns(start=pl.Series([float("nan"), 25569.0]), end=pl.Series([1e300, 25569.0]))
+    assert tf.read_table(serial, date_format="excel", timezone="UTC", problems=problems)["user"].to_list() == ["bo"]
+    for lasting in (2**60, float("inf"), "9" * 26, Decimal("1e20")):
+        long = pl.DataFrame({"user": ["ana"], "product": ["ACD"], "start": [START], "duration (h)": [lasting]})
+        problems = tf.Problems()
+        assert tf.read_table(long, problems=problems).height == 0
+        assert problems.frame["code"].to_list() == ["unreadable_duration"]
+
+
+def test_names_are_text_and_other_columns_keep_room() -> None:
+    assert tf.read_table(TYPED.with_columns(Login=pl.lit(7)))["user"].to_list() == ["7"]
+    with pytest.raises(tf.ColumnTypeError, match="has to be names for 'user'"):
+        tf.read_table(TYPED.with_columns(Login=pl.concat_list("Login")))
+    with pytest.raises(tf.ColumnTypeError, match="has to be times"):
+        tf.read_table(TYPED.with_columns(pl.lit(value=True).alias("Start time")))
+    twice = TYPED.with_columns(user=pl.lit("x"), user_original=pl.lit("y"))
+    found = tf.read_table(twice, columns={"user": "Login"})
+    assert found.select("user", "user_original_", "user_original").row(0) == ("ana", "x", "y")
+
+
 def test_a_trailing_separator_is_no_problem() -> None:
     text = PLAIN.decode().replace("\n", ",\n")
     assert times(read(text)) == [(START, END)]
     assert times(read(text.replace("end,", "end"))) == [(START, END)]
+
+
+FIELD = st.sampled_from(
+    ["", "ana", "a b", '"x,y"', '"two\nlines"', "2026-07-13 09:00", "2026-07-13T17:30Z", "n/a", "é"]
+)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.one_of(st.lists(FIELD, max_size=6), st.tuples(st.just("ana"), FIELD, FIELD, FIELD)), max_size=8),
+    st.sampled_from([b"", b"\n", b"\r\n", b"\n\n"]),
+)
+def test_no_line_is_lost(rows: list[list[str] | tuple[str, ...]], last: bytes) -> None:
+    text = "\n".join(["user,product,start,end", *(",".join(row) for row in rows)])
+    problems = tf.Problems()
+    columns = {"user": "user", "product": "product", "start": "start", "end": "end"}
+    options: dict[str, Any] = {"timezone": "UTC", "columns": columns, "date_format": "%Y-%m-%d %H:%M"}
+    try:
+        found = tf.read_table(text.encode() + last, problems=problems, **options)
+    except tf.ArgumentError as error:
+        assert "reads none of the times" in str(error)  # noqa: PT017 - or there is a table
+        return
+    is_blank = [not any(field.strip() for field in row) and len(row) < 4 for row in rows]
+    assert found.height + problems.frame["location"].n_unique() == len(rows) - sum(is_blank)
 
 
 @pytest.mark.parametrize(

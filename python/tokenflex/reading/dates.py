@@ -14,6 +14,8 @@ INSTANT: Final = pl.Datetime("us", "UTC")
 EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 SAMPLE: Final = 2_000
 FOUR_DIGITS: Final = 1_000
+LONGEST: Final = 10**16
+"""Microseconds: more than 300 years."""
 EXCEL_EPOCH: Final = -25_569
 """Day 0 of Excel's serial numbers, 1899-12-30, in days since 1970."""
 
@@ -126,15 +128,25 @@ def durations_of(column: pl.Series, unit: str | None) -> tuple[pl.Series, pl.Ser
         if column.dtype.is_float():
             found = (column * size).round().cast(pl.Int64, strict=False)
         else:
-            found = (column.cast(pl.Decimal(38, 9), strict=False) * size).round().cast(pl.Int64, strict=False)
+            found = (
+                (_within(column.cast(pl.Decimal(38, 9), strict=False), LONGEST) * size)
+                .round()
+                .cast(pl.Int64, strict=False)
+            )
     else:
         raise ColumnTypeError(
             f"column {column.name!r} is {column.dtype}, but has to be durations: numbers, h:mm:ss or Duration",
             column=column.name,
         )
+    found = _within(found, LONGEST)
     good = found.is_not_null() & (found >= 0)
     given = column.is_not_null() & (column.str.strip_chars() != "" if column.dtype == pl.String else True)
     return pl.select(pl.when(good).then(found)).to_series(), given & ~good.fill_null(value=False)
+
+
+def _within(values: pl.Series, limit: int) -> pl.Series:
+    """The values whose size is within a limit, so that what is made of them does not run over; null elsewhere."""
+    return pl.select(pl.when(values.is_between(-limit, limit)).then(values)).to_series()
 
 
 def _size_of(column: pl.Series, unit: str | None) -> int:
@@ -172,7 +184,7 @@ def _text_durations(column: pl.Series, unit: str | None) -> pl.Series:
         total = pl.select(
             pl.coalesce(total, (two.field("1").cast(pl.Int64) * 60 + two.field("2").cast(pl.Int64)) * size)
         ).to_series()
-    numbers = column.str.contains(r"^\d+(\.\d{1,9}0*)?$")
+    numbers = column.str.contains(r"^\d{1,15}(\.\d{1,9}0*)?$")
     if numbers.any():
         size = _size_of(column, unit)
         exact = pl.select(pl.when(numbers).then(column)).to_series().cast(pl.Decimal(38, 9), strict=False)
@@ -210,12 +222,14 @@ def _of(*, local: pl.Series | None = None, instant: pl.Series | None = None, bad
 def _number_times(column: pl.Series, date_format: str | None) -> Times:
     text = bare(column) if column.dtype == pl.String else column
     if date_format in EPOCHS:
-        times = (text.cast(pl.Int64, strict=False) * EPOCHS[date_format]).cast(INSTANT)
+        ticks = _within(text.cast(pl.Int64, strict=False), LONGEST // EPOCHS[date_format]) * EPOCHS[date_format]
+        times = ticks.cast(INSTANT)
         return _of(instant=times, bad=text.is_not_null() & times.is_null())
     if date_format == "excel":
         days = text.cast(pl.Float64, strict=False)
         # Excel keeps milliseconds; the day's fraction in a binary float has some more digits of noise.
-        ticks = ((days + EXCEL_EPOCH) * 86_400_000).round().cast(pl.Int64, strict=False) * 1_000
+        thousandths = ((days + EXCEL_EPOCH) * 86_400_000).round().cast(pl.Int64, strict=False)
+        ticks = _within(thousandths, LONGEST // 1_000) * 1_000
         times = ticks.cast(LOCAL)
         return _of(local=times, bad=text.is_not_null() & times.is_null())
     raise ArgumentError(
@@ -264,22 +278,23 @@ def _one(text: pl.Series, date_format: str) -> pl.Series:
 
 def _formats_of(columns: list[pl.Series]) -> tuple[str, ...]:
     """The formats of the one family that the texts are written in."""
-    text = bare(pl.concat([column.rename("time") for column in columns])).drop_nulls()
-    step = max(1, text.len() // SAMPLE)
-    sample = text.gather_every(step)
+    text = pl.concat([column.rename("time") for column in columns])
+    sample = bare(text.gather_every(max(1, text.len() // SAMPLE))).drop_nulls()
+    if sample.len() == 0:
+        sample = bare(text).drop_nulls()
     fits = {family: _fitting(sample, formats) for family, formats in FAMILIES.items()}
     fits = {family: formats for family, formats in fits.items() if formats}
     if not fits:
-        if text.len() == 0:
+        if sample.len() == 0:
             return ()
         raise ArgumentError(
             f"the times in {', '.join(repr(column.name) for column in columns)} are in no format that is known, such "
-            f"as {text[0]!r}: give date_format= with strftime's signs, as in '%d/%m/%Y %H:%M:%S'",
+            f"as {sample[0]!r}: give date_format= with strftime's signs, as in '%d/%m/%Y %H:%M:%S'",
             location="date_format",
         )
     first = next(iter(fits))
     if len(fits) > 1:
-        first = _decided(text, fits)
+        first = _decided(bare(text).drop_nulls(), fits)
     return (*fits[first], *(each for each in FAMILIES[first] if each not in fits[first]))
 
 

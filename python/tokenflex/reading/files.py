@@ -257,10 +257,17 @@ def _text(name: str, data: bytes, encoding: str) -> bytes:
 
 def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
     """A CSV, fast where every line has as many fields as the header, else line by line."""
-    # Copies of the whole are made only where lines are empty.
+    # Copies of the whole are made only where lines are empty, or where Excel's own first line names the separator.
+    first = FIRST_LINE
     if data.endswith((b"\n\n", b"\n\r\n")):
         data = data.rstrip(b"\r\n")
-    data = data.lstrip(b"\r\n") if data.startswith((b"\n", b"\r")) else data
+    if data.startswith((b"\n", b"\r")):
+        first += data.count(b"\n", 0, len(data) - len(data.lstrip(b"\r\n")))
+        data = data.lstrip(b"\r\n")
+    if data[:4].lower() == b"sep=" and b"\n" in data:
+        line, _, data = data.partition(b"\n")
+        separator = separator or line[4:].decode().strip("\r") or None
+        first += 1
     head = data[: data.find(b"\n")] if b"\n" in data else data
     separator = separator or _separator(name, head.decode())
     header = next(csv.reader([head.decode().strip("\r")], delimiter=separator), [])
@@ -271,12 +278,11 @@ def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
     if not named or "" in named or twice:
         what = f"the name {twice[0]!r} twice" if twice else "a column without a name"
         raise SourceError(f"{name}: the header has {what}; every column needs a name of its own", location=name)
-    width = len(named)
     for extra in (0, 1):
         frame = _fast(data, head, [*named, *(f"\0{each}" for each in range(extra))], separator)
         if frame is not None and (extra == 0 or (frame[f"\0{0}"] == "").all()):
-            return Sheet(name, frame.select(named), first=FIRST_LINE)
-    return _slow(name, data[len(head) + 1 :].decode(), named, separator, width)
+            return Sheet(name, frame.select(named), first=first)
+    return _slow(name, data[len(head) + 1 :].decode(), named, separator, first)
 
 
 def _fast(data: bytes, head: bytes, columns: list[str], separator: str) -> pl.DataFrame | None:
@@ -305,12 +311,13 @@ def _fast(data: bytes, head: bytes, columns: list[str], separator: str) -> pl.Da
     return frame if frame.height == lines and fields == frame.height * (len(columns) - 1) else None
 
 
-def _slow(name: str, text: str, columns: list[str], separator: str, width: int) -> Sheet:
+def _slow(name: str, text: str, columns: list[str], separator: str, first: int) -> Sheet:
+    width = len(columns)
     rows: list[list[str]] = []
     places: list[int] = []
     bad: list[tuple[int, str]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
-    line = FIRST_LINE
+    line = first
     while True:
         try:
             row = next(reader, None)
@@ -324,7 +331,7 @@ def _slow(name: str, text: str, columns: list[str], separator: str, width: int) 
             places.append(line)
         elif any(field.strip() for field in row):
             bad.append((line, f"{len(row)} fields instead of {width}: left out"))
-        line = FIRST_LINE + reader.line_num
+        line = first + reader.line_num
     frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
     problems = pl.DataFrame(
         [(name, place, "unreadable_row", message) for place, message in bad],

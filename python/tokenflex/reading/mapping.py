@@ -129,13 +129,14 @@ class ColumnGuess(Mapping[str, str]):
             ArgumentError: Two columns could be one of ours.
             MissingColumnError: A column that is needed was not found.
         """
-        for field, found in self._candidates.items():
-            if len(found) > 1:
-                raise ArgumentError(
-                    f"{len(found)} columns could be {field!r}: {', '.join(map(repr, found))}. Say which, and leave the "
-                    f"others: columns={self.to_write({field: found[0]})}",
-                    location="columns",
-                )
+        if several := {field: found for field, found in self._candidates.items() if len(found) > 1}:
+            named = "; ".join(
+                f"{len(found)} columns could be {field!r}: {', '.join(map(repr, found))}"
+                for field, found in several.items()
+            )
+            firsts = {field: found[0] for field, found in several.items()}
+            dots = dict.fromkeys(_missing(self._candidates), "…")
+            raise ArgumentError(f"{named}. Say which, as in columns={self.to_write(dots | firsts)}", location="columns")
         if missing := _missing(self._chosen):
             raise MissingColumnError(
                 f"no column was taken for {', '.join(map(repr, missing))}; the table has: "

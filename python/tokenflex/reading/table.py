@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, ZoneError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnTypeError, MissingColumnError, ZoneError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import Catalog, unknown
 from tokenflex.reading.dates import INSTANT, Times, bare, durations_of, times_of
@@ -290,6 +290,10 @@ def _named(rows: _Rows, chosen: Mapping[str, str], catalog: Catalog | None) -> l
 
 def _name(column: pl.Series, name: str) -> pl.Series:
     """A column of names, without spaces around them; an empty one is null, which `charge` tells of."""
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        raise ColumnTypeError(
+            f"column {column.name!r} is {column.dtype}, but has to be names for {name!r}", column=column.name
+        )
     names = column.cast(tables.NAME) if column.dtype == pl.String else column
     distinct = names.unique().cast(pl.String)
     if not distinct.equals(bare(distinct), null_equal=True):
@@ -314,5 +318,11 @@ def _others(rows: _Rows, chosen: Mapping[str, str]) -> pl.DataFrame:
     """The caller's other columns; one that has a name of ours is called otherwise."""
     taken = set(chosen.values())
     others = rows.frame.select([name for name in rows.frame.columns if name not in taken])
-    names = {name: f"{name}_original" for name in others.columns if name in ORDER}
+    names = {}
+    for name in others.columns:
+        if name in ORDER:
+            other = f"{name}_original"
+            while other in rows.frame.columns:
+                other += "_"
+            names[name] = other
     return others.rename(names)
