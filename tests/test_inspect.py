@@ -45,9 +45,9 @@ ACCOUNT = b"""Day used,Email,Feature,First name,Last name,Product,Team,Tokens us
 2024-03-01,ana@firm.example,AutoCAD,Ana,A,AutoCAD,Design,7
 """
 API = b'[{"productName": "AutoCAD", "usageDate": "2024-03-01", "tokens": 7, "emailAddress": "ana@firm.example"}]'
-CONTRACT = (
-    b'{"contractNumber": "110001", "contractStartDate": "2024-02-01", "contractEndDate": "2027-01-31", "years": []}'
-)
+CONTRACT = b"""{"contractNumber": "110001", "contractStartDate": "2024-02-01", "contractEndDate": "2027-01-31",
+"years": [{"contractYear": 1, "provisionedTokens": 344000}]}"""
+
 RATES = b"product,tokens\nACD,7\nRVT,10\n"
 RULE = tf.FLEX.to_toml().encode()
 TABLE = b"Username,Product name,Start time,End time\nana,ACD,2026-07-13T08:00Z,2026-07-13T09:00Z\n"

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import polars as pl
 import pytest
 
+import reference  # noqa: F401 - lets zoneinfo take the zones of the tzdata package
 import tokenflex as tf
 from tokenflex.reading.zones import check_zones, instants
 

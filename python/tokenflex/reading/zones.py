@@ -11,11 +11,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from tokenflex import _core
-from tokenflex.errors import ArgumentTypeError, ZoneError
-
-DAY: Final = pl.duration(days=1)
-"""No clock was ever set forward by more, so a day before a skipped time is no skipped time."""
+from tokenflex import _core, tables
+from tokenflex.errors import ArgumentTypeError
 
 
 class Instants(NamedTuple):
@@ -50,29 +47,10 @@ def check_zones(timezone: object) -> None:
 
 
 def instants(local: pl.Series, zone: str) -> Instants:
-    """Instants of the local times (Datetime without a zone) of one zone."""
-    name = _core.check_zone(zone)
-    times = _at(local, name, "null")
-    odd = (local.is_not_null() & times.is_null()).arg_true()
-    nothing = pl.repeat(value=False, n=local.len(), eager=True)
-    if odd.len() == 0:
-        return Instants(times, nothing, nothing)
-    clock = local.gather(odd)
-    first = _at(clock, name, "earliest")
-    moved = _at(pl.select(clock - DAY).to_series(), name, "latest")
-    frame = pl.DataFrame({"first": first, "moved": moved}).select(
-        times=pl.coalesce("first", pl.col("moved") + DAY), is_gap=pl.col("first").is_null()
-    )
-    return Instants(
-        times.scatter(odd, frame["times"]),
-        nothing.clone().scatter(odd, frame["is_gap"]),
-        nothing.clone().scatter(odd, ~frame["is_gap"]),
-    )
+    """Instants of the local times (Datetime without a zone) of one zone, by the bundled zone database."""
+    marked = local.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias("local")
+    found = tables.finish(_core.instants(marked.to_frame(), zone), _INSTANTS)
+    return Instants(found["time"].alias(local.name), found["in_gap"], found["in_fold"])
 
 
-def _at(local: pl.Series, zone: str, ambiguous: str) -> pl.Series:
-    try:
-        times = local.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null")  # type: ignore[arg-type]
-    except pl.exceptions.PolarsError as error:
-        raise ZoneError(f"the time zone {zone!r} is not known to polars: {error}", location=zone) from error
-    return times.dt.convert_time_zone("UTC")
+_INSTANTS: Final = {"time": tables.TIME, "in_gap": pl.Boolean(), "in_fold": pl.Boolean()}

@@ -14,7 +14,6 @@ use tokenflex_core::meter::rates::NO_RATE;
 use tokenflex_core::meter::replay::{ByKey, total};
 use tokenflex_core::meter::save::{Row, WIDTH};
 use tokenflex_core::meter::{self, Charges, Idle, Meter as CoreMeter, NO_TIME, RowProblem, Sessions, check};
-use tokenflex_core::time::zone::Zone;
 
 use crate::arrow::{self, Columns as TableColumns, Table};
 use crate::error::{Failure, guarded};
@@ -23,12 +22,6 @@ use crate::terms::{Binding, Names, Terms, check_families};
 
 /// Charges, rows that could not be charged, and products without a rate with the number of their charges.
 type Charged = (Table, Table, Vec<(String, u64)>);
-
-/// The name of a zone as the database spells it.
-#[pyfunction]
-pub fn check_zone(py: Python<'_>, name: &str) -> PyResult<String> {
-    guarded(py, || Ok(Zone::get(name)?.name().to_owned()))
-}
 
 /// Charges a table of sessions, or a prepared one.
 #[pyfunction]

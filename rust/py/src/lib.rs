@@ -9,6 +9,7 @@ mod pair;
 mod read;
 mod rlm;
 mod terms;
+mod zones;
 
 use pyo3::prelude::*;
 
@@ -25,10 +26,11 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(charge::replay, module)?)?;
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
-    module.add_function(wrap_pyfunction!(charge::check_zone, module)?)?;
+    module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
+    module.add_function(wrap_pyfunction!(zones::instants, module)?)?;
     module.add_function(wrap_pyfunction!(read::text_head, module)?)?;
     module.add_function(wrap_pyfunction!(lmstat::read_lmstat, module)?)?;
     module.add_function(wrap_pyfunction!(rlm::read_rlm, module)?)?;
