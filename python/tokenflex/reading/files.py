@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import gzip
 import io
 import os
@@ -11,19 +10,22 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 import polars as pl
 
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, ArrowTable
 from tokenflex.errors import ArgumentError, ArgumentTypeError, SourceError, SourceNotFoundError
+from tokenflex.reading.sources import Folders, files_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TableSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AnyTable
 """One place that a table comes from."""
 
-ENDINGS: Final = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls")
+FOLDERS: Final = Folders("tables", (), (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls"))
 SEPARATORS: Final = ",;\t|"
 BLOCK: Final = 4_096
 FIRST_LINE: Final = 2
@@ -98,7 +100,10 @@ def sheets_of(source: object, reading: Reading) -> list[Sheet]:
             data = data.encode()
         return [_sheet(name if isinstance(name, str) else "<stream>", data, reading)]
     if isinstance(source, str | os.PathLike):
-        return [_sheet(str(path), _content(path), reading) for path in _paths(os.fsdecode(source))]
+        text = os.fsdecode(source)
+        if "://" in text:
+            raise SourceNotFoundError(f"there is no file {text}; for a database give query= too", location=text)
+        return [_sheet(str(path), _content(path), reading) for path in files_of(text, FOLDERS)]
     if isinstance(source, Iterable):
         sheets = [sheet for each in source for sheet in sheets_of(each, reading)]
         if not sheets:
@@ -133,32 +138,6 @@ def queried(connection: Any, query: str) -> Sheet:  # noqa: ANN401 - a connectio
     except Exception as error:
         # Each driver has exceptions of its own.
         raise SourceError(f"the database refuses the query: {error}", location="query") from error
-
-
-def _paths(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.is_file() and _looks_like_table(each))
-        if not found:
-            raise SourceNotFoundError(
-                f"the folder {text} holds no tables: looked for {', '.join(ENDINGS)}; give the files themselves, or a "
-                "pattern",
-                location=text,
-            )
-        return found
-    if path.exists():
-        return [path]
-    if glob.has_magic(text):
-        found = sorted(Path(each) for each in glob.iglob(text, recursive=True) if Path(each).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not found:
-            raise SourceNotFoundError(f"no file matches the pattern {text}", location=text)
-        return found
-    more = "; for a database give query= too" if "://" in text else ""
-    raise SourceNotFoundError(f"there is no file or folder {text}{more}", location=text)
-
-
-def _looks_like_table(path: Path) -> bool:
-    return not path.name.startswith((".", "~$")) and path.name.lower().endswith(ENDINGS)
 
 
 def _content(path: Path) -> bytes:

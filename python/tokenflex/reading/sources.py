@@ -45,7 +45,15 @@ class Folders:
         name = path.name.lower()
         for ending in PACKED:
             name = name.removesuffix(ending)
-        return not name.startswith(".") and (any(word in name for word in self.words) or name.endswith(self.endings))
+        # `~$` is what a spreadsheet program writes beside a workbook that it has open.
+        is_hidden = name.startswith((".", "~$"))
+        return not is_hidden and (any(word in name for word in self.words) or name.endswith(self.endings))
+
+    def looked_for(self) -> str:
+        """The same in words."""
+        named = " or ".join(f"`{word}`" for word in self.words)
+        endings = f"{', '.join(self.endings[:-1])} and {self.endings[-1]}"
+        return f"files with {named} in their names, {endings}" if named else endings
 
 
 def read_options(
@@ -89,7 +97,7 @@ def sources_of(source: object, folders: Folders) -> list[Source]:
         name = getattr(source, "name", None)
         return [_part(name if isinstance(name, str) else "<stream>", file=source)]
     if isinstance(source, str | os.PathLike):
-        return [_part(str(path), path=path) for path in _paths(os.fspath(source), folders)]
+        return [_part(str(path), path=path) for path in files_of(os.fsdecode(source), folders)]
     if isinstance(source, Iterable):
         parts = [part for each in source for part in sources_of(each, folders)]
         if not parts:
@@ -106,16 +114,19 @@ def _part(name: str, *, path: Path | None = None, data: bytes | None = None, fil
     return {"name": name, "folder": folder, "path": None if path is None else str(path), "bytes": data, "file": file}
 
 
-def _paths(source: str | bytes, folders: Folders) -> list[Path]:
-    text = os.fsdecode(source)
+def files_of(text: str, folders: Folders) -> list[Path]:
+    """The file of a path, the files of a folder that the reader takes, or those of a pattern.
+
+    Raises:
+        SourceNotFoundError: There is none.
+    """
     path = Path(text)
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.is_file() and folders.takes(each))
         if not files:
-            named = " or ".join(f"`{word}`" for word in folders.words)
             raise SourceNotFoundError(
-                f"the folder {text} holds no {folders.what}: looked for files with {named} in their names, "
-                f"{' and '.join(folders.endings)}; give the files themselves, or a pattern such as 'folder/*.dbg'",
+                f"the folder {text} holds no {folders.what}: looked for {folders.looked_for()}; give the files "
+                "themselves, or a pattern such as 'folder/*.dbg'",
                 location=text,
             )
         return files

@@ -57,7 +57,7 @@ def read_statement(
     in it.
 
     Args:
-        source: A file, a folder of months (all .csv, .json, .xlsx and .gz in it, subfolders too), a glob pattern, the
+        source: A file, a folder of months (all .csv, .json and .xlsx in it, packed or not, subfolders too), a glob pattern, the
             bytes of an export, a binary file object, or several of these.
         timezone: IANA name of the license server's zone, or a mapping from server to zone. Needed only for local times
             in rows without `licenseServerTimeZoneOffset`; the row's offset, or one in the time itself, comes first.

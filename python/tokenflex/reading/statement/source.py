@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import codecs
-import glob
 import gzip
 import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from tokenflex.errors import ArgumentTypeError, SourceError, SourceNotFoundError
+from tokenflex.reading.sources import Folders, files_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
 StatementSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """One place that an export comes from."""
 
-ENDINGS: Final = (".csv", ".json", ".xlsx", ".gz")
-"""What files of a folder are taken for exports."""
+FOLDERS: Final = Folders("exports", (), (".csv", ".json", ".xlsx"))
 
 _GZIP: Final = b"\x1f\x8b"
 _NOT_TEXT: Final[tuple[tuple[bytes, str], ...]] = (
@@ -94,7 +93,7 @@ def places(source: object) -> list[Place]:
     if hasattr(source, "read"):
         return [_stream(source)]
     if isinstance(source, str | os.PathLike):
-        return [Place(str(path), path) for path in _paths(os.fsdecode(source))]
+        return [Place(str(path), path) for path in files_of(os.fsdecode(source), FOLDERS)]
     if isinstance(source, Iterable):
         found = [place for each in source for place in places(each)]
         if not found:
@@ -113,32 +112,6 @@ def _stream(file: Any) -> Place:  # noqa: ANN401 - anything with `read`
     if not isinstance(data, bytes):
         raise ArgumentTypeError(f"{name} is open as text: open it with mode 'rb'", location="source")
     return Place(name, None, data)
-
-
-def _paths(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.is_file() and _looks_like_export(each))
-        if not found:
-            raise SourceNotFoundError(
-                f"the folder {text} holds no exports: looked for {', '.join(ENDINGS)}; "
-                "give the files themselves, or a pattern such as 'folder/*.dat'",
-                location=text,
-            )
-        return found
-    if path.exists():
-        return [path]
-    if glob.has_magic(text):
-        found = sorted(Path(match) for match in glob.iglob(text, recursive=True) if Path(match).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not found:
-            raise SourceNotFoundError(f"no file matches the pattern {text}", location=text)
-        return found
-    raise SourceNotFoundError(f"there is no file or folder {text}", location=text)
-
-
-def _looks_like_export(path: Path) -> bool:
-    name = path.name.lower()
-    return not name.startswith((".", "~$")) and name.endswith(ENDINGS)
 
 
 def is_packed(head: bytes) -> bool:
