@@ -57,8 +57,8 @@ def read_statement(
     in it.
 
     Args:
-        source: A file, a folder of months (all .csv, .json and .xlsx in it, packed or not, subfolders too), a glob pattern, the
-            bytes of an export, a binary file object, or several of these.
+        source: A file, a folder of months (all .csv, .json and .xlsx in it, packed or not, subfolders too), a glob
+            pattern, the bytes of an export, a binary file object, or several of these.
         timezone: IANA name of the license server's zone, or a mapping from server to zone. Needed only for local times
             in rows without `licenseServerTimeZoneOffset`; the row's offset, or one in the time itself, comes first.
         machine_metered: Products whose rows have user and machine in each other's column from 2021-12-01 on: product
