@@ -22,6 +22,7 @@ from tokenflex.reading.rlm import read_rlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.usage.sessions import pair
+from tokenflex.words import many
 
 if TYPE_CHECKING:
     import os
@@ -147,7 +148,7 @@ def _flexlm(file: Path, zones: Zones) -> Inspection:
     found = Inspection(
         str(file),
         f"debug log of a FlexNet license server ({', '.join(daemons)})",
-        f"{_many(log.events.height, 'event')}, {_many(sessions.height, 'session')}",
+        f"{many(log.events.height, 'event')}, {many(sessions.height, 'session')}",
         log.coverage["first"].min(),  # type: ignore[arg-type]
         log.coverage["last"].max(),  # type: ignore[arg-type]
         problems=pl.concat([log.problems, problems.frame]),
@@ -163,7 +164,7 @@ def _lmstat(file: Path, zones: Zones) -> Inspection:
     found = Inspection(
         str(file),
         "output of lmstat" if read.snapshots.height < 2 else "series of lmstat outputs",  # noqa: PLR2004 - one or more
-        f"{_many(read.snapshots.height, 'snapshot')}, {_many(read.sessions.height, 'session')}",
+        f"{many(read.snapshots.height, 'snapshot')}, {many(read.sessions.height, 'session')}",
         read.coverage["first"].min(),  # type: ignore[arg-type]
         read.coverage["last"].max(),  # type: ignore[arg-type]
         problems=read.problems,
@@ -178,7 +179,7 @@ def _rlm(file: Path, zones: Zones) -> Inspection:
     found = Inspection(
         str(file),
         "report log of an RLM license server",
-        f"{_many(log.events.height, 'event')}, {_many(log.sessions.height, 'session')}",
+        f"{many(log.events.height, 'event')}, {many(log.sessions.height, 'session')}",
         log.files["first"].min(),  # type: ignore[arg-type]
         log.files["last"].max(),  # type: ignore[arg-type]
         problems=log.problems,
@@ -230,7 +231,7 @@ def _statement(file: Path, zones: Zones) -> Inspection:
     found = Inspection(
         str(file),
         f"usage export of the vendor ({', '.join(_STATEMENTS[kind] for kind in kinds) or 'no rows'})",
-        f"{_many(statement.height, 'row')}, {sessions:,} with session times, {statement['tokens'].sum()} tokens",
+        f"{many(statement.height, 'row')}, {sessions:,} with session times, {statement['tokens'].sum()} tokens",
         dates.min(),  # type: ignore[arg-type]
         dates.max(),  # type: ignore[arg-type]
         problems=problems.frame,
@@ -255,7 +256,7 @@ def _contract(file: Path, _: Zones) -> Inspection:
     return Inspection(
         str(file),
         "contract of the vendor",
-        f"contract {contract.number}, {_many(len(contract.years), 'year')}",
+        f"contract {contract.number}, {many(len(contract.years), 'year')}",
         contract.start,
         contract.end,
         next=_python(f"contract = tf.read_contract({str(file)!r})"),
@@ -268,7 +269,7 @@ def _rates(file: Path, _: Zones) -> Inspection:
     return Inspection(
         str(file),
         "token rates",
-        _many(len(rates.rows), "rate"),
+        many(len(rates.rows), "rate"),
         products=products,
         next=f"tokenflex charge LOGS --timezone ZONE --rates {_quoted(file)}",
     )
@@ -289,7 +290,7 @@ def _table(file: Path, zones: Zones) -> Inspection:
     found = Inspection(
         str(file),
         "table of use",
-        _many(sessions.height, "session"),
+        many(sessions.height, "session"),
         sessions["start"].min(),  # type: ignore[arg-type]
         sessions["end"].max(),  # type: ignore[arg-type]
         problems=problems.frame,
@@ -332,10 +333,6 @@ def _with_names(found: Inspection, uses: pl.DataFrame, *, servers: pl.Series) ->
         users=uses["user"].drop_nulls().n_unique(),
         products=names(uses["product"]),
     )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _quoted(file: Path) -> str:

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tokenflex.words import many
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
@@ -115,12 +117,12 @@ def _headline(summary: Summary, to: Console) -> None:
     total = summary.totals.row(0, named=True)
     to.print()
     to.print(
-        Text.assemble((f"{tokens(total['tokens'])} tokens", "bold green"), f" in {_many(total['charges'], 'charge')}")
+        Text.assemble((f"{tokens(total['tokens'])} tokens", "bold green"), f" in {many(total['charges'], 'charge')}")
     )
     to.print(
-        f"{_many(total['sessions'], 'session')} ({total['open_sessions']:,} still open) of "
-        f"{_many(total['users'], 'user name')} and {_many(total['products'], 'product')} on "
-        f"{_many(total['servers'], 'server')}"
+        f"{many(total['sessions'], 'session')} ({total['open_sessions']:,} still open) of "
+        f"{many(total['users'], 'user name')} and {many(total['products'], 'product')} on "
+        f"{many(total['servers'], 'server')}"
     )
     to.print(f"logs from {_utc(total['first'])} to {_utc(total['last'])}; rule {summary.rule_id}")
     to.print()
@@ -248,10 +250,6 @@ def _files(summary: Summary, to: Console) -> None:
 def _more(table: Table, rows: pl.DataFrame) -> None:
     if rows.height > _ROWS_SHOWN:
         table.add_row(f"and {rows.height - _ROWS_SHOWN:,} more")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _place(source: str, location: int | None) -> str:

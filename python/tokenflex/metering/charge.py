@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tokenflex import _core, tables
-from tokenflex.arrow import AnyTable, coded_columns_of, columns_of, is_stream, stream_of
+from tokenflex.arrow import AnyTable, coded_columns_of, columns_of, frame_of, is_stream, stream_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnValueError
 from tokenflex.metering.meter import ACTIVITY, READS, Meter
 from tokenflex.metering.rule import Rule
@@ -188,7 +188,7 @@ def categorize(
     with_activity = activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
     terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
     until = None if as_of is None else instant_in_data(as_of, "as_of")
-    whole = _whole(sessions)
+    whole = frame_of(sessions.table if isinstance(sessions, Prepared) else sessions)
     taken = [name for name in tables.OUTCOMES if name in whole.columns]
     if taken:
         raise ArgumentError(
@@ -286,13 +286,6 @@ def replay(
         schema=dict(tables.TOTALS),
         orient="row",
     )
-
-
-def _whole(sessions: AnyTable | Prepared) -> pl.DataFrame:
-    table = sessions.table if isinstance(sessions, Prepared) else sessions
-    if isinstance(table, pl.LazyFrame):
-        return table.collect()
-    return table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
 
 
 def _encoded(sessions: AnyTable | Prepared) -> tuple[Any, dict[str, tuple[object, object]]]:

@@ -69,12 +69,12 @@ class Meter:
         with_activity: bool = False,
     ) -> None:
         with_activity = with_activity and isinstance(rule, Rule) and rule.idle_after is not None
-        terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
+        self._terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
         self._rule = rule
         self._rates = rates
         self._zones = {"servers": None if servers is None else dict(servers), "users": users and dict(users)}
         self._with_activity = with_activity
-        self._inner = _core.Meter(terms)
+        self._inner = _core.Meter(self._terms)
 
     @property
     def rule(self) -> Rule:
@@ -177,16 +177,7 @@ class Meter:
             users=terms["users"],
             with_activity=terms["with_activity"],
         )
-        meter._inner = _core.Meter.restore(
-            terms_of(
-                meter._rule,
-                meter._rates,
-                servers=terms["servers"],
-                users=terms["users"],
-                with_activity=terms["with_activity"],
-            ),
-            frame.slice(1),
-        )
+        meter._inner = _core.Meter.restore(meter._terms, frame.slice(1))
         return meter
 
 

@@ -244,10 +244,8 @@ def _instants(
             if result.null_count() == result.len()
             else pl.select(pl.coalesce(result, found.times)).to_series()
         )
-        skipped = f"{name} {{}} was skipped by the clock of {zone}: moved forward by the gap"
-        rows.tell(found.in_gap, pl.lit("time_in_gap"), pl.format(skipped, "value"), local)
-        twice = f"{name} {{}} was shown twice by the clock of {zone}: taken as the first"
-        rows.tell(found.in_fold, pl.lit("time_in_fold"), pl.format(twice, "value"), local)
+        for where, code, message in found.doubts(f"{name} {{}}", zone):
+            rows.tell(where, pl.lit(code), pl.format(message, "value"), local)
     return result
 
 

@@ -28,6 +28,13 @@ class Instants(NamedTuple):
     in_gap: pl.Series
     in_fold: pl.Series
 
+    def doubts(self, what: str, zone: str) -> tuple[tuple[pl.Series, str, str], ...]:
+        """What to tell of the times: for each kind of doubt the rows, the code and the message."""
+        return (
+            (self.in_gap, "time_in_gap", f"{what} was skipped by the clock of {zone}: moved forward by the gap"),
+            (self.in_fold, "time_in_fold", f"{what} was shown twice by the clock of {zone}: taken as the first"),
+        )
+
 
 def check_zones(timezone: object) -> None:
     """Refuses what is neither an IANA name nor a mapping from server to one.

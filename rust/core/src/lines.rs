@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use encoding_rs::Encoding;
+
 use crate::error::{Error, Result};
 use crate::flexlm::{FileReport, Input, Problem, Progress, Timezone};
 use crate::text;
@@ -35,7 +37,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn open(input: Input) -> Result<Self> {
+    fn open(input: Input) -> Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let name = input.name;
         let text = text::open(input.reader, Arc::clone(&read))
@@ -54,7 +56,7 @@ impl Lines {
     }
 
     /// The next line without its end and without a byte order mark, or nothing at the end of the file.
-    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>> {
+    fn next(&mut self) -> Result<Option<&[u8]>> {
         self.buffer.clear();
         if self.damage.is_some() {
             return Ok(None);
@@ -95,7 +97,7 @@ impl Lines {
     }
 
     /// Whether it is time to tell the caller how far the reading is.
-    pub(crate) fn is_pause(&self) -> bool {
+    fn is_pause(&self) -> bool {
         self.number.is_multiple_of(LINES_BETWEEN)
     }
 
@@ -105,8 +107,28 @@ impl Lines {
     }
 }
 
+/// Reads a file to its end: hands each line on as text, and tells the caller how far the reading is when `done` bytes of
+/// other files were read before. Gives the file back for its account.
+pub(crate) fn read_through(
+    input: Input,
+    encoding: &'static Encoding,
+    progress: Progress<'_>,
+    done: u64,
+    mut take: impl FnMut(&str) -> Result<()>,
+) -> Result<Lines> {
+    let mut lines = Lines::open(input)?;
+    while let Some(line) = lines.next()? {
+        take(&text::decode(line, encoding))?;
+        if lines.is_pause() {
+            tell(progress, done + lines.bytes())?;
+        }
+    }
+    tell(progress, done + lines.bytes())?;
+    Ok(lines)
+}
+
 /// Tells the caller how far the reading is.
-pub(crate) fn tell(progress: Progress<'_>, bytes: u64) -> Result<()> {
+fn tell(progress: Progress<'_>, bytes: u64) -> Result<()> {
     if progress(bytes) { Ok(()) } else { Err(Error::Interrupted) }
 }
 

@@ -73,7 +73,7 @@ pub fn dense_codes(py: Python<'_>, table: &Bound<'_, PyAny>) -> PyResult<Vec<(Ta
 }
 
 /// Below this many rows a second thread costs more than it gains.
-const THREADS_FROM: usize = 200_000;
+pub const THREADS_FROM: usize = 200_000;
 
 fn dense(physical: &[Cow<'_, [u32]>]) -> Result<(Column<u32>, Vec<u32>), tokenflex_core::Error> {
     // One more than the largest value, 0 for none: what is null wraps around to it.

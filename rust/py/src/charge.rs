@@ -37,8 +37,7 @@ pub fn charge(
 ) -> PyResult<Charged> {
     guarded(py, || {
         run(py, sessions, coded, &terms, activity, |sessions, names, known| {
-            let mut binding = Binding::default();
-            binding.renew(&terms, names)?;
+            let binding = Binding::of(&terms, names)?;
             let rule = terms.rule(&binding);
             let pushed = meter::charge(sessions, &rule, &binding.rates, idle_of(&terms, known), as_of, threads())?;
             Ok((pushed.charges, pushed.problems))
@@ -62,8 +61,7 @@ pub fn categorize(
     guarded(py, || {
         let ((outcomes, charges, problems), names) =
             run(py, sessions, coded, &terms, activity, |sessions, names, known| {
-                let mut binding = Binding::default();
-                binding.renew(&terms, names)?;
+                let binding = Binding::of(&terms, names)?;
                 let rule = terms.rule(&binding);
                 let closed = check::closed(&sessions, as_of);
                 let sessions = Sessions { end: closed.as_deref().unwrap_or(sessions.end), ..sessions };
@@ -217,8 +215,7 @@ impl State {
     fn new(terms: Terms) -> Result<Self, Failure> {
         check_families(&terms)?;
         let names = Names::default();
-        let mut binding = Binding::default();
-        binding.renew(&terms, &names)?;
+        let binding = Binding::of(&terms, &names)?;
         let meter = CoreMeter::new(&terms.rule(&binding), terms.idle_after.is_some(), threads());
         Ok(Self { meter, terms, names, binding })
     }
@@ -292,8 +289,7 @@ impl Meter {
         guarded(py, || {
             let (names, rows) = state_of(&arrow::import(state)?)?;
             check_families(&terms)?;
-            let mut binding = Binding::default();
-            binding.renew(&terms, &names)?;
+            let binding = Binding::of(&terms, &names)?;
             let meter = CoreMeter::restore(
                 &terms.rule(&binding),
                 terms.idle_after.is_some(),

@@ -9,12 +9,9 @@ use tokenflex_core::intern::{Interner, NONE};
 use tokenflex_core::meter::idle::Known;
 use tokenflex_core::meter::{NO_TIME, OPEN, Sessions, check};
 
-use crate::arrow::{self, Imported};
+use crate::arrow::{self, Imported, THREADS_FROM};
 use crate::error::{Failure, TableError};
 use crate::terms::{Names, Terms};
-
-/// Below this many rows a second thread costs more than it gains.
-const THREADS_FROM: usize = 200_000;
 
 /// Which columns are read besides those that every rule needs.
 #[derive(Clone, Copy)]

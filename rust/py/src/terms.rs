@@ -108,6 +108,13 @@ impl Binding {
         }
     }
 
+    /// Terms bound to names.
+    pub fn of(terms: &Terms, names: &Names) -> Result<Self> {
+        let mut binding = Self::default();
+        binding.renew(terms, names)?;
+        Ok(binding)
+    }
+
     /// An empty one for the same names, with the days of this one where other terms have the same: tables of days take
     /// longer to make than a small table takes to charge.
     #[must_use]

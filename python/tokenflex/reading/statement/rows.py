@@ -234,20 +234,8 @@ class Batch:
             read = instants(local.gather(rows), zone)
             times = times.scatter(rows, read.times)
             lines, given = self.text[LINE].gather(rows), self.text[name].gather(rows)
-            self._tell(
-                lines,
-                given,
-                read.in_gap,
-                code="time_in_gap",
-                message=f"{name} '{{}}' was skipped by the clock of {zone}: moved forward by the gap",
-            )
-            self._tell(
-                lines,
-                given,
-                read.in_fold,
-                code="time_in_fold",
-                message=f"{name} '{{}}' was shown twice by the clock of {zone}: taken as the first",
-            )
+            for marked, code, message in read.doubts(f"{name} '{{}}'", zone):
+                self._tell(lines, given, marked, code=code, message=message)
         return times
 
     def _groups(self, zones: Mapping[str, str], servers: pl.Series, where: pl.Series) -> list[tuple[str, pl.Series]]:

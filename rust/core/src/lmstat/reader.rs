@@ -7,8 +7,7 @@ use super::{Checkout, Feature, NO_TIME, Names, Options, Reservation, Series, Sna
 use crate::error::{Error, Result};
 use crate::flexlm::{FileReport, Input, Problem, Progress};
 use crate::intern::{Interner, NONE};
-use crate::lines::{Lines, settle_kinds, shown, stem, tell, zone_of};
-use crate::text;
+use crate::lines::{read_through, settle_kinds, shown, stem, zone_of};
 use crate::time::zone::Zone;
 
 const HEADER: &str = "Flexible License Manager status on ";
@@ -51,18 +50,10 @@ pub(super) fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>
     let mut done = 0;
     for (number, input) in inputs.into_iter().enumerate() {
         let mut file = FileReader::new(&mut series, options, &input.name);
-        let mut lines = Lines::open(input)?;
-        while let Some(line) = lines.next()? {
-            let line = text::decode(line, options.encoding);
-            file.physical_line(&line)?;
-            if lines.is_pause() {
-                tell(progress, done + lines.bytes())?;
-            }
-        }
+        let mut lines = read_through(input, options.encoding, progress, done, |line| file.physical_line(line))?;
         let is_any = file.is_any;
         file.finish(lines.bytes(), lines.damage.take())?;
         done += lines.bytes();
-        tell(progress, done)?;
         if !is_any {
             strangers.push((number, lines.looks_like()));
         }

@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 
 use super::charges::{Category, Due, Settled, Trigger, carry, renew};
 use super::keys::{Key, calendar_of, host_of};
+use super::plain::DATE_ZERO;
 use super::rates::NO_RATE;
 use super::shards::{KeysOf, Launches, Own, Part, Shard};
 use super::state::States;
@@ -297,9 +298,6 @@ impl<const N: usize> Engine<N> {
     }
 }
 
-/// Where the count of dates begins, so that no date of valid data is 0.
-const DATE_ZERO: i64 = -40;
-
 fn rate_of(context: &Context<'_>, product: u32, at: i64) -> i64 {
     match context.rates.at(product, at) {
         NO_RATE => -1,
@@ -376,7 +374,7 @@ fn window_at<'a, const N: usize>(
         Window::Day { calendars, .. } => calendars,
     };
     let days = &calendars[calendar];
-    let date = i64::from(days.date(days.stretch_at(at))) - DATE_ZERO;
+    let date = i64::from(days.date(days.stretch_at(at)) - DATE_ZERO);
     if let Some(place) = windows.iter().position(|window| window[0] == date) {
         return (&mut windows[place], false);
     }

@@ -4,7 +4,7 @@
 //! and with it all later sessions of its key, since its window may be the one they fall under. And what starts at the
 //! very instant that the stream has come to waits too: whether an open session is still in use there is not known yet.
 
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::check::Gathered;
 use super::idle::{Idleness, Known};
@@ -53,7 +53,7 @@ impl Held {
     pub fn places(sessions: &Sessions<'_>, rule: &Rule<'_>, keys: &mut Keys, now: i64) -> Vec<usize> {
         let is_decided = |start: i64| start < now && start <= now.saturating_sub(rule.min_duration);
         let from = sessions.start.partition_point(|&start| is_decided(start));
-        let mut undecided: HashMap<Key, ()> = HashMap::new();
+        let mut undecided: HashSet<Key> = HashSet::new();
         let mut places = Vec::new();
         for place in from..sessions.len() {
             if sessions.start[place] >= now {
@@ -65,9 +65,9 @@ impl Held {
             }
             let key = keys.of(sessions, rule, place);
             if sessions.end[place] == OPEN {
-                undecided.insert(key, ());
+                undecided.insert(key);
             }
-            if undecided.contains_key(&key) {
+            if undecided.contains(&key) {
                 places.push(place);
             }
         }

@@ -277,7 +277,7 @@ pub(super) type PaidDates = [u32; 2];
 
 /// Where the count of dates begins. The state of zeros says that this date is paid; the earliest date of valid data is
 /// 1969-12-31, which keeps clear of it.
-const DATE_ZERO: i32 = -40;
+pub(super) const DATE_ZERO: i32 = -40;
 
 /// Marks a date as paid; says whether it was not paid before.
 #[inline]
