@@ -401,7 +401,20 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "pair": lambda events: tf.pair(events, problems=tf.Problems()),
         "denials": tf.denials,
         "Rates": tf.Rates,
+        "sessions_from": lambda statement: tf.sessions_from(statement, problems=tf.Problems()),
+        "read_table": lambda table: tf.read_table(table, timezone="Europe/Madrid", problems=tf.Problems()),
+        "guess_columns": tf.guess_columns,
+        "Catalog": tf.Catalog,
+        "Identity": tf.Identity,
+        "Identity.apply": lambda table: tf.Identity().apply(table, problems=tf.Problems()),
+        "Identity.suggest": lambda sessions: tf.Identity().suggest(sessions),
+        "Groups": tf.Groups,
+        "Groups.join": lambda table: GROUPS.join(table, problems=tf.Problems()),
+        "pseudonymize": lambda table: tf.pseudonymize(table, key=b"a key for tests only", problems=tf.Problems()),
     }
+
+
+GROUPS = tf.Groups(pl.DataFrame({"person": ["ana"], "group": ["bridges"], "valid_to": ["2026-01-01"]}))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))

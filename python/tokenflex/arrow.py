@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import polars as pl
 
@@ -10,7 +11,11 @@ from tokenflex import _core
 from tokenflex.errors import TableTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @runtime_checkable
@@ -107,3 +112,16 @@ def frame_of(table: AnyTable) -> pl.DataFrame:
     if isinstance(table, pl.LazyFrame):
         return table.collect()
     return table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
+
+
+def refuses_clearly(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb that works on tables in polars: what polars refuses is an error of ours, and so is a panic of polars."""
+
+    @wraps(verb)
+    def clear(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return verb(*args, **kwargs)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise TableTypeError(f"the table cannot be taken: {error}") from error
+
+    return clear

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import (
     ArgumentTypeError,
     ColumnValueError,
@@ -23,7 +24,6 @@ from tokenflex.problems import Problems, report
 if TYPE_CHECKING:
     import os
 
-    from tokenflex.arrow import AnyTable
 
 _VERSION: Final = r"(?s)^[0-9]{5}(.+)_([0-9]{4})_0F$"
 _PACKAGE: Final = r"(?s)^[0-9]{5}(.+?)(?:_T)?_F$"
@@ -54,6 +54,7 @@ class Catalog:
         'Autodesk AutoCAD'
     """
 
+    @refuses_clearly
     def __init__(self, rows: AnyTable) -> None:
         self.frame = _checked(rows)
         newest = self.frame.drop_nulls("name").sort("version", nulls_last=False, maintain_order=True)
@@ -164,13 +165,16 @@ def _default() -> Catalog:
         return Catalog(pl.read_csv(path, infer_schema=False))
 
 
-def _product(column: str) -> pl.Expr:
-    """The product line in a feature code, or the feature itself where it has no shape of the vendor's."""
+def product_line(column: str) -> pl.Expr:
+    """The product line in a column of feature codes; null where a code has no shape of the vendor's."""
     feature = pl.col(column)
     of_package = pl.when(~feature.str.ends_with("_0F")).then(feature.str.extract(_PACKAGE, 1))
-    return pl.coalesce(
-        feature.str.extract(_VERSION, 1), pl.when(~feature.str.contains(_NO_LINE)).then(of_package), feature
-    )
+    return pl.coalesce(feature.str.extract(_VERSION, 1), pl.when(~feature.str.contains(_NO_LINE)).then(of_package))
+
+
+def _product(column: str) -> pl.Expr:
+    """The product line in a feature code, or the feature itself."""
+    return pl.coalesce(product_line(column), column)
 
 
 def _features(features: object) -> pl.Series:
@@ -189,8 +193,8 @@ def _features(features: object) -> pl.Series:
     return series.cast(pl.String)
 
 
-def _checked(rows: Any) -> pl.DataFrame:  # noqa: ANN401 - any table
-    frame = rows.collect() if isinstance(rows, pl.LazyFrame) else pl.DataFrame(rows)
+def _checked(rows: AnyTable) -> pl.DataFrame:
+    frame = frame_of(rows)
     if "feature" not in frame.columns:
         raise MissingColumnError(
             f"column 'feature' is missing; the catalog has: {', '.join(frame.columns)}", column="feature"

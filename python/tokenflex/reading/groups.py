@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.arrow import AnyTable, frame_of
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.names import coded, decoded
@@ -50,6 +50,7 @@ class Groups:
         [('bridges', '4100'), ('roads', '4200')]
     """
 
+    @refuses_clearly
     def __init__(self, memberships: AnyTable) -> None:
         self._rows = dated_rows(frame_of(memberships), tables.GROUPS, ("person", "group"), WHAT)
         keys = list(self._rows.select("dimension", "person").iter_rows())
@@ -102,6 +103,7 @@ class Groups:
         persons, groups = (self._rows[name].n_unique() for name in ("person", "group"))
         return f"<Groups of {persons} persons in {groups} groups>"
 
+    @refuses_clearly
     def join(
         self,
         table: AnyTable,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.arrow import AnyTable, frame_of
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.doubts import Rows, at_rows, two_domains
@@ -67,6 +67,7 @@ class Identity:
         ['ana', 'ana', 'ana', 'ana', 'bob']
     """
 
+    @refuses_clearly
     def __init__(
         self,
         aliases: Mapping[str, str] | AnyTable | None = None,
@@ -153,6 +154,7 @@ class Identity:
     def __repr__(self) -> str:
         return f"<Identity of {self._rows.height} aliases, {self._spelling}>"
 
+    @refuses_clearly
     def apply(
         self,
         table: AnyTable,
@@ -209,6 +211,7 @@ class Identity:
         ]
         return frame.with_columns(*changed, *kept)
 
+    @refuses_clearly
     def persons(
         self,
         table: AnyTable,
@@ -258,6 +261,7 @@ class Identity:
         told = told.sort(*order, descending=[False, True, False], nulls_last=True)
         return tables.finish(told, tables.PERSONS)
 
+    @refuses_clearly
     def suggest(self, sessions: AnyTable, *, minimum: float = 0.4, problems: Problems | None = None) -> pl.DataFrame:
         """Names that may be one person, with the evidence. Nothing is merged: write into the aliases what is true.
 

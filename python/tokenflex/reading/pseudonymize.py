@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.arrow import AnyTable, frame_of
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.identity import Identity
@@ -52,6 +52,7 @@ HARMLESS: Final = ("product_name", "productname", "feature_name")
 """Called so, but names of software."""
 
 
+@refuses_clearly
 def pseudonymize(
     table: AnyTable,
     *,

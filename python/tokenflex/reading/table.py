@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.arrow import refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnTypeError, MissingColumnError, ZoneError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import Catalog, unknown
@@ -48,6 +49,7 @@ class _Rows:
         self.problems.append(frame.select("source", "location", code=code, message=message))
 
 
+@refuses_clearly
 def read_table(
     source: TableSource | Iterable[TableSource] | Any,  # noqa: ANN401 - or a connection of any database
     *,
@@ -135,6 +137,7 @@ def read_table(
     return result.filter(~bad) if bad.any() else result
 
 
+@refuses_clearly
 def guess_columns(
     source: TableSource | Iterable[TableSource] | Any,  # noqa: ANN401 - or a connection of any database
     *,

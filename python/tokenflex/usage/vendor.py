@@ -7,14 +7,17 @@ from typing import Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.arrow import AnyTable, columns_of
+from tokenflex.arrow import AnyTable, columns_of, refuses_clearly
 from tokenflex.errors import ColumnTypeError, MissingColumnError
 from tokenflex.problems import Problems, report
+from tokenflex.reading.catalog import product_line
+from tokenflex.reading.names import is_text
 
 _NEEDED: Final = ("user", "start", "end")
 _PRODUCT: Final = ("product", "feature", "product_name")
 """Where the product line is looked for, in this order."""
-_FEATURE: Final = r"^\d{5}(.+?)(?:_\d{4}_0F|_T_F|_F)$"
+_TEXT: Final = ("user", "host", "server", *_PRODUCT)
+"""Columns that have to be text."""
 _CARRIED: Final = {"vendor_category": "category", "vendor_tokens": "tokens"}
 _READS: Final = (
     "kind",
@@ -26,6 +29,7 @@ _READS: Final = (
 _ROW: Final = "row"
 
 
+@refuses_clearly
 def sessions_from(statement: AnyTable, *, problems: Problems | None = None) -> pl.DataFrame:
     """The sessions of a statement, so that its charges can be computed anew without any log of a server.
 
@@ -44,7 +48,7 @@ def sessions_from(statement: AnyTable, *, problems: Problems | None = None) -> p
 
     Raises:
         MissingColumnError: A column that is needed is not there.
-        ColumnTypeError: `start` or `end` are no instants.
+        ColumnTypeError: `start` or `end` are no instants, or names no text.
         TableTypeError: The object is no table.
 
     Example:
@@ -60,7 +64,10 @@ def sessions_from(statement: AnyTable, *, problems: Problems | None = None) -> p
     table = columns_of(statement, _READS)
     frame = table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
     _check(frame)
-    frame = frame.with_row_index(_ROW)
+    # Columns of nothing may be of any type.
+    frame = frame.with_columns(
+        pl.lit(None, tables.TIME).alias(name) for name in ("start", "end") if frame[name].null_count() == frame.height
+    ).with_row_index(_ROW)
     where = _sources(frame)
     has_times = frame["start"].is_not_null()
     without = frame.filter(~has_times)
@@ -84,6 +91,9 @@ def _check(frame: pl.DataFrame) -> None:
             )
     if not any(name in frame.columns for name in _PRODUCT):
         raise MissingColumnError(f"one of the columns {', '.join(_PRODUCT)} is needed", column="product")
+    for name in _TEXT:
+        if name in frame.columns and not is_text(frame.schema[name]):
+            raise ColumnTypeError(f"column {name!r} is {frame.schema[name]}, but has to be text", column=name)
     for name in ("start", "end"):
         dtype = frame.schema[name]
         is_empty = frame[name].null_count() == frame.height
@@ -124,10 +134,11 @@ def _each(frame: pl.DataFrame, where: list[pl.Expr], *, code: str, message: str)
 
 
 def _sessions(frame: pl.DataFrame) -> pl.DataFrame:
+    frame = frame.with_columns(pl.col(name).cast(pl.String) for name in _TEXT if name in frame.columns)
     lines = [
-        pl.col("product").cast(pl.String) if "product" in frame.columns else None,
-        pl.col("feature").cast(pl.String).str.extract(_FEATURE) if "feature" in frame.columns else None,
-        pl.col("product_name").cast(pl.String) if "product_name" in frame.columns else None,
+        pl.col("product") if "product" in frame.columns else None,
+        product_line("feature") if "feature" in frame.columns else None,
+        pl.col("product_name") if "product_name" in frame.columns else None,
     ]
     columns = {}
     for name, dtype in tables.STATEMENT_SESSIONS.items():

@@ -14,7 +14,8 @@ mod zones;
 use pyo3::prelude::*;
 
 /// The compiled part of tokenflex. Call it through the public verbs in `tokenflex`.
-#[pymodule(name = "_core", gil_used = false)]
+// Nothing here leans on the interpreter's lock, but no build without it has run the tests: so it is not declared.
+#[pymodule(name = "_core", gil_used = true)]
 fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("zone_database_version", tokenflex_core::time::zone::database_version())?;

@@ -88,12 +88,12 @@ impl Zone {
     #[must_use]
     pub fn resolve(&self, local: i64) -> Local {
         // Offsets stay below a day, so the answer lies in the periods around this one.
-        let from = self.period_of(local - DAY);
-        let to = self.period_of(local + DAY);
+        let from = self.period_of(local.saturating_sub(DAY));
+        let to = self.period_of(local.saturating_add(DAY));
         let mut found: [i64; 2] = [0; 2];
         let mut count = 0;
         for period in from..=to {
-            let utc = local - self.offsets[period];
+            let utc = local.saturating_sub(self.offsets[period]);
             if self.period_of(utc) == period && count < 2 {
                 found[count] = utc;
                 count += 1;
@@ -130,9 +130,10 @@ impl Zone {
 
     fn before_gap(&self, local: i64, from: usize, to: usize) -> i64 {
         // The gap lies at the first change whose new local time is beyond `local`: the offset before it counts.
-        let period =
-            (from..to).find(|&period| self.starts[period + 1] + self.offsets[period + 1] > local).unwrap_or(to);
-        local - self.offsets[period]
+        let period = (from..to)
+            .find(|&period| self.starts[period + 1].saturating_add(self.offsets[period + 1]) > local)
+            .unwrap_or(to);
+        local.saturating_sub(self.offsets[period])
     }
 
     fn period_of(&self, utc: i64) -> usize {
@@ -144,6 +145,17 @@ impl Zone {
 mod tests {
     use super::*;
     use crate::time::HOUR;
+
+    #[test]
+    fn local_times_beyond_all_data_do_not_overflow() {
+        for name in ["UTC", "Europe/Madrid", "Pacific/Apia", "America/St_Johns"] {
+            let zone = Zone::get(name).unwrap();
+            for local in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
+                let (instant, _) = zone.instant(local, i64::MIN);
+                assert_eq!(instant > 0, local > 0, "{name} {local}");
+            }
+        }
+    }
 
     fn utc(text: &str) -> i64 {
         text.parse::<Timestamp>().unwrap().as_microsecond()
