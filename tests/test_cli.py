@@ -21,7 +21,9 @@ from typer.testing import CliRunner, Result
 
 import tokenflex as tf
 from tokenflex import cli, screen
+from tokenflex.commands import logs, options
 from tokenflex.demo import DemoFirm, write_logs
+from tokenflex.summary import summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +79,7 @@ def start(*arguments: object, **environment: str) -> subprocess.CompletedProcess
 def fails(result: Result | subprocess.CompletedProcess[str], *parts: str) -> None:
     """Exit code 2, a line or two on stderr that say what is meant, and no traceback."""
     code = result.exit_code if isinstance(result, Result) else result.returncode
-    assert code == cli.BAD_INPUT, result
+    assert code == options.BAD_INPUT, result
     assert result.stderr.startswith("tokenflex: ")
     assert len(result.stderr.strip().splitlines()) <= 3
     assert "Traceback" not in result.stderr
@@ -133,7 +135,7 @@ def test_demo_without_folder_writes_into_a_new_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_tables_fit_the_width_and_lose_nothing(firm: DemoFirm, width: int) -> None:
-    answers = cli._charge(
+    metered = logs.metered(
         [str(firm.folder / "logs")],
         timezone=firm.servers,
         server=None,
@@ -142,14 +144,15 @@ def test_tables_fit_the_width_and_lose_nothing(firm: DemoFirm, width: int) -> No
         as_of=None,
         quiet=True,
     )
+    answers = summarize(metered.log, metered.sessions, metered.charges, metered.problems, rule=tf.TOKEN_FLEX)
     to = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
-    screen.show(answers.summary, to, zones=firm.servers)
+    screen.show(answers, to, zones=firm.servers)
     assert isinstance(to.file, io.StringIO)
     lines = to.file.getvalue().splitlines()
     assert max(len(line) for line in lines) <= width
     assert "…" not in to.file.getvalue()
     without_folds = "".join(line.replace(" ", "") for line in lines)
-    assert "".join(screen.tokens(answers.summary.totals["tokens"][0]).split()) in without_folds
+    assert "".join(screen.tokens(answers.totals["tokens"][0]).split()) in without_folds
 
 
 def test_names_are_not_taken_for_markup(log: Path, rates: Path) -> None:
@@ -331,7 +334,7 @@ def test_interrupted_while_computing(log: Path, rates: Path, monkeypatch: pytest
     monkeypatch.setattr(tf, verb, interrupted)
     out = log.with_name("charges.csv")
     result = run("charge", log, MADRID, "--rates", rates, "--out", out)
-    assert result.exit_code == cli.INTERRUPTED
+    assert result.exit_code == options.INTERRUPTED
     assert result.stderr == "interrupted\n"
     assert not out.exists()
 
@@ -350,7 +353,7 @@ def test_interrupted_while_writing_leaves_the_old_file(
 
     monkeypatch.setattr(pl.DataFrame, method, half)
     result = run("charge", log, MADRID, "--rates", rates, "--out", out)
-    assert result.exit_code == cli.INTERRUPTED
+    assert result.exit_code == options.INTERRUPTED
     assert out.read_text() == "last month's\n"
     assert sorted(log.parent.iterdir()) == before
 
@@ -373,7 +376,7 @@ def test_interrupt_key_in_a_process(firm: DemoFirm, tmp_path: Path) -> None:
         for _ in range(200):
             writer.write(lines)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED, stderr
+    assert process.returncode == options.INTERRUPTED, stderr
     assert stdout == ""
     assert stderr == "interrupted\n"
     assert list(tmp_path.iterdir()) == [pipe]

@@ -1,0 +1,63 @@
+"""`tokenflex demo`: an invented firm, to see it all work."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import tokenflex as tf
+from tokenflex import screen
+from tokenflex.commands.logs import metered
+from tokenflex.commands.options import readable_errors
+from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
+from tokenflex.summary import summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write the demo's files. A new temporary folder if not given.")
+    ] = None,
+    months: Annotated[
+        int, typer.Option(min=FEWEST_MONTHS, max=MOST_MONTHS, help="How many months of logs, from September 2025.")
+    ] = 5,
+) -> None:
+    """Write the logs of an invented firm, charge them, and show what an administrator wants to know first.
+
+    Three license servers in Madrid, Chicago and Singapore, with everything real logs hold: crashes, lost check-ins,
+    rotated and repeated files, clock changes, damaged lines.
+    """
+    with readable_errors():
+        firm = write_logs(folder or tempfile.mkdtemp(prefix="tokenflex-demo-"), months=months)
+        run = metered(
+            [str(firm.folder / "logs")],
+            timezone=firm.servers,
+            server=None,
+            rule=tf.TOKEN_FLEX,
+            rates=tf.Rates.read(firm.rates_path),
+            as_of=None,
+            quiet=False,
+        )
+        to = screen.console()
+        to.print("An invented firm: its servers, people and use are made up by this program.", style="dim")
+        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=tf.TOKEN_FLEX)
+        screen.show(summary, to, zones=firm.servers)
+        for line in _about_demo(firm):
+            to.print(line, soft_wrap=True)
+
+
+def _about_demo(firm: DemoFirm) -> Iterator[str]:
+    public = [rate for rate in firm.rates if not rate.is_invented]
+    rates = ", ".join(f"{rate.product} {rate.tokens} ({rate.source})" for rate in public)
+    yield f"Rates: {rates}; all others are demo values, not prices of the vendor."
+    yield f"The logs are in {firm.folder / 'logs'}"
+    zones = [f"--timezone {server}={zone}" for server, zone in firm.servers.items()]
+    logs, prices = shlex.quote(str(firm.folder / "logs")), shlex.quote(str(firm.rates_path))
+    yield "\nNext, the same by hand, with the charges in a file:\n"
+    yield " \\\n    ".join([f"  tokenflex charge {logs}", *zones, f"--rates {prices} --out charges.csv"])

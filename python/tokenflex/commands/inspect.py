@@ -1,0 +1,55 @@
+"""`tokenflex inspect`: what files are, what is in them, and what to run next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import Annotated
+
+import typer
+
+import tokenflex as tf
+from tokenflex import screen
+from tokenflex.commands.options import JsonOption, fail, readable_errors, zones_of
+
+HELP = """Say what files are, what is in them, and what to run next.
+
+\b
+  tokenflex inspect debug.log export.csv contract.json
+  tokenflex inspect everything-i-was-sent/ --timezone Europe/Madrid
+
+Told by the content, never by the name: license server logs (FlexNet, RLM), lmstat outputs, the vendor's usage exports
+and contracts, rates, rules, and any table with user, product, start and end.
+"""
+
+
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="Files or folders.", metavar="FILE...")],
+    *,
+    timezone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SERVER=]ZONE", help="Zone of local times, as for `charge`; without it they are shown as written."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Says what files are; see `HELP`."""
+    with readable_errors():
+        found = [tf.inspect(file, timezone=zones_of(timezone or [])) for file in _files(files)]
+        if as_json:
+            typer.echo(json.dumps([each.to_dict() for each in found], indent=2))
+        else:
+            for each in found:
+                screen.show_inspection(each, screen.console())
+
+
+def _files(given: list[Path]) -> list[Path]:
+    """The files, and those in the folders."""
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+        if path.is_dir() and not inside:
+            fail(f"the folder {path} is empty")
+        found.extend(inside if path.is_dir() else [path])
+    return found

@@ -1,0 +1,68 @@
+"""What the commands that start from logs share: logs read, paired and charged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import polars as pl
+import typer
+
+import tokenflex as tf
+from tokenflex.commands.options import fail, reading_bar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What one run over logs computed."""
+
+    log: tf.FlexlmLog
+    servers: dict[str, str]
+    sessions: pl.DataFrame
+    charges: pl.DataFrame
+    problems: pl.DataFrame
+    """Of reading, pairing and charging."""
+
+
+def metered(
+    logs: list[str],
+    *,
+    timezone: str | dict[str, str] | None,
+    server: str | None,
+    rule: tf.Rule,
+    rates: tf.Rates | None,
+    as_of: datetime | None,
+    quiet: bool,
+) -> Metered:
+    """Reads, pairs and charges; without rates it prints a template to fill in, and ends the program."""
+    problems = tf.Problems()
+    with reading_bar(quiet=quiet) as progress:
+        log = tf.read_flexlm(logs, timezone=timezone, server=server, progress=progress)
+    sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
+    if sessions.is_empty():
+        fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
+    if rates is None:
+        _rates_template(sessions)
+    servers = _servers(log, timezone)
+    charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, as_of=as_of, problems=problems)
+    return Metered(log, servers, sessions, charges, pl.concat([log.problems, problems.frame]))
+
+
+def _servers(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:
+    if isinstance(timezone, str):
+        return dict.fromkeys(log.coverage["server"].cast(pl.String), timezone)
+    return timezone or {}
+
+
+def _rates_template(sessions: pl.DataFrame) -> NoReturn:
+    """Says that rates are missing; the template goes to stdout, so that `> rates.csv` makes the file."""
+    typer.echo("product,tokens,effective_from")
+    for product in sessions["product"].cast(pl.String).unique().drop_nulls().sort():
+        typer.echo(f"{product},,")
+    fail(
+        "--rates is missing: what is a day of each product worth?",
+        "Fill in the template above (your contract has the tokens), save it, and give it by --rates rates.csv.",
+    )

@@ -1,0 +1,152 @@
+"""What the commands share: how options are read, errors are told, and tables are written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+import tokenflex as tf
+from tokenflex import screen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import polars as pl
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+PRESETS = {"token-flex": tf.TOKEN_FLEX, "flex": tf.FLEX}
+
+LogsArgument = Annotated[
+    list[str], typer.Argument(help="Log files, folders or patterns; .gz and .zst too.", metavar="LOGS...")
+]
+TimezoneOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[SERVER=]ZONE",
+        help="The servers' IANA time zone (Europe/Madrid); or one for each server: mad-lic-01=Europe/Madrid.",
+    ),
+]
+ServerOption = Annotated[str | None, typer.Option(help="The server's name, where the log does not say it.")]
+RuleOption = Annotated[
+    str,
+    typer.Option(metavar="token-flex|flex|FILE.toml", help="How tokens are charged: a preset or a rule of your own."),
+]
+RatesOption = Annotated[Path | None, typer.Option(help="Daily token rates as CSV: product, tokens, effective_from.")]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Open sessions are in use until then (2026-01-31T16:00Z). Default: the last line."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no summary and no progress.")]
+
+
+def zones_of(given: list[str]) -> str | dict[str, str] | None:
+    """One zone for all servers, or server -> zone; None where none is given (logs with full date stamps)."""
+    named = dict(value.split("=", 1) for value in given if "=" in value)
+    plain = [value for value in given if "=" not in value]
+    if (named and plain) or len(plain) > 1:
+        fail("--timezone: give one zone for all servers, or SERVER=ZONE once for each server")
+    return plain[0] if plain else named or None
+
+
+def rule_of(text: str) -> tf.Rule:
+    """A preset, or the rule in a file."""
+    if text in PRESETS:
+        return PRESETS[text]
+    if not text.endswith(".toml"):
+        fail(f"--rule {text}: not a preset ({', '.join(PRESETS)}) and not a .toml file")
+    try:
+        return tf.Rule.read(text)
+    except tf.TokenflexError as error:
+        fail(f"--rule {text}: {error}")
+
+
+def rates_of(path: Path) -> tf.Rates:
+    """The rates in a file; what is wrong with them is said of the option."""
+    try:
+        return tf.Rates.read(path)
+    except tf.SourceError:
+        raise
+    except tf.TokenflexError as error:
+        fail(f"--rates {path}: {error}")
+
+
+def instant_of(text: str | None) -> datetime | None:
+    """An instant as one writes it; without an offset it is UTC."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"--as-of {text}: write it as 2026-01-31T16:00Z")
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def writer_of(out: Path | None) -> Callable[[pl.DataFrame], None]:
+    """Checks the file before the long work, and writes it whole or not at all."""
+    if out is None:
+        return lambda _: None
+    if out.suffix not in (".parquet", ".csv"):
+        fail(f"--out {out}: give a name that ends in .parquet or .csv")
+    if not out.parent.is_dir():
+        fail(f"--out {out}: there is no folder {out.parent}")
+
+    def write(table: pl.DataFrame) -> None:
+        part = out.with_name(f".{out.name}.{os.getpid()}.part")
+        try:
+            with part.open("xb") as file:
+                table.write_parquet(file) if out.suffix == ".parquet" else table.write_csv(file)
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+
+    return write
+
+
+@contextmanager
+def reading_bar(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A bar on stderr while the logs are read; none where nobody would see it."""
+    to = screen.console(stderr=True)
+    if quiet or not to.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=to, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turns what the user can mend into a line or two on stderr. Anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except (tf.InternalError, BrokenPipeError):
+        # The one is a bug; the other is how `… | head` ends, which typer knows.
+        raise
+    except tf.TokenflexError as error:
+        is_zone = isinstance(error, tf.ZoneError) or error.location == "timezone"
+        hint = "Give --timezone ZONE for all servers, or --timezone SERVER=ZONE once for each."
+        fail(str(error), hint if is_zone else "")
+    except OSError as error:
+        fail(f"{error.filename or 'file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def fail(what: str, hint: str = "") -> NoReturn:
+    """Ends the program with a line on stderr that says what is wrong, and one that says what to do."""
+    typer.echo(f"tokenflex: {what}", err=True)
+    if hint:
+        typer.echo(hint, err=True)
+    raise typer.Exit(BAD_INPUT)
