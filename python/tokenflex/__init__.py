@@ -19,6 +19,7 @@ Example:
 
 from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
+from tokenflex.audit.doubles import double_charges
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -90,6 +91,7 @@ __all__ = [
     "categorize",
     "charge",
     "denials",
+    "double_charges",
     "guess_columns",
     "inspect",
     "pair",

@@ -544,6 +544,49 @@ COLUMN_GUESS: Final = _table(
     },
 )
 
+DOUBLE_CHARGE_CAUSES: Final = (
+    "manual_duplicate",
+    "swapped_machine",
+    "identity",
+    "variant",
+    "missing_increment",
+    "below_minimum",
+    "reconnect",
+    "two_servers",
+    "server_midnight",
+    "window_drift",
+    "unexplained",
+)
+"""Why a charge is the second of a working day; where a case has several causes, the first of them in this order leads."""
+
+DOUBLE_CHARGES: Final = _table(
+    "double_charges",
+    "One row for each charge that is not the first to one person for one product in one working day of that person.",
+    {
+        "user": (NAME, "the person; the host, where the product is metered by machine"),
+        "product": (NAME, "product line"),
+        "cause": (pl.Enum(DOUBLE_CHARGE_CAUSES), "the leading cause"),
+        "causes": (pl.List(pl.Enum(DOUBLE_CHARGE_CAUSES)), "all that the data show, the leading one first"),
+        "tokens": (TOKENS, "at stake: of the charge, or the part of it that was not due; null without a rate"),
+        "is_claimable": (pl.Boolean(), "by the rule nothing was due: the vendor could be asked for them back"),
+        "working_date": (pl.Date(), "date of the working day, in the person's zone"),
+        "zone": (NAME, "the person's zone at that time"),
+        "gap": (pl.Duration("us"), "from the end of the first window to this charge; negative where it still ran"),
+        "first_charged_at": (TIME, "instant of the charge that this one repeats; null for a manual entry"),
+        "first_window_end": (TIME, "end of the window that it paid, exclusive"),
+        "charged_at": (TIME, "instant of this charge; null for a manual entry"),
+        "window_end": (TIME, "end of the window that it paid, exclusive"),
+        "first_spelling": (NAME, "user of the first charge as spelled"),
+        "spelling": (NAME, "user of this charge as spelled"),
+        "first_code": (NAME, "product of the first charge as spelled"),
+        "code": (NAME, "product of this charge as spelled"),
+        "first_server": (NAME, "server of the first charge"),
+        "server": (NAME, "server of this charge"),
+        "first_charge": (pl.UInt64(), "row, from 0, of the first charge in the charges, or in the statement"),
+        "charge": (pl.UInt64(), "row, from 0, of this charge there"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -572,6 +615,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "groups": GROUPS,
     "catalog": CATALOG,
     "column_guess": COLUMN_GUESS,
+    "double_charges": DOUBLE_CHARGES,
 }
 """All tables by name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -12,6 +12,9 @@ from tokenflex.errors import ColumnTypeError, MissingColumnError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import product_line
 from tokenflex.reading.names import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _NEEDED: Final = ("user", "start", "end")
 _PRODUCT: Final = ("product", "feature", "product_name")
@@ -133,18 +136,23 @@ def _each(frame: pl.DataFrame, where: list[pl.Expr], *, code: str, message: str)
     return frame.select(*where, code=pl.lit(code), message=pl.lit(message))
 
 
+def product_of(columns: Collection[str]) -> pl.Expr:
+    """The product line of a row of a statement, of what the statement has: line, feature code or name."""
+    lines = {
+        "product": pl.col("product").cast(pl.String),
+        "feature": product_line("feature"),
+        "product_name": pl.col("product_name").cast(pl.String),
+    }
+    return pl.coalesce(lines[name] for name in _PRODUCT if name in columns)
+
+
 def _sessions(frame: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(pl.col(name).cast(pl.String) for name in _TEXT if name in frame.columns)
-    lines = [
-        pl.col("product") if "product" in frame.columns else None,
-        product_line("feature") if "feature" in frame.columns else None,
-        pl.col("product_name") if "product_name" in frame.columns else None,
-    ]
     columns = {}
     for name, dtype in tables.STATEMENT_SESSIONS.items():
         given = _CARRIED.get(name, name)
         if name == "product":
-            columns[name] = pl.coalesce(line for line in lines if line is not None).cast(dtype)
+            columns[name] = product_of(frame.columns).cast(dtype)
         elif given in frame.columns:
             columns[name] = pl.col(given).cast(dtype)
         else:

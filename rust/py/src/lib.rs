@@ -2,6 +2,7 @@
 
 mod arrow;
 mod charge;
+mod doubles;
 mod error;
 mod input;
 mod lmstat;
@@ -27,11 +28,14 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(charge::replay, module)?)?;
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
+    module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;
+    module.add_function(wrap_pyfunction!(doubles::double_charge_causes, module)?)?;
     module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;
+    module.add_function(wrap_pyfunction!(zones::local_times, module)?)?;
     module.add_function(wrap_pyfunction!(read::text_head, module)?)?;
     module.add_function(wrap_pyfunction!(lmstat::read_lmstat, module)?)?;
     module.add_function(wrap_pyfunction!(rlm::read_rlm, module)?)?;

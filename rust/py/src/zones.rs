@@ -48,3 +48,16 @@ pub fn instants(py: Python<'_>, table: &Bound<'_, PyAny>, zone: &str) -> PyResul
         Ok(columns.array("in_gap", in_gap).array("in_fold", in_fold).finish())
     })
 }
+
+/// A column `time`, instants, as what a clock in the zone shows: `local`, marked as if it were UTC.
+#[pyfunction]
+pub fn local_times(py: Python<'_>, table: &Bound<'_, PyAny>, zone: &str) -> PyResult<Table> {
+    guarded(py, || {
+        let zone = Zone::get(zone)?;
+        let imported = arrow::import(table)?;
+        let times = imported.times("time", NO_TIME)?;
+        let shown = |&time: &i64| if time == NO_TIME { NO_TIME } else { time + zone.offset_at(time) };
+        let local: Vec<i64> = py.detach(|| times.iter().map(shown).collect());
+        Ok(Columns::default().times("local", local, Some(NO_TIME)).finish())
+    })
+}

@@ -1,0 +1,1 @@
+"""Audit: what was charged, held against what should have been."""

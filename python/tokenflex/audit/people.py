@@ -1,0 +1,84 @@
+"""Who is who, and by which zone each person lives: what the audit has to know of people before it looks at charges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from tokenflex import _core
+from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.problems import Problems
+from tokenflex.reading.identity import Identity
+from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+Stay = tuple[str, int, int, str]
+"""A person, from when to when in microseconds, and the zone that the person lives by."""
+
+FOREVER: Final = (TOO_LATE - EPOCH) // MICROSECOND
+
+
+def identity_of(identity: Identity | None) -> Identity:
+    """The caller's, or the one of the rules alone: case and domains."""
+    if identity is not None and not isinstance(identity, Identity):
+        raise ArgumentTypeError(
+            f"identity has to be a tokenflex.Identity, not {type(identity).__name__}", location="identity"
+        )
+    return identity or Identity()
+
+
+def is_dated(identity: Identity) -> bool:
+    """Whether who someone is depends on the time."""
+    return identity.frame.select(pl.any_horizontal(pl.col("valid_from", "valid_to").is_not_null()).any()).item() is True
+
+
+def persons_by_name(names: Iterable[str], identity: Identity, *, at: datetime | None = None) -> dict[str, str]:
+    """The person of each spelling that has one; who someone is at `at`, by default at the end of all data."""
+    spellings = list(dict.fromkeys(names))
+    frame = pl.DataFrame({"user": spellings}, schema={"user": pl.String})
+    # Doubtful spellings are told of where the rows are looked at, not for each name again.
+    applied = identity.apply(frame, at=at or TOO_LATE - MICROSECOND, problems=Problems())
+    persons = applied["user"].cast(pl.String).to_list()
+    return {name: person for name, person in zip(spellings, persons, strict=True) if person is not None}
+
+
+def stays_of(users: object, identity: Identity) -> list[Stay]:
+    """When each person lives by which zone, of a mapping from users to zones.
+
+    Users may be spelled in any way that `identity` knows; two zones for one person at one time are refused.
+    """
+    stays = _given(users)
+    persons = persons_by_name((user for user, *_ in stays), identity)
+    found: dict[str, list[tuple[int, int, str, str]]] = {}
+    for user, since, until, zone in stays:
+        person = persons.get(user)
+        if person is None:
+            raise ArgumentError(f"users: {user!r} is a masked name and nobody's", location="users")
+        found.setdefault(person, []).append((since, until, _core.check_zone(zone), user))
+    for person, rows in found.items():
+        rows.sort()
+        for (_, until, zone, user), (since, _, other_zone, other) in pairwise(rows):
+            if since < until and zone != other_zone:
+                raise ArgumentError(
+                    f"users: {user!r} and {other!r} are one person ({person!r}), but live by {zone} and by {other_zone} "
+                    "at one time",
+                    location="users",
+                )
+    return [(person, since, until, zone) for person, rows in found.items() for since, until, zone, _ in rows]
+
+
+def _given(users: object) -> list[Stay]:
+    if not isinstance(users, Mapping):
+        raise ArgumentTypeError(
+            f"users has to map users to IANA zones, not to be {type(users).__name__}", location="users"
+        )
+    for user, zone in users.items():
+        if not isinstance(user, str) or not isinstance(zone, str):
+            raise ArgumentTypeError(f"users has to map names to IANA zones, not {user!r} to {zone!r}", location="users")
+    return [(user, 0, FOREVER, zone) for user, zone in users.items()]
