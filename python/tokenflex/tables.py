@@ -557,18 +557,18 @@ DOUBLE_CHARGE_CAUSES: Final = (
     "window_drift",
     "unexplained",
 )
-"""Why a charge is the second of a working day; where a case has several causes, the first of them in this order leads."""
+"""Why a charge is the second of a working day. Where a case has several causes, the first in this order leads."""
 
 DOUBLE_CHARGES: Final = _table(
     "double_charges",
-    "One row for each charge that is not the first to one person for one product in one working day of that person.",
+    "One row for each charge that is not the first to a person for a product in a working day of that person.",
     {
         "user": (NAME, "the person; the host, where the product is metered by machine"),
         "product": (NAME, "product line"),
         "cause": (pl.Enum(DOUBLE_CHARGE_CAUSES), "the leading cause"),
         "causes": (pl.List(pl.Enum(DOUBLE_CHARGE_CAUSES)), "all that the data show, the leading one first"),
         "tokens": (TOKENS, "at stake: of the charge, or the part of it that was not due; null without a rate"),
-        "is_claimable": (pl.Boolean(), "by the rule nothing was due: the vendor could be asked for them back"),
+        "is_claimable": (pl.Boolean(), "nothing was due by the rule: the vendor could be asked for them back"),
         "working_date": (pl.Date(), "date of the working day, in the person's zone"),
         "zone": (NAME, "the person's zone at that time"),
         "gap": (pl.Duration("us"), "from the end of the first window to this charge; negative where it still ran"),

@@ -9,13 +9,7 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
-from tokenflex.audit.evidence import (
-    BELOW_MINIMUM,
-    MANUAL,
-    SWAPPED,
-    payers,
-    reconnects,
-)
+from tokenflex.audit.evidence import BELOW_MINIMUM, MANUAL, SWAPPED, payers, put_right, reconnects
 from tokenflex.audit.lines import Basis, Terms, lines_of_charges, lines_of_statement, terms_of_charges
 from tokenflex.audit.people import Stay, identity_of, is_dated, persons_by_name, stays_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, ZoneError

@@ -66,8 +66,8 @@ def stays_of(users: object, identity: Identity) -> list[Stay]:
         for (_, until, zone, user), (since, _, other_zone, other) in pairwise(rows):
             if since < until and zone != other_zone:
                 raise ArgumentError(
-                    f"users: {user!r} and {other!r} are one person ({person!r}), but live by {zone} and by {other_zone} "
-                    "at one time",
+                    f"users: {user!r} and {other!r} are one person ({person!r}), but live by {zone} "
+                    f"and by {other_zone} at one time",
                     location="users",
                 )
     return [(person, since, until, zone) for person, rows in found.items() for since, until, zone, _ in rows]
