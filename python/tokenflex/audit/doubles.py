@@ -11,8 +11,8 @@ from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
 from tokenflex.audit.evidence import BELOW_MINIMUM, MANUAL, SWAPPED, payers, put_right, reconnects
 from tokenflex.audit.lines import Basis, Terms, lines_of_charges, lines_of_statement, terms_of_charges
-from tokenflex.audit.people import Stay, identity_of, is_dated, persons_by_name, stays_of
-from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, ZoneError
+from tokenflex.audit.people import Stay, given_stays, identity_of, is_dated, persons_by_name, stays_of_persons
+from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.metering.charge import charge
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import DAY, Rule
@@ -121,26 +121,24 @@ def double_charges(
     day_start = _duration(day_start, "day_start", below=DAY)
     within = _duration(reconnect_within, "reconnect_within", below=None)
     who = identity_of(identity)
-    stays = stays_of(users, who)
-    if not stays:
-        raise ZoneError(
-            'users is empty: say by which zone each user lives, users={"<user>": "<IANA zone>", …}', location="users"
-        )
+    given = given_stays(users)
     found = Problems()
     frame = frame_of(charges)
     evidence = None if sessions is None else frame_of(sessions)
     lines, terms = _lines(frame, evidence, Basis(rule, rates, servers), found)
     lines = put_right(lines, terms.machine_metered)
-    lines = payers(lines, _person_column(lines, who, terms.machine_metered, found), terms.machine_metered)
+    persons = persons_by_name([*(user for user, *_ in given), *_names(lines, "user")], who)
+    lines = payers(lines, _person_column(lines, who, persons, terms, found), terms.machine_metered)
+    stays = _with_machines(stays_of_persons(given, persons), lines, terms.machine_metered)
     if evidence is None and "charged_at" not in frame.columns and "tokens" not in frame.columns:
         evidence = frame
     pairs, faults = _core.double_charges(
         *coded_columns_of(_compiled(lines, rates, terms), _READS),
         terms={
-            "persons": [] if "person" in lines.columns else list(persons_by_name(_names(lines, "user"), who).items()),
+            "persons": [] if "person" in lines.columns else list(persons.items()),
             "lines": _lines_of_products(_names(lines, "product"), variants),
             "families": [] if rates is None else rates.families(),
-            "stays": _with_machines(stays, lines, terms.machine_metered),
+            "stays": stays,
             "day_start": day_start // MICROSECOND,
             "by_days": terms.by_days,
             "per_server": terms.per_server,
@@ -212,14 +210,13 @@ def _names(lines: pl.DataFrame, column: str) -> list[str]:
 
 
 def _person_column(
-    lines: pl.DataFrame, identity: Identity, machine_metered: list[str], found: Problems
+    lines: pl.DataFrame, identity: Identity, persons: Mapping[str, str], terms: Terms, found: Problems
 ) -> pl.Series | None:
     """The person of each line; none where the spelling alone says who pays."""
     if not is_dated(identity):
-        if not machine_metered:
+        if not terms.machine_metered:
             return None
-        user = lines["user"].cast(pl.String)
-        return user.replace_strict(persons_by_name(_names(lines, "user"), identity), default=None)
+        return lines["user"].cast(pl.String).replace_strict(dict(persons), default=None)
     times = lines["charged_at"]
     if "usage_date" in lines.columns:
         times = times.fill_null(lines["usage_date"].cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))

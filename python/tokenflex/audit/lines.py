@@ -56,7 +56,7 @@ def terms_of_charges(charges: pl.DataFrame, rule: Rule | None) -> Terms:
     """Of the rule given, or of what the charges' `rule_id` says."""
     if rule is not None:
         return Terms(rule, rule.window == "day", rule.scope == "server")
-    ids = charges["rule_id"].cast(pl.String).drop_nulls().unique().to_list() if "rule_id" in charges.columns else []
+    ids = charges["rule_id"].unique().drop_nulls().cast(pl.String).to_list() if "rule_id" in charges.columns else []
     kinds = {rule_id.partition("-")[0] for rule_id in ids}
     if not ids and charges.is_empty():
         return Terms(None, by_days=False, per_server=False)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import _core
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, ZoneError
 from tokenflex.problems import Problems
 from tokenflex.reading.identity import Identity
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
 Stay = tuple[str, int, int, str]
 """A person, from when to when in microseconds, and the zone that the person lives by."""
@@ -38,29 +37,41 @@ def is_dated(identity: Identity) -> bool:
     return identity.frame.select(pl.any_horizontal(pl.col("valid_from", "valid_to").is_not_null()).any()).item() is True
 
 
-def persons_by_name(names: Iterable[str], identity: Identity, *, at: datetime | None = None) -> dict[str, str]:
-    """The person of each spelling that has one; who someone is at `at`, by default at the end of all data."""
+def persons_by_name(names: Iterable[str], identity: Identity) -> dict[str, str]:
+    """The person of each spelling that has one; with dates in the aliases, who that is at the end of all data."""
     spellings = list(dict.fromkeys(names))
     frame = pl.DataFrame({"user": spellings}, schema={"user": pl.String})
     # Doubtful spellings are told of where the rows are looked at, not for each name again.
-    applied = identity.apply(frame, at=at or TOO_LATE - MICROSECOND, problems=Problems())
+    applied = identity.apply(frame, at=TOO_LATE - MICROSECOND, problems=Problems())
     persons = applied["user"].cast(pl.String).to_list()
     return {name: person for name, person in zip(spellings, persons, strict=True) if person is not None}
 
 
-def stays_of(users: object, identity: Identity) -> list[Stay]:
-    """When each person lives by which zone, of a mapping from users to zones.
+def given_stays(users: object) -> list[Stay]:
+    """When each user lives by which zone, of a mapping from users to zones."""
+    if not isinstance(users, Mapping):
+        raise ArgumentTypeError(
+            f"users has to map users to IANA zones, not to be {type(users).__name__}", location="users"
+        )
+    if not users:
+        raise ZoneError(
+            'users is empty: say by which zone each user lives, users={"<user>": "<IANA zone>", …}', location="users"
+        )
+    for user, zone in users.items():
+        if not isinstance(user, str) or not isinstance(zone, str):
+            raise ArgumentTypeError(f"users has to map names to IANA zones, not {user!r} to {zone!r}", location="users")
+    spelled = {zone: _core.check_zone(zone) for zone in set(users.values())}
+    return [(user, 0, FOREVER, spelled[zone]) for user, zone in users.items()]
 
-    Users may be spelled in any way that `identity` knows; two zones for one person at one time are refused.
-    """
-    stays = _given(users)
-    persons = persons_by_name((user for user, *_ in stays), identity)
+
+def stays_of_persons(stays: list[Stay], persons: Mapping[str, str]) -> list[Stay]:
+    """The same of persons; two zones for one person at one time are refused."""
     found: dict[str, list[tuple[int, int, str, str]]] = {}
     for user, since, until, zone in stays:
         person = persons.get(user)
         if person is None:
             raise ArgumentError(f"users: {user!r} is a masked name and nobody's", location="users")
-        found.setdefault(person, []).append((since, until, _core.check_zone(zone), user))
+        found.setdefault(person, []).append((since, until, zone, user))
     for person, rows in found.items():
         rows.sort()
         for (_, until, zone, user), (since, _, other_zone, other) in pairwise(rows):
@@ -71,14 +82,3 @@ def stays_of(users: object, identity: Identity) -> list[Stay]:
                     location="users",
                 )
     return [(person, since, until, zone) for person, rows in found.items() for since, until, zone, _ in rows]
-
-
-def _given(users: object) -> list[Stay]:
-    if not isinstance(users, Mapping):
-        raise ArgumentTypeError(
-            f"users has to map users to IANA zones, not to be {type(users).__name__}", location="users"
-        )
-    for user, zone in users.items():
-        if not isinstance(user, str) or not isinstance(zone, str):
-            raise ArgumentTypeError(f"users has to map names to IANA zones, not {user!r} to {zone!r}", location="users")
-    return [(user, 0, FOREVER, zone) for user, zone in users.items()]
