@@ -400,6 +400,13 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "Meter.resume": tf.Meter.resume,
         "pair": lambda events: tf.pair(events, problems=tf.Problems()),
         "denials": tf.denials,
+        "double_charges": lambda charges: tf.double_charges(
+            charges, **(options | {"users": {"ana": "Europe/Madrid"}}), problems=tf.Problems()
+        ),
+        "double_charges with sessions": lambda sessions: tf.double_charges(
+            tf.charge(GOOD, **options), users=options["users"], rule=rule, sessions=sessions, problems=tf.Problems()
+        ),
+        "explain_double_charges": tf.explain_double_charges,
         "Rates": tf.Rates,
         "sessions_from": lambda statement: tf.sessions_from(statement, problems=tf.Problems()),
         "read_table": lambda table: tf.read_table(table, timezone="Europe/Madrid", problems=tf.Problems()),

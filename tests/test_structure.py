@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex import _core
 
 PACKAGE = Path(inspect.getfile(tf)).parent
-STAGES = ["reading", "usage", "metering"]
+STAGES = ["reading", "usage", "metering", "audit"]
 
 
 def test_every_public_name_has_a_docstring_or_a_type_that_has() -> None:
@@ -30,6 +30,8 @@ def test_names_of_the_package_are_its_public_names() -> None:
 VERBS = [
     tf.charge,
     tf.denials,
+    tf.double_charges,
+    tf.explain_double_charges,
     tf.guess_columns,
     tf.inspect,
     tf.pair,

@@ -20,6 +20,7 @@ Example:
 from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.doubles import double_charges
+from tokenflex.audit.words import explain_double_charges
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -92,6 +93,7 @@ __all__ = [
     "charge",
     "denials",
     "double_charges",
+    "explain_double_charges",
     "guess_columns",
     "inspect",
     "pair",

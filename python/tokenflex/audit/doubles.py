@@ -95,9 +95,9 @@ def double_charges(
             without it, a `TokenflexWarning` tells of it.
 
     Returns:
-        A row for each charge that is not the first of its working day, in order of time, see `tables.DOUBLE_CHARGES`.
-        Of several earlier charges the one is named whose window still ran, then one of the same server, then the
-        latest. Tokens are counted once: their sum is what is at stake in all.
+        A row for each charge that is not the first of its working day, in order of time, manual entries last, see
+        `tables.DOUBLE_CHARGES`. Of several earlier charges the one is named whose window still ran, then one of the
+        same server, then the latest. Tokens are counted once: their sum is what is at stake in all.
 
     Raises:
         ZoneError: A zone does not exist, or `users` is empty; or as by `charge`.
@@ -132,11 +132,13 @@ def double_charges(
     stays = _with_machines(stays_of_persons(given, persons), lines, terms.machine_metered)
     if evidence is None and "charged_at" not in frame.columns and "tokens" not in frame.columns:
         evidence = frame
+    products = [*_names(lines, "product"), *([] if evidence is None else _names(evidence, "product"))]
+    line_of = _lines_of_products(list(dict.fromkeys(products)), variants)
     pairs, faults = _core.double_charges(
         *coded_columns_of(_compiled(lines, rates, terms), _READS),
         terms={
             "persons": [] if "person" in lines.columns else list(persons.items()),
-            "lines": _lines_of_products(_names(lines, "product"), variants),
+            "lines": list(line_of.items()),
             "families": [] if rates is None else rates.families(),
             "stays": stays,
             "day_start": day_start // MICROSECOND,
@@ -148,7 +150,9 @@ def double_charges(
     report(found.frame, problems, "double_charges")
     whole = _both(pl.DataFrame(pairs), lines)
     if evidence is not None:
-        again = reconnects(whole, evidence, who, within)
+        # What the rule makes due on the same server would have been due without a new launch, too.
+        could = (whole["is_claimable"] == 1) | (whole["causes"] & _BIT["two_servers"] != 0)
+        again = could & reconnects(whole, evidence, who, line_of, within)
         whole = whole.with_columns(causes=pl.col("causes") | again.cast(pl.UInt32) * _BIT["reconnect"])
     return _finished(whole, terms)
 
@@ -206,7 +210,7 @@ def _lines(
 
 
 def _names(lines: pl.DataFrame, column: str) -> list[str]:
-    return lines[column].unique().drop_nulls().cast(pl.String).to_list()
+    return lines[column].unique().drop_nulls().cast(pl.String).to_list() if column in lines.columns else []
 
 
 def _person_column(
@@ -216,7 +220,7 @@ def _person_column(
     if not is_dated(identity):
         if not terms.machine_metered:
             return None
-        return lines["user"].cast(pl.String).replace_strict(dict(persons), default=None)
+        return lines["user"].cast(pl.String).replace_strict(dict(persons), default=None, return_dtype=pl.String)
     times = lines["charged_at"]
     if "usage_date" in lines.columns:
         times = times.fill_null(lines["usage_date"].cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
@@ -224,14 +228,14 @@ def _person_column(
     return applied["user"].alias("person")
 
 
-def _lines_of_products(products: list[str], variants: Mapping[str, str] | None) -> list[tuple[str, str]]:
+def _lines_of_products(products: list[str], variants: Mapping[str, str] | None) -> dict[str, str]:
     """The product line of each product: said by the caller, shown by the shape of a feature code, or itself."""
     given = dict(variants or {})
     if not all(isinstance(name, str) for pair in given.items() for name in pair):
         raise ArgumentTypeError("variants has to map products to product lines, text to text", location="variants")
     shapes = pl.DataFrame({"product": products}, schema={"product": pl.String})
     known = shapes.select(pl.coalesce(product_line("product"), "product")).to_series().to_list()
-    return [(product, given.get(product, given.get(line, line))) for product, line in zip(products, known, strict=True)]
+    return {product: given.get(product, given.get(line, line)) for product, line in zip(products, known, strict=True)}
 
 
 def _with_machines(stays: list[Stay], lines: pl.DataFrame, machine_metered: list[str]) -> list[Stay]:
@@ -342,14 +346,12 @@ def _finished(whole: pl.DataFrame, terms: Terms) -> pl.DataFrame:
         came = (pl.col("causes") & _BIT["two_servers"] != 0) & (pl.col("trigger").cast(pl.String) == "renewal")
         both = pl.when(came.fill_null(value=False) & (pl.col("is_claimable") == 0)).then(_BIT["server_midnight"])
         whole = whole.with_columns(causes=pl.col("causes") | both.otherwise(0).cast(pl.UInt32))
-    is_part = whole["causes"] & _BIT["missing_increment"] != 0
-    due = pl.when(is_part).then(pl.col("due").cast(pl.Decimal(38, 0)) / 10_000).otherwise(pl.lit(0))
     whole = whole.with_columns(
         cause=_leading(whole["causes"]),
         causes=_all(whole["causes"]),
         is_claimable=pl.col("is_claimable").cast(pl.Boolean),
         gap=pl.col("charged_at") - pl.col("first_window_end"),
-        tokens=pl.col("tokens") - due.cast(tables.TOKENS),
+        tokens=pl.col("tokens") - pl.col("due"),
     )
     return tables.finish(whole, tables.DOUBLE_CHARGES)
 

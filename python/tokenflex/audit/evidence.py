@@ -10,6 +10,7 @@ from tokenflex.audit.people import is_dated, persons_by_name
 from tokenflex.problems import Problems
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from tokenflex.reading.identity import Identity
@@ -67,13 +68,22 @@ def swapped(lines: pl.DataFrame, machine_metered: list[str]) -> pl.Series:
     return lines.select((is_reversed & is_metered).fill_null(value=False)).to_series()
 
 
-def reconnects(pairs: pl.DataFrame, sessions: pl.DataFrame, identity: Identity, within: timedelta) -> pl.Series:
+def reconnects(
+    pairs: pl.DataFrame,
+    sessions: pl.DataFrame,
+    identity: Identity,
+    line_of: Mapping[str, str],
+    within: timedelta,
+) -> pl.Series:
     """Which launches came shortly after the server had taken the person's license of that product back."""
     needed = {"user", "product", "end", "end_reason"}
     if not needed <= set(sessions.columns) or pairs.is_empty():
         return pl.repeat(value=False, n=pairs.height, dtype=pl.Boolean, eager=True)
     taken = sessions.select(needed).filter(pl.col("end_reason").cast(pl.String).is_in(TAKEN_BACK))
-    taken = taken.with_columns(user=_persons(taken, identity), product=pl.col("product").cast(pl.String))
+    taken = taken.with_columns(
+        user=_persons(taken, identity),
+        product=pl.col("product").cast(pl.String).replace_strict(dict(line_of), default=None, return_dtype=pl.String),
+    )
     ends = taken.select("user", "product", at=pl.col("end").dt.cast_time_unit("us"), taken_at="end").drop_nulls()
     launches = pairs.select(
         pl.col("user").cast(pl.String),
@@ -93,4 +103,6 @@ def _persons(sessions: pl.DataFrame, identity: Identity) -> pl.Series:
     if is_dated(identity):
         return identity.apply(sessions, at="end", problems=Problems())["user"].cast(pl.String)
     user = sessions["user"].cast(pl.String)
-    return user.replace_strict(persons_by_name(user.drop_nulls().unique(), identity), default=None)
+    return user.replace_strict(
+        persons_by_name(user.drop_nulls().unique(), identity), default=None, return_dtype=pl.String
+    )

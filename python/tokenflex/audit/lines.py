@@ -127,7 +127,7 @@ def lines_of_statement(statement: pl.DataFrame, basis: Basis, found: Problems) -
     sessions = sessions_from(rows.drop("row"), problems=found)
     due = _due(sessions, rule, rates, servers, found)
     extra = _beyond(sessions, due, rule, rates, servers)
-    lines = pl.concat([due, extra], how="diagonal").sort("charged_at", "session", maintain_order=True)
+    lines = _in_full(due, extra).sort("charged_at", "session", maintain_order=True)
     known = rows.select(pl.col("row").cast(pl.UInt64), "start", "end", "host", "is_swapped")
     lines = lines.hstack(known.select(pl.all().gather(lines["session"])))
     manual = frame.filter(is_manual & (pl.col("tokens") > 0)).select(
@@ -208,6 +208,23 @@ def _beyond(
             session="session",
         )
     )
+
+
+def _in_full(due: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
+    """Both as one table. Where a difference was due and the vendor charged more, it is one charge and not two."""
+    differences = due.filter(pl.col("category") == "INCREMENTAL").unique("session", keep="first", maintain_order=True)
+    more = extra.join(differences.select("session", "charged_at"), on=["session", "charged_at"], how="semi")
+    whole = due.join(
+        more.select("session", "charged_at", pl.col("tokens").alias("more"), pl.col("category").alias("stated")),
+        on=["session", "charged_at"],
+        how="left",
+        maintain_order="left",
+    ).with_columns(
+        tokens=pl.col("tokens") + pl.col("more").fill_null(0),
+        category=pl.coalesce("stated", "category"),
+    )
+    rest = extra.join(more, on=["session", "charged_at"], how="anti", maintain_order="left")
+    return pl.concat([whole.drop("more", "stated"), rest], how="diagonal")
 
 
 def _plain(sessions: pl.DataFrame) -> pl.DataFrame:

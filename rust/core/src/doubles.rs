@@ -143,7 +143,7 @@ impl Fault {
     }
 }
 
-/// The pairs, in order of time of the second charge.
+/// The pairs, in order of time of the second charge, manual entries last.
 #[derive(Debug, Default)]
 pub struct Doubles {
     /// Row of the earlier charge.
@@ -226,20 +226,16 @@ impl<'a> Finder<'a> {
         self.charges.flags.is_some_and(|flags| flags[row] & MANUAL != 0)
     }
 
-    /// The rows in order of time, manual entries at the end of their day; `None` where they are in order as they are.
+    /// The rows in order of time, manual entries after all others; `None` where they are in order as they are.
     fn order(&self) -> Option<Vec<u32>> {
         let has_manual = self.charges.flags.is_some_and(|flags| flags.iter().any(|&flag| flag & MANUAL != 0));
         if !has_manual && self.charges.charged_at.is_sorted() {
             return None;
         }
         let mut rows: Vec<u32> = (0..self.charges.user.len() as u32).collect();
-        // A manual entry comes after all that can fall on its date, in whichever zone.
         let time = |row: usize| {
-            if self.is_manual(row) {
-                (i64::from(self.charges.usage_date[row]) + 3) * DAY
-            } else {
-                self.charges.charged_at[row]
-            }
+            let is_manual = self.is_manual(row);
+            (is_manual, if is_manual { i64::from(self.charges.usage_date[row]) } else { self.charges.charged_at[row] })
         };
         rows.sort_by_key(|&row| time(row as usize));
         Some(rows)
@@ -310,7 +306,7 @@ impl<'a> Finder<'a> {
         *state = [date as u32, row + 1];
         self.before[at] = last;
         self.date[at] = date;
-        if last != 0 && (last_date == date as u32 || self.goes_back[person as usize]) {
+        if last != 0 && (last_date == date as u32 || self.goes_back[person as usize] || self.is_manual(at)) {
             self.pair(at, last, (date, calendar), (person, line));
         }
     }
@@ -342,22 +338,20 @@ impl<'a> Finder<'a> {
         let mut next = last;
         while let Some(first) = next.checked_sub(1).map(|row| row as usize) {
             next = self.before[first];
-            if !is_manual && !self.is_manual(first) && self.charges.charged_at[first] < oldest {
+            let is_network = !self.is_manual(first);
+            let is_older = self.date[first] < date - 3 || (!is_manual && self.charges.charged_at[first] < oldest);
+            if is_network && is_older {
                 break;
             }
             if self.date[first] != date {
-                if self.date[first] < date - 3 {
-                    break;
-                }
                 continue;
             }
             if self.line(first) != line {
                 relatives.push(first);
                 continue;
             }
-            let is_network = u8::from(!self.is_manual(first));
             let (is_paid, is_same_server) = (self.is_paid(first, second), self.is_same_server(first, second));
-            let rank = 4 * is_network + 2 * u8::from(is_paid) + u8::from(is_same_server);
+            let rank = 4 * u8::from(is_network) + 2 * u8::from(is_paid) + u8::from(is_same_server);
             if best.is_none_or(|(known, _)| known < rank) {
                 best = Some((rank, first));
             }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use arrow_array::types::{Int64Type, UInt8Type, UInt32Type, UInt64Type};
+use arrow_array::types::{UInt8Type, UInt32Type, UInt64Type};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokenflex_core::Result;
 use tokenflex_core::doubles::{Charges, Fault, Names, Stays, Terms as CoreTerms, cause, find};
 use tokenflex_core::intern::{Interner, NONE};
 use tokenflex_core::meter::NO_TIME;
+use tokenflex_core::meter::rates::NO_RATE;
 use tokenflex_core::time::day::Days;
 use tokenflex_core::time::zone::Zone;
 use tokenflex_core::time::{MAX_TIME, MIN_TIME};
@@ -106,7 +107,7 @@ fn run(imported: &Imported, terms: &DoublesTerms) -> std::result::Result<(Table,
         .names("product", found.line, &lines, rows)
         .numbers::<UInt32Type>("causes", found.causes, None)
         .numbers::<UInt8Type>("is_claimable", found.is_claimable, None)
-        .numbers::<Int64Type>("due", found.due, None)
+        .tokens("due", found.due.into_iter().map(i128::from).collect::<Vec<_>>(), NO_RATE)
         .dates("working_date", found.working_date)
         .names("zone", found.calendar, &zones, rows)
         .finish();
