@@ -405,12 +405,14 @@ def test_the_host_pays_for_what_is_metered_by_machine() -> None:
 
 WORDS = {
     "server_midnight": (
-        "mei, ACD, 2026-07-13 (Asia/Singapore): charged at 09:00 on srv, and again at 12:00: the midnight that divides "
-        "the server's days fell into the working day. Due by the rule; 7 tokens more than one charge for the day."
+        "mei, ACD, 2026-07-13 (Asia/Singapore): charged at 09:00 on srv, and again at 12:00: the midnight that "
+        "divides the server's days fell into the working day. Due by the rule; 7 tokens more than one charge for "
+        "the day."
     ),
     "identity": (
-        "ana, ACD, 2026-07-13 (Europe/Madrid): charged at 09:00 as 'ana' and at 11:00 as 'ANA', who is the same person. "
-        "The first window ran until 2026-07-14 00:00. By the contract's rule nothing was due: 7 tokens to be given back."
+        "ana, ACD, 2026-07-13 (Europe/Madrid): charged at 09:00 as 'ana' and at 11:00 as 'ANA', who is the same "
+        "person. The first window ran until 2026-07-14 00:00. By the contract's rule nothing was due: 7 tokens to "
+        "be given back."
     ),
 }
 
