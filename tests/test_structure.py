@@ -31,6 +31,7 @@ VERBS = [
     tf.charge,
     tf.denials,
     tf.guess_columns,
+    tf.infer_zones,
     tf.inspect,
     tf.pair,
     tf.pseudonymize,

@@ -51,6 +51,8 @@ from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
 from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
+from tokenflex.reading.user_zones import UserZones
+from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -85,12 +87,14 @@ __all__ = [
     "TableTypeError",
     "TokenflexError",
     "TokenflexWarning",
+    "UserZones",
     "ZoneError",
     "__version__",
     "categorize",
     "charge",
     "denials",
     "guess_columns",
+    "infer_zones",
     "inspect",
     "pair",
     "prepare",
