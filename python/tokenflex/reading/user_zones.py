@@ -1,4 +1,4 @@
-"""`UserZones`: which zone each user lives in, from a table, from the names of their hosts, or inferred from their use."""
+"""`UserZones`: which zone each user lives in: from a table, by the names of hosts, or inferred."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 WHAT: Final = "user zones"
 
 LEAST_SHARE: Final = 2 / 3
-"""Part of a user's sessions that has to speak for one zone, [I]: a guest at another site is no doubt, half and half is."""
+"""Part of a user's sessions that has to speak for one zone, [I]: a guest at another site is no doubt."""
 
-PROBLEM_CODES: Final = {
-    "without": "user_without_zone",
-    "uncertain": "user_zone_uncertain",
-}
+WITHOUT: Final = "user_without_zone"
+UNCERTAIN: Final = "user_zone_uncertain"
 
 
 class UserZones:
@@ -74,8 +72,9 @@ class UserZones:
         """The zones of a `.csv` or `.parquet` file.
 
         Args:
-            path: A file with the columns `user` and `zone`, and if there are any `valid_from`, `valid_to` (ISO 8601) and
-                `source`. CSV may have commas, semicolons or tabs, and be UTF-8, UTF-16 or Windows-1252.
+            path: A file with the columns `user` and `zone`, and `valid_from`, `valid_to` (ISO 8601) and
+                `source` if there are any. CSV may have commas, semicolons or tabs, and be UTF-8, UTF-16 or
+                Windows-1252.
 
         Raises:
             SourceNotFoundError: There is no such file.
@@ -139,9 +138,9 @@ class UserZones:
         found, left_out = [], []
         for code, rows, zone, most in counted.iter_rows():
             if zone is None:
-                left_out.append((code, "without", f"no pattern fits the {column} of any of {rows} sessions"))
+                left_out.append((code, WITHOUT, f"no pattern fits the {column} of any of {rows} sessions"))
             elif most < LEAST_SHARE * rows:
-                left_out.append((code, "uncertain", f"only {most} of {rows} sessions are in {zone}, most of any zone"))
+                left_out.append((code, UNCERTAIN, f"only {most} of {rows} sessions are in {zone}, most of any zone"))
             else:
                 found.append((names[code], zone))
         report(
@@ -170,7 +169,7 @@ class UserZones:
         Example:
             >>> import tokenflex as tf, polars as pl
             >>> inferred = pl.DataFrame({
-            ...     "user": ["ana"], "zone": ["Asia/Tokyo"], "confidence": [0.97], "why": ["halves of the year are alike"],
+            ...     "user": ["ana"], "zone": ["Asia/Tokyo"], "confidence": [0.97], "why": ["halves are alike"],
             ... })
             >>> tf.UserZones.from_inferred(inferred).zones
             {'ana': 'Asia/Tokyo'}
@@ -189,9 +188,9 @@ class UserZones:
         found, left_out = [], []
         for user, zone, why, confidence in zip(*texts, columns[2], strict=True):
             if zone is None:
-                left_out.append((user, "without", f"{why}"))
+                left_out.append((user, WITHOUT, f"{why}"))
             elif confidence is None or not confidence >= at_least:
-                left_out.append((user, "uncertain", f"{zone} has a confidence of {confidence}, below {at_least}"))
+                left_out.append((user, UNCERTAIN, f"{zone} has a confidence of {confidence}, below {at_least}"))
             else:
                 found.append((user, zone))
         report(_problems("inferred_zones", left_out), problems, "from_inferred")
@@ -296,5 +295,5 @@ def _counted(users: pl.Series, zones: pl.Series) -> pl.DataFrame:
 
 
 def _problems(source: str, left_out: list[tuple[str, str, str]]) -> pl.DataFrame:
-    told = [(source, None, PROBLEM_CODES[kind], f"{user!r} has no zone: {why}") for user, kind, why in left_out]
+    told = [(source, None, kind, f"{user!r} has no zone: {why}") for user, kind, why in left_out]
     return pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row")

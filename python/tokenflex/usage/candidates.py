@@ -1,4 +1,4 @@
-"""The zones that `infer_zones` chooses from when the caller names none: one for each offset and way to change the clock.
+"""The zones that `infer_zones` chooses from when the caller names none: one for each offset and change of clocks.
 
 The weights are rough shares of the people who use such software, [I]: they only decide between neighbours that the data
 leaves open, and keep users who work at night from being taken for islanders.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
@@ -42,6 +42,9 @@ LONG: Final = 12
 """Hours after which a session was left open, [I]: nobody knows when its user went, so only its first hours count."""
 
 FIRST_HOURS: Final = 4
+SHORT: Final = 0.1
+"""Hours that a session counts for at least: a launch is a use, however short."""
+
 REST: Final = 5
 """Hours without use after which use begins a new day, [I]: longer than lunch, shorter than a night."""
 
@@ -58,16 +61,33 @@ HABITS: Final = range(-180, 181, STEP)
 DAY_WEIGHT: Final = 20.0
 """How much one day says: half the inverse of (spread of one day, about an hour)² times the bend of the fit's peak."""
 
+FULL_DAY: Final = 5
+"""Hours of use that make a day count as one; days of less say less."""
+
 MOST_DAYS: Final = 40
 """Days after which more of them say no more, since the model day is not the person's own."""
 
 ODD: Final = 0.03
 """Part of the users who work at any hours at all: shifts, machines. [I]."""
 
-LEAST_FIT: Final = 0.78
+LEAST_FIT: Final = 0.88
+"""Below it a week has no shape of a working week; weeks of people who work by day come out near 1."""
+
 LEAST_CONFIDENCE: Final = 0.5
 HALF_DAYS: Final = 10
 """Days that a half of the year needs before it says anything of a change of the clock."""
+
+_PROPOSALS: Final = {
+    "offset": pl.Int64(),
+    "offset_summer": pl.Int64(),
+    "offset_winter": pl.Int64(),
+    "zone": pl.String(),
+    "is_dst_aware": pl.Boolean(),
+    "why": pl.String(),
+}
+
+CROWD: Final = 2_000
+"""Users that are worked on at one time, so that memory does not grow with their number."""
 
 QUIET: Final = 4
 """Hours of a day with next to no use that a person has at least, and a machine has not."""
@@ -97,6 +117,17 @@ class _Zones:
     offsets: list[tuple[int, ...]]
     leads: list[tuple[int, ...]]
     weeks: pl.DataFrame
+
+
+class _Proposal(NamedTuple):
+    """What is told of one user: minutes east of UTC, the zone, and why."""
+
+    offset: int | None = None
+    offset_summer: int | None = None
+    offset_winter: int | None = None
+    zone: str | None = None
+    is_dst_aware: bool = False
+    why: str = ""
 
 
 @refuses_clearly
@@ -150,14 +181,20 @@ def infer_zones(
     report(bad, problems, "infer_zones")
     if not users:
         return tables.empty(tables.INFERRED_ZONES)
-    counts = used.group_by("user").agg(sessions=pl.len())
-    hours = _hours(used)
-    choice = _zones(hours["week"].unique().sort(), names)
-    hours = hours.join(choice.weeks, on="week")
-    found = _weighed(hours, choice, is_closed=names is not None)
+    week = (used["start"].floor().cast(pl.Int32) + MONDAY) // SLOTS
+    choice = _zones(pl.concat([week, week + 1]).unique().sort(), names)
     people = pl.DataFrame({"user": range(len(users))}, schema={"user": pl.UInt32})
-    people = people.join(counts, on="user", how="left").join(found, on="user", how="left", maintain_order="left")
-    people = people.with_columns(pl.col("sessions", "days").fill_null(0))
+    counts = used.group_by("user").agg(sessions=pl.len())
+    found = [
+        _weighed(_hours(some).join(choice.weeks, on="week"), choice, is_closed=names is not None)
+        for _, some in used.group_by(pl.col("user") // CROWD)
+    ]
+    people = people.join(counts, on="user", how="left")
+    if found:
+        people = people.join(pl.concat(found), on="user", how="left", maintain_order="left")
+    else:
+        people = people.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("fit", "days", "confidence"))
+    people = people.with_columns(pl.col("sessions", "days").fill_null(0).cast(pl.UInt32))
     return _told(people, users, choice, min_days=min_days, is_closed=names is not None)
 
 
@@ -204,7 +241,9 @@ def _used(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str], pl.DataFrame]:
     start, end = pl.col("start") / HOUR_US, pl.col("end") / HOUR_US
     is_left_open = pl.col("end").is_null() | (end - start > LONG)
     used = rows.filter(pl.col("code").is_null()).select(
-        "user", start=start, end=pl.when(is_left_open).then(start + FIRST_HOURS).otherwise(end)
+        "user",
+        start=start,
+        end=pl.when(is_left_open).then(start + FIRST_HOURS).otherwise(pl.max_horizontal(end, start + SHORT)),
     )
     return used, users, bad
 
@@ -215,9 +254,9 @@ def _hours(used: pl.DataFrame) -> pl.DataFrame:
     each = used.with_columns(hour=pl.int_ranges(first, pl.max_horizontal(first + 1, last))).explode("hour")
     part = pl.min_horizontal("end", pl.col("hour") + 1) - pl.max_horizontal("start", pl.col("hour"))
     hours = each.group_by("user", "hour").agg(part=part.sum().clip(0, 1)).sort("user", "hour")
-    gap = pl.col("hour").diff().over("user")
+    begins = (pl.col("user") != pl.col("user").shift()) | (pl.col("hour").diff() > REST)
     return hours.with_columns(
-        begins=gap.is_null() | (gap > REST),
+        begins=begins.fill_null(value=True),
         week=(pl.col("hour") + MONDAY) // SLOTS,
         slot=((pl.col("hour") + MONDAY) % SLOTS).cast(pl.UInt8),
     )
@@ -240,9 +279,8 @@ def _zones(weeks: pl.Series, names: list[str] | None) -> _Zones:
         first, weight = kept.get(key, (name, 0.0))
         kept[key] = first, weight + (weights[name] if names is None else 1.0 - weight)
     total = sum(weight for _, weight in kept.values())
-    month, day = local.dt.month(), local.dt.day()
     # The last Sundays of March and October lie before a Wednesday that is the 28th or later.
-    is_summer = month.is_between(4, 9) | ((month == 3) & (day >= 28)) | ((month == 10) & (day < 28))
+    is_summer = (local.dt.month().cast(pl.Int32) * 100 + local.dt.day()).is_between(328, 1027)
     return _Zones(
         names=[name for name, _ in kept.values()],
         priors=[weight / total for _, weight in kept.values()],
@@ -272,7 +310,7 @@ def _weighed(hours: pl.DataFrame, choice: _Zones, *, is_closed: bool) -> pl.Data
     fits, columns = _fits(hours, choice)
     fits = fits.join(days, on="user").join(busy, on="user")
     best = pl.max_horizontal(columns.values())
-    weight = DAY_WEIGHT * pl.min_horizontal("days", pl.lit(MOST_DAYS))
+    weight = DAY_WEIGHT * pl.min_horizontal("days", pl.col("used") / FULL_DAY, pl.lit(MOST_DAYS))
     fits = fits.with_columns(fit=best, weight=weight).with_columns(
         ((pl.col(name) - pl.col("fit")) * pl.col("weight")).exp() for name in columns.values()
     )
@@ -307,31 +345,41 @@ def _fits(hours: pl.DataFrame, choice: _Zones) -> tuple[pl.DataFrame, dict[tuple
         for change in changes
     }
     moved = sorted({base + by for change, bases in needed.items() for base in bases for by in set(change)})
-    weeks = hours.group_by("user", "time_of_year", "slot").agg(pl.col("part").sum())
+    weeks = hours.group_by("user", "time_of_year", "slot").agg(pl.col("part").sum()).sort("user")
     wide = weeks.pivot(on="slot", on_columns=list(range(SLOTS)), index=["user", "time_of_year"], values="part")
     slots = [str(slot) for slot in range(SLOTS)]
     wide = wide.with_columns(pl.col(slots).fill_null(0.0))
-    norm = pl.sum_horizontal(pl.col(slot) ** 2 for slot in slots).sqrt()
-    wide = wide.with_columns(norm=norm, used=pl.sum_horizontal(slots)).filter(pl.col("norm") > 0)
-    fitting = wide.select("user", "time_of_year", "used", *(_cosine(by).alias(f"at {by}") for by in moved))
+    likeness = wide.select("user", "time_of_year", *(_likeness(by).alias(f"at {by}") for by in moved))
     columns = {(change, base): f"{place} {base}" for place, change in enumerate(changes) for base in needed[change]}
     parts = []
-    for (time_of_year,), rows in fitting.group_by("time_of_year", maintain_order=True):
+    for (time_of_year,), rows in likeness.group_by("time_of_year", maintain_order=True):
         by_change = [
-            (pl.col(f"at {base + change[int(str(time_of_year))]}") * pl.col("used")).alias(name)
+            pl.col(f"at {base + change[int(str(time_of_year))]}").alias(name)
             for (change, base), name in columns.items()
         ]
-        parts.append(rows.select("user", "used", *by_change))
-    summed = pl.concat(parts).group_by("user").agg(pl.all().sum()).sort("user")
-    return summed.select("user", *(pl.col(name) / pl.col("used") for name in columns.values())), columns
+        parts.append(rows.select("user", *by_change))
+    summed = pl.concat(parts).group_by("user").agg(pl.all().sum()).join(_lengths(hours), on="user").sort("user")
+    return summed.with_columns(pl.col(name) / pl.col("length") for name in columns.values()), columns
+
+
+def _lengths(hours: pl.DataFrame) -> pl.DataFrame:
+    """The hours that each user used anything, and the length of their week as a vector.
+
+    Only what two weeks share counts for the length: the squares of single hours are chance, and would make the weeks of
+    those who use little look unlike any week.
+    """
+    slots = hours.group_by("user", "slot").agg(all=pl.col("part").sum(), chance=(pl.col("part") ** 2).sum())
+    whole = (pl.col("all") ** 2).sum()
+    length = pl.max_horizontal(whole - pl.col("chance").sum(), whole / 4).sqrt()
+    return slots.group_by("user").agg(used=pl.col("all").sum(), length=length)
 
 
 def _changes(offsets: Sequence[int]) -> tuple[int, ...]:
     return tuple(offset - offsets[0] for offset in offsets)
 
 
-def _cosine(minutes: int) -> pl.Expr:
-    """The cosine between a user's week and the model week of a zone so many minutes east of UTC."""
+def _likeness(minutes: int) -> pl.Expr:
+    """How alike a user's week is to the model week of a zone so many minutes east of UTC, not yet by its length."""
     quarters = [
         MODEL_WEEK[(4 * slot + minutes // STEP + place) % len(MODEL_WEEK)]
         for slot in range(SLOTS)
@@ -340,7 +388,7 @@ def _cosine(minutes: int) -> pl.Expr:
     model = [sum(quarters[4 * slot : 4 * slot + 4]) / 4 for slot in range(SLOTS)]
     length = math.sqrt(sum(value**2 for value in model))
     terms = [pl.col(str(slot)) * (value / length) for slot, value in enumerate(model) if value > 0.01]  # noqa: PLR2004 - what adds nothing
-    return pl.sum_horizontal(terms) / pl.col("norm")
+    return pl.sum_horizontal(terms)
 
 
 def _at_work(hour: float) -> float:
@@ -401,32 +449,18 @@ def _near(offsets: list[tuple[int, ...]], place: int, *, is_closed: bool) -> lis
 
 def _told(people: pl.DataFrame, users: list[str], choice: _Zones, *, min_days: int, is_closed: bool) -> pl.DataFrame:
     """The table of the result: what is proposed, or why nothing is."""
-    rows = []
+    told = []
     for row in people.iter_rows(named=True):
         refusal = _refusal(row, min_days)
-        if refusal is not None:
-            proposal = (None, None, None, None, None if row["days"] == 0 else False, refusal)
-        else:
-            proposal = _proposed(row, choice, is_closed=is_closed)
-        rows.append(proposal)
-    minute = 60_000_000
-    offsets = {
-        name: pl.Series([None if row[place] is None else row[place] * minute for row in rows], dtype=pl.Int64)
-        for place, name in enumerate(("offset", "offset_summer", "offset_winter"))
-    }
-    told = pl.DataFrame(
-        {
-            "user": decoded("user", list(users), people["user"]),
-            **offsets,
-            "zone": pl.Series([row[3] for row in rows], dtype=pl.String),
-            "is_dst_aware": pl.Series([bool(row[4]) for row in rows], dtype=pl.Boolean),
-            "confidence": people["confidence"].fill_null(0.0).round(3),
-            "days": people["days"],
-            "sessions": people["sessions"],
-            "why": pl.Series([row[5] for row in rows], dtype=pl.String),
-        }
+        told.append(_proposed(row, choice, is_closed=is_closed) if refusal is None else _Proposal(why=refusal))
+    proposals = pl.DataFrame(told, schema=_PROPOSALS, orient="row")
+    return tables.finish(
+        people.select("days", "sessions", confidence=pl.col("confidence").fill_null(0.0).round(3)).with_columns(
+            decoded("user", list(users), people["user"]),
+            *proposals.with_columns(pl.duration(minutes=pl.selectors.integer()).name.keep()).get_columns(),
+        ),
+        tables.INFERRED_ZONES,
     )
-    return tables.finish(told, tables.INFERRED_ZONES)
 
 
 def _refusal(row: dict[str, Any], min_days: int) -> str | None:
@@ -444,20 +478,18 @@ def _refusal(row: dict[str, Any], min_days: int) -> str | None:
     return None
 
 
-def _proposed(
-    row: dict[str, Any], choice: _Zones, *, is_closed: bool
-) -> tuple[int, int | None, int | None, str | None, bool, str]:
-    """Offset, offsets of the halves of the year, zone, whether it changes its clock, and why."""
+def _proposed(row: dict[str, Any], choice: _Zones, *, is_closed: bool) -> _Proposal:
+    """What is proposed for a user whose likeliest zone is likely enough."""
     name, offsets = choice.names[row["best"]], choice.offsets[row["best"]]
     offset = offsets[row["main"]]
-    has_both = min(row["days_summer"], row["days"] - row["days_summer"]) >= HALF_DAYS
-    if not has_both:
-        why = "too few days in one half of the year to see a change of the clock"
-        return offset, None, None, name if is_closed else _fixed(name, offset, offsets), False, why
+    if min(row["days_summer"], row["days"] - row["days_summer"]) < HALF_DAYS:
+        zone = name if is_closed else _fixed(name, offset, offsets)
+        return _Proposal(offset, zone=zone, why="too few days in one half of the year to see a change of the clock")
     summer, winter = offsets[row["summer"]], offsets[row["winter"]]
-    if summer != winter:
-        return offset, summer, winter, name, True, f"halves of the year differ as in {name}"
-    return offset, None, None, name, False, "halves of the year are alike"
+    if summer == winter:
+        return _Proposal(offset, zone=name, why="halves of the year are alike")
+    why = f"halves of the year differ as in {name}"
+    return _Proposal(offset, summer, winter, zone=name, is_dst_aware=True, why=why)
 
 
 def _fixed(name: str, offset: int, offsets: tuple[int, ...]) -> str | None:
