@@ -417,6 +417,12 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "Identity.suggest": lambda sessions: tf.Identity().suggest(sessions),
         "Groups": tf.Groups,
         "Groups.join": lambda table: GROUPS.join(table, problems=tf.Problems()),
+        "UserZones": tf.UserZones,
+        "UserZones.from_hosts": lambda sessions: tf.UserZones.from_hosts(
+            sessions, {"1*": "Europe/Madrid"}, problems=tf.Problems()
+        ),
+        "UserZones.from_inferred": lambda table: tf.UserZones.from_inferred(table, problems=tf.Problems()),
+        "infer_zones": lambda sessions: tf.infer_zones(sessions, problems=tf.Problems()),
         "pseudonymize": lambda table: tf.pseudonymize(table, key=b"a key for tests only", problems=tf.Problems()),
     }
 

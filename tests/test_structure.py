@@ -33,6 +33,7 @@ VERBS = [
     tf.double_charges,
     tf.explain_double_charges,
     tf.guess_columns,
+    tf.infer_zones,
     tf.inspect,
     tf.pair,
     tf.pseudonymize,

@@ -53,6 +53,8 @@ from tokenflex.reading.pseudonymize import pseudonym, pseudonymize
 from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
+from tokenflex.reading.user_zones import UserZones
+from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -87,6 +89,7 @@ __all__ = [
     "TableTypeError",
     "TokenflexError",
     "TokenflexWarning",
+    "UserZones",
     "ZoneError",
     "__version__",
     "categorize",
@@ -95,6 +98,7 @@ __all__ = [
     "double_charges",
     "explain_double_charges",
     "guess_columns",
+    "infer_zones",
     "inspect",
     "pair",
     "prepare",

@@ -587,6 +587,35 @@ DOUBLE_CHARGES: Final = _table(
     },
 )
 
+USER_ZONES: Final = _table(
+    "user_zones",
+    "One row for each zone of a user, as `UserZones` holds it.",
+    {
+        "user": (pl.String(), "as the sessions name them"),
+        "zone": (pl.String(), "IANA name"),
+        "valid_from": (TIME, "null: since ever; a date begins at 00:00 UTC"),
+        "valid_to": (TIME, "exclusive; null: for ever"),
+        "source": (pl.String(), "where it is known from: table, hosts, inferred, or what the table says"),
+    },
+)
+
+INFERRED_ZONES: Final = _table(
+    "inferred_zones",
+    "One row for each user, as `infer_zones` finds them.",
+    {
+        "user": (NAME, "as the sessions name them"),
+        "offset": (pl.Duration("us"), "local time less UTC in the time of the year with most use; null if unknown"),
+        "offset_summer": (pl.Duration("us"), "from the last Sunday of March to that of October, if the halves differ"),
+        "offset_winter": (pl.Duration("us"), "in the rest of the year, if the halves differ"),
+        "zone": (pl.String(), "IANA name of a zone that fits; null if unknown"),
+        "is_dst_aware": (pl.Boolean(), "the zone changes its clock, and the user's use moves with it"),
+        "confidence": (pl.Float64(), "0 to 1: that the offset is right to an hour; of the zone where zones were given"),
+        "days": (pl.UInt32(), "days of use; a new one begins after five hours without any"),
+        "sessions": (pl.UInt32(), "sessions that count"),
+        "why": (pl.String(), "what the zone rests on, or why there is none"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -616,6 +645,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "catalog": CATALOG,
     "column_guess": COLUMN_GUESS,
     "double_charges": DOUBLE_CHARGES,
+    "user_zones": USER_ZONES,
+    "inferred_zones": INFERRED_ZONES,
 }
 """All tables by name."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tokenflex.metering.rates import Rates
+    from tokenflex.metering.terms import Users
 
 
 class Prepared:
@@ -52,7 +53,7 @@ def charge(
     rule: Rule,
     rates: Rates,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     activity: AnyTable | None = None,
     as_of: datetime | None = None,
     problems: Problems | None = None,
@@ -72,7 +73,7 @@ def charge(
         rule: What is charged and when: `tf.FLEX`, `tf.TOKEN_FLEX` or your own `tf.Rule`.
         rates: Tokens for each window of each product.
         servers: The IANA zone of each license server, for a rule whose days are the server's.
-        users: The IANA zone of each user, for a rule whose days are the user's.
+        users: The IANA zone of each user, for a rule whose days are the user's: a mapping or `tf.UserZones`.
         activity: When products were really used, for a rule with `idle_after`: a table with `user` and `time`, or with
             `user`, `start` and `end` of idle stretches, and with `host` and `product` where they are known. Where
             nothing is known of a user's product, open means in use.
@@ -147,7 +148,7 @@ def categorize(
     rule: Rule,
     rates: Rates,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     activity: AnyTable | None = None,
     as_of: datetime | None = None,
     problems: Problems | None = None,
@@ -239,7 +240,7 @@ def replay(
     rules: Iterable[Rule],
     rates: Rates,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     progress: Progress = None,
 ) -> pl.DataFrame:
     """Runs many rules over the same sessions: what each would charge in all.

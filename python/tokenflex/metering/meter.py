@@ -12,13 +12,15 @@ from tokenflex.arrow import AnyTable, coded_columns_of, columns_of
 from tokenflex.errors import ArgumentError
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.metering.terms import charges_of, terms_of
+from tokenflex.metering.terms import charges_of, terms_of, zones_in
 from tokenflex.problems import Problems, report
 from tokenflex.times import instant_in_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from tokenflex.metering.terms import Users
 
 READS: Final = ("user", "product", "server", "host", "start", "end")
 """The columns of sessions that metering reads."""
@@ -65,14 +67,14 @@ class Meter:
         rule: Rule,
         rates: Rates,
         servers: Mapping[str, str] | None = None,
-        users: Mapping[str, str] | None = None,
+        users: Users | None = None,
         with_activity: bool = False,
     ) -> None:
         with_activity = with_activity and isinstance(rule, Rule) and rule.idle_after is not None
         self._terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
         self._rule = rule
         self._rates = rates
-        self._zones = {"servers": None if servers is None else dict(servers), "users": users and dict(users)}
+        self._zones = {"servers": None if servers is None else dict(servers), "users": zones_in(users, "users")}
         self._with_activity = with_activity
         self._inner = _core.Meter(self._terms)
 

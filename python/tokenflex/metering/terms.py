@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
@@ -11,10 +11,14 @@ from tokenflex import _core, tables
 from tokenflex.errors import ArgumentTypeError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
+from tokenflex.reading.user_zones import UserZones
 from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
     from tokenflex._core import Charged, Terms
+
+Users: TypeAlias = Mapping[str, str] | UserZones
+"""What says which zone each user lives in."""
 
 FAULTS = {
     "missing_user": "no user: not charged",
@@ -34,7 +38,7 @@ def terms_of(
     rates: Rates,
     *,
     servers: Mapping[str, str] | None,
-    users: Mapping[str, str] | None,
+    users: Users | None,
     with_activity: bool,
 ) -> Terms:
     """The terms, or an error that says what is wrong with them."""
@@ -46,7 +50,7 @@ def terms_of(
         raise ArgumentTypeError(
             f"rates have to be a tokenflex.Rates, not {type(rates).__name__}: write tf.Rates(…)", location="rates"
         )
-    zones = {"server": _zones(servers, "servers"), "user": _zones(users, "users")}
+    zones = {"server": zones_in(servers, "servers"), "user": zones_in(users, "users")}
     needed = rule.needs_zones_of
     if needed is not None and zones[needed] is None:
         raise ZoneError(
@@ -69,9 +73,12 @@ def terms_of(
     }
 
 
-def _zones(zones: object, argument: str) -> dict[str, str] | None:
+def zones_in(zones: object, argument: str) -> dict[str, str] | None:
+    """The zone of each name, of what a caller gave for it."""
     if zones is None:
         return None
+    if isinstance(zones, UserZones) and argument == "users":
+        return zones.zones
     if not isinstance(zones, Mapping):
         raise ArgumentTypeError(
             f"{argument} has to map names to IANA zones, not to be {type(zones).__name__}", location=argument

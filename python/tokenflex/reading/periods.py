@@ -131,9 +131,18 @@ class Periods:
         rows: The rows, with `valid_from` and `valid_to`.
         words: What a row says, for messages.
         what: What the rows are, for messages.
+        numbers: The row of each in the table that the caller gave, if it was another.
     """
 
-    def __init__(self, keys: Sequence[object], rows: pl.DataFrame, *, words: Sequence[str], what: str) -> None:
+    def __init__(
+        self,
+        keys: Sequence[object],
+        rows: pl.DataFrame,
+        *,
+        words: Sequence[str],
+        what: str,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         self._ids = {key: place for place, key in enumerate(dict.fromkeys(keys))}
         self._frame = pl.DataFrame(
             {
@@ -144,19 +153,20 @@ class Periods:
             schema={"id": pl.UInt32, "since": pl.Int64, "until": pl.Int64},
         ).with_row_index("row")
         self._frame = self._frame.sort("id", "since", maintain_order=True)
-        self._refuse_overlaps(words, what)
+        self._refuse_overlaps(words, what, range(rows.height) if numbers is None else numbers)
         always = self._frame.filter(since=-EVER, until=EVER)
         self._always: list[int | None] = [None] * len(self._ids)
         for row, place in always.select("row", "id").iter_rows():
             self._always[place] = row
 
-    def _refuse_overlaps(self, words: Sequence[str], what: str) -> None:
+    def _refuse_overlaps(self, words: Sequence[str], what: str, numbers: Sequence[int]) -> None:
         rows = list(self._frame.select("id", "since", "until", "row").iter_rows())
         for (place, _, until, row), (next_place, since, _, next_row) in itertools.pairwise(rows):
             if place == next_place and since < until:
                 first, second = sorted((row, next_row))
                 raise ArgumentError(
-                    f"{what}, rows {first} and {second} hold at one time: {words[first]} and {words[second]}; "
+                    f"{what}, rows {numbers[first]} and {numbers[second]} hold at one time: "
+                    f"{words[first]} and {words[second]}; "
                     "let the one end (valid_to) where the other begins (valid_from)",
                     location=what,
                 )
