@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -91,9 +91,14 @@ def causes_of(first: Line, second: Line, rule: tf.Rule) -> set[str]:
         }
         return causes | {name for name, applies in told.items() if applies}
     if is_other_server and (rule.window == "day" or rule.scope == "server"):
-        came_by_midnight = rule.window == "day" and second.trigger == "renewal" and not causes
-        return causes | {"two_servers"} | ({"server_midnight"} if came_by_midnight else set())
-    return causes | {"server_midnight" if rule.window == "day" else "window_drift"}
+        if rule.window == "day" and second.trigger == "renewal" and not causes:
+            wall = first.window_end.astimezone(ZoneInfo(USERS[first.person])).time()
+            return {"two_servers", "own_midnight" if wall == time(0) else "server_midnight"}
+        return causes | {"two_servers"}
+    if rule.window == "rolling":
+        return causes | {"window_drift"}
+    wall = first.window_end.astimezone(ZoneInfo(USERS[first.person])).time()
+    return causes | {"own_midnight" if wall == time(0) else "server_midnight"}
 
 
 def is_reconnect(second: Line, lines: list[Line]) -> bool:
@@ -295,7 +300,7 @@ def test_what_the_rule_makes_is_never_claimable_and_has_a_cause(sessions: pl.Dat
     servers = {"mad": "Europe/Madrid", "chi": "America/Chicago"}
     found = tf.double_charges(sessions, users=USERS, rule=DAY, rates=RATES, servers=servers)
     assert not found["is_claimable"].any()
-    assert set(found["cause"]) <= {"two_servers", "server_midnight"}
+    assert set(found["cause"]) <= {"two_servers", "server_midnight", "own_midnight"}
 
 
 # ------------------------------------------------------------------------------------------------------ worked examples
@@ -363,7 +368,7 @@ def test_two_spellings_are_claimable_only_while_the_first_window_runs() -> None:
     ]
     rows[1] = session(r"FIRM\ANA", at(13, 22, 30), at(13, 23))
     found = doubles_of(*rows, zone="Europe/Madrid", users={"ana": "Europe/Madrid"})
-    assert found.select("cause", "is_claimable").rows() == [("server_midnight", False)]
+    assert found.select("cause", "is_claimable").rows() == [("own_midnight", False)]
 
 
 def test_who_someone_is_can_depend_on_the_time() -> None:
@@ -384,6 +389,21 @@ def test_a_working_day_begins_when_one_says() -> None:
     assert doubles_of(late, zone="Europe/Madrid", users=USERS, day_start=timedelta(0)).is_empty()
 
 
+def test_who_moves_has_the_working_day_of_where_she_is() -> None:
+    lives = pl.DataFrame(
+        {
+            "user": ["mei", "mei"],
+            "zone": ["Asia/Singapore", "America/New_York"],
+            "valid_from": [None, date(2026, 7, 14)],
+            "valid_to": [date(2026, 7, 14), None],
+        }
+    )
+    # At home the server's midnight falls into her morning; in New York it is midnight.
+    rows = [session("mei", at(13, 1), at(13, 10)), session("mei", at(15, 12), at(15, 21))]
+    found = doubles_of(*rows, zone="America/New_York", users=tf.UserZones(lives))
+    assert found.select("zone", "working_date").rows() == [("Asia/Singapore", date(2026, 7, 13))]
+
+
 def test_the_host_pays_for_what_is_metered_by_machine() -> None:
     schema: dict[str, Any] = {**NAMES, "host": pl.String, "start": tables.TIME, "end": tables.TIME}
     rows = [
@@ -400,7 +420,7 @@ def test_the_host_pays_for_what_is_metered_by_machine() -> None:
         rates=tf.Rates({"VRED": 9, "ACD": 7}),
         servers={"srv": "Europe/Madrid"},
     )
-    assert found.select("user", "product", "cause", "spelling").rows() == [("pc1", "VRED", "server_midnight", "bo")]
+    assert found.select("user", "product", "cause", "spelling").rows() == [("pc1", "VRED", "own_midnight", "bo")]
 
 
 WORDS = {

@@ -94,7 +94,7 @@ def tokens(value: Decimal | None) -> str:
     return text.removesuffix(".")
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """A table whose columns are named as given; a leading `>` puts a column to the right."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold cyan")
     for column in columns:
@@ -105,7 +105,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _print(to: Console, title: str, table: Table, note: str = "") -> None:
+def print_table(to: Console, title: str, table: Table, note: str = "") -> None:
+    """Prints a table under its title, with a note below."""
     to.print(title, style="bold")
     to.print(table)
     if note:
@@ -132,7 +133,7 @@ def _by_month(summary: Summary, to: Console) -> None:
     months = summary.by_month["month"].unique().sort().to_list()
     shown = months[-max(1, (to.width - 32) // _MONTH_WIDTH) :]
     earlier = len(shown) < len(months)
-    table = _table(
+    table = new_table(
         "product",
         *([">before"] if earlier else []),
         *(f">{month:%Y-%m}" for month in shown),
@@ -144,7 +145,7 @@ def _by_month(summary: Summary, to: Console) -> None:
     if len(by_product) > 1:
         table.add_section()
         table.add_row("all", *_month_cells(summary.by_month, shown, earlier=earlier), style="bold")
-    _print(to, "Tokens by product and month", table)
+    print_table(to, "Tokens by product and month", table)
 
 
 def _month_cells(rows: pl.DataFrame, months: list[date], *, earlier: bool) -> list[str]:
@@ -156,10 +157,10 @@ def _month_cells(rows: pl.DataFrame, months: list[date], *, earlier: bool) -> li
 
 
 def _users(summary: Summary, to: Console) -> None:
-    table = _table("user", ">charges", ">tokens", "products, most tokens first")
+    table = new_table("user", ">charges", ">tokens", "products, most tokens first")
     for user, products, charges, drawn in summary.users.iter_rows():
         table.add_row(user, f"{charges:,}", tokens(drawn), products)
-    _print(to, "Who drew most", table)
+    print_table(to, "Who drew most", table)
 
 
 def _twice(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
@@ -167,7 +168,7 @@ def _twice(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
     if twice.is_empty():
         to.print("No one was charged twice for one product within 12 hours.\n")
         return
-    table = _table("server", ">second charges", ">tokens", ">at 00:00", "an example")
+    table = new_table("server", ">second charges", ">tokens", ">at 00:00", "an example")
     for rows in twice.partition_by("server", maintain_order=True):
         midnight = rows.filter(pl.col("trigger").cast(pl.String) == "renewal")
         example = (rows if midnight.is_empty() else midnight).row(0, named=True)
@@ -183,41 +184,41 @@ def _twice(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
     spent, total = _sum(twice["tokens"]), summary.totals["tokens"][0]
     if spent and total:
         note = f"Together {tokens(spent)} tokens, {spent / total:.1%} of all. {note}"
-    _print(to, "Charged twice for one product within 12 hours", table, note)
+    print_table(to, "Charged twice for one product within 12 hours", table, note)
 
 
 def _spellings(summary: Summary, to: Console) -> None:
     if summary.spellings.is_empty():
         return
-    table = _table("names", ">charges", ">extra charges", ">extra tokens")
+    table = new_table("names", ">charges", ">extra charges", ">extra tokens")
     for names, charges, extra, spent in summary.spellings.head(_ROWS_SHOWN).iter_rows():
         table.add_row(names, f"{charges:,}", f"{extra:,}", tokens(spent))
     _more(table, summary.spellings)
     note = "`extra`: for a product that the other spelling had paid for on the same date."
-    _print(to, "One person, two spellings?", table, note)
+    print_table(to, "One person, two spellings?", table, note)
 
 
 def _uncharged(summary: Summary, to: Console) -> None:
-    table = _table("reason", ">rows", "of", "what it means")
+    table = new_table("reason", ">rows", "of", "what it means")
     for reason, rows, of, detail in summary.uncharged.iter_rows():
         table.add_row(reason, f"{rows:,}", of, detail, style="" if rows else "dim")
-    _print(to, "Not charged, and why", table)
+    print_table(to, "Not charged, and why", table)
 
 
 def _problems(summary: Summary, to: Console) -> None:
     if summary.problems.is_empty():
         to.print("No problems in the data.\n")
         return
-    table = _table("code", ">rows", "the first one")
+    table = new_table("code", ">rows", "the first one")
     for row in summary.problems.iter_rows(named=True):
         place = _place(row["source"], row["location"])
         message = " ".join(row["message"].split())
         table.add_row(row["code"], f"{row['rows']:,}", Text.assemble((place, "dim"), f"\n{message[:_MESSAGE_SHOWN]}"))
-    _print(to, "Problems in the data", table)
+    print_table(to, "Problems in the data", table)
 
 
 def _servers(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
-    table = _table("server", "zone", "first line", "last line", ">days", ">no lines", "reports")
+    table = new_table("server", "zone", "first line", "last line", ">days", ">no lines", "reports")
     reports = {True: "yes", False: "no", None: "not said"}
     for row in summary.servers.iter_rows(named=True):
         table.add_row(
@@ -230,11 +231,11 @@ def _servers(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:
             reports[row["reporting"]] + ("" if row["checkins_logged"] else "; logs no check-ins"),
         )
     note = "`reports`: to the vendor. Use on a day without lines is not in the logs, so it is not charged here."
-    _print(to, "Servers", table, note)
+    print_table(to, "Servers", table, note)
 
 
 def _files(summary: Summary, to: Console) -> None:
-    table = _table("server", "file", ">lines", ">glued", ">events", ">other", ">problems", ">repeated")
+    table = new_table("server", "file", ">lines", ">glued", ">events", ">other", ">problems", ">repeated")
     counts = ("lines", "glued", "event_lines", "other_lines", "problem_lines", "repeated_lines")
     files = summary.files if summary.files.height <= 2 * _ROWS_SHOWN else summary.files.head(_ROWS_SHOWN)
     for row in files.iter_rows(named=True):
@@ -244,7 +245,7 @@ def _files(summary: Summary, to: Console) -> None:
     if summary.files.height > 1:
         table.add_section()
         table.add_row("all", "", *(f"{summary.files[count].sum():,}" for count in counts), style="bold")
-    _print(to, "Files read", table, "lines + glued = events + other + problems + repeated")
+    print_table(to, "Files read", table, "lines + glued = events + other + problems + repeated")
 
 
 def _more(table: Table, rows: pl.DataFrame) -> None:

@@ -554,6 +554,7 @@ DOUBLE_CHARGE_CAUSES: Final = (
     "reconnect",
     "two_servers",
     "server_midnight",
+    "own_midnight",
     "window_drift",
     "unexplained",
 )

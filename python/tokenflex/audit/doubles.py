@@ -11,18 +11,27 @@ from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
 from tokenflex.audit.evidence import BELOW_MINIMUM, MANUAL, SWAPPED, payers, put_right, reconnects
 from tokenflex.audit.lines import Basis, Terms, lines_of_charges, lines_of_statement, terms_of_charges
-from tokenflex.audit.people import Stay, given_stays, identity_of, is_dated, persons_by_name, stays_of_persons
+from tokenflex.audit.people import (
+    Stay,
+    given_stays,
+    identity_of,
+    is_dated,
+    local_times,
+    persons_by_name,
+    stays_of_persons,
+)
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.metering.charge import charge
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import DAY, Rule
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import product_line
-from tokenflex.times import MICROSECOND
+from tokenflex.times import EPOCH, MICROSECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tokenflex.metering.terms import Users
     from tokenflex.reading.identity import Identity
 
 MORNING: Final = timedelta(hours=4)
@@ -59,7 +68,7 @@ _MESSAGES: Final = {
 def double_charges(
     charges: AnyTable,
     *,
-    users: Mapping[str, str],
+    users: Users,
     day_start: timedelta = MORNING,
     sessions: AnyTable | None = None,
     rule: Rule | None = None,
@@ -80,7 +89,8 @@ def double_charges(
             `window_end` and `tokens`); or sessions, which are charged first, by `rule=`, `rates=` and `servers=`; or a
             statement of the vendor (`tables.STATEMENT`), whose sessions say what it charged and `rule=`, `rates=` and
             `servers=`, those of the contract, when it fell due.
-        users: IANA zone of each user, spelled in any way that `identity` knows.
+        users: IANA zone of each user, spelled in any way that `identity` knows; or `UserZones`, with dates for those
+            who move.
         day_start: How long after midnight, by the clock on the wall, a working day begins; below 24 hours.
         sessions: The sessions behind the charges, for causes that charges alone do not show: `below_minimum` (`start`
             and `end`), `swapped_machine` (`host`), `reconnect` (`end_reason`).
@@ -346,6 +356,7 @@ def _finished(whole: pl.DataFrame, terms: Terms) -> pl.DataFrame:
         came = (pl.col("causes") & _BIT["two_servers"] != 0) & (pl.col("trigger").cast(pl.String) == "renewal")
         both = pl.when(came.fill_null(value=False) & (pl.col("is_claimable") == 0)).then(_BIT["server_midnight"])
         whole = whole.with_columns(causes=pl.col("causes") | both.otherwise(0).cast(pl.UInt32))
+        whole = whole.with_columns(_own_midnights(whole, terms))
     whole = whole.with_columns(
         cause=_leading(whole["causes"]),
         causes=_all(whole["causes"]),
@@ -354,6 +365,16 @@ def _finished(whole: pl.DataFrame, terms: Terms) -> pl.DataFrame:
         tokens=pl.col("tokens") - pl.col("due"),
     )
     return tables.finish(whole, tables.DOUBLE_CHARGES)
+
+
+def _own_midnights(whole: pl.DataFrame, terms: Terms) -> pl.Series:
+    """The causes, where the midnight that the rule knows is the person's own midnight, too."""
+    at = local_times(whole["first_window_end"], whole["zone"]).dt.time()
+    begins = terms.rule.day_start if terms.rule is not None else timedelta(0)
+    is_own = (at == (EPOCH + begins).time()).fill_null(value=False)
+    known, other = _BIT["server_midnight"], _BIT["own_midnight"]
+    moved = pl.when(is_own & (pl.col("causes") & known != 0)).then((pl.col("causes") ^ known) | other)
+    return whole.select(moved.otherwise("causes").cast(pl.UInt32).alias("causes")).to_series()
 
 
 def _names_of(bits: int) -> list[str]:

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from tokenflex import _core
+from tokenflex import _core, tables
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ZoneError
 from tokenflex.problems import Problems
 from tokenflex.reading.identity import Identity
+from tokenflex.reading.user_zones import UserZones
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
+
+    from tokenflex.metering.terms import Users
 
 Stay = tuple[str, int, int, str]
 """A person, from when to when in microseconds, and the zone that the person lives by."""
@@ -47,21 +51,42 @@ def persons_by_name(names: Iterable[str], identity: Identity) -> dict[str, str]:
     return {name: person for name, person in zip(spellings, persons, strict=True) if person is not None}
 
 
-def given_stays(users: object) -> list[Stay]:
-    """When each user lives by which zone, of a mapping from users to zones."""
-    if not isinstance(users, Mapping):
+def local_times(times: pl.Series, zones: pl.Series) -> pl.Series:
+    """What the clock in each row's zone shows at each instant, marked as if it were UTC."""
+    rows = pl.DataFrame([times.cast(tables.TIME).alias("time"), zones.cast(pl.String).alias("zone")])
+    rows = rows.with_row_index("row")
+    shown = [tables.empty({"row": pl.UInt32(), "local": tables.TIME})]
+    for (zone,), part in rows.drop_nulls("time").partition_by("zone", as_dict=True).items():
+        local = pl.DataFrame(_core.local_times(part.select("time"), str(zone)))
+        shown.append(part.select("row").hstack(local))
+    return rows.join(pl.concat(shown), on="row", how="left", maintain_order="left")["local"]
+
+
+def given_stays(users: Users) -> list[Stay]:
+    """When each user lives by which zone, of a mapping from users to zones or of `UserZones`."""
+    if not isinstance(users, Mapping | UserZones):
         raise ArgumentTypeError(
-            f"users has to map users to IANA zones, not to be {type(users).__name__}", location="users"
+            f"users has to map users to IANA zones, or be a tokenflex.UserZones, not {type(users).__name__}",
+            location="users",
         )
     if not users:
         raise ZoneError(
             'users is empty: say by which zone each user lives, users={"<user>": "<IANA zone>", …}', location="users"
         )
+    if isinstance(users, UserZones):
+        return [
+            (user, 0 if since is None else _time(since), FOREVER if until is None else _time(until), zone)
+            for user, zone, since, until, _ in users.frame.iter_rows()
+        ]
     for user, zone in users.items():
         if not isinstance(user, str) or not isinstance(zone, str):
             raise ArgumentTypeError(f"users has to map names to IANA zones, not {user!r} to {zone!r}", location="users")
     spelled = {zone: _core.check_zone(zone) for zone in set(users.values())}
     return [(user, 0, FOREVER, spelled[zone]) for user, zone in users.items()]
+
+
+def _time(at: datetime) -> int:
+    return (at - EPOCH) // MICROSECOND
 
 
 def stays_of_persons(stays: list[Stay], persons: Mapping[str, str]) -> list[Stay]:

@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from tokenflex import _core, tables
+from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
+from tokenflex.audit.people import local_times
 from tokenflex.errors import ArgumentError, MissingColumnError
 
 REMEDIES: Final = {
@@ -20,6 +21,7 @@ REMEDIES: Final = {
     "reconnect": "ask for it back where the window still ran; look at idle time-outs and restarts of the servers",
     "two_servers": "let each site draw from one server",
     "server_midnight": "a server whose midnight falls into no working day: see zone_whatif",
+    "own_midnight": "close products in the evening: see avoidable_charges",
     "window_drift": "a window of 24 hours cannot end twice in a day: ask why it is shorter",
     "unexplained": "ask the vendor why: the window had been paid",
 }
@@ -53,6 +55,7 @@ _AGAIN: Final = {
         "charged at {first} on {first_server}, and again at {at}: the midnight that divides the server's days"
         " fell into the working day."
     ),
+    "own_midnight": "charged at {first}, and again at {at}: it was in use after midnight.",
     "window_drift": (
         "charged at {first}, and again at {at}: the first window had ended at {first_end}, within the working day."
     ),
@@ -158,14 +161,7 @@ def _in_words(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _clock(times: pl.Series, zones: pl.Series, dates: pl.Series) -> pl.Series:
-    rows = pl.DataFrame(
-        [times.cast(tables.TIME).alias("time"), zones.cast(pl.String).alias("zone"), dates.alias("date")]
-    ).with_row_index("row")
-    shown = [tables.empty({"row": pl.UInt32(), "local": tables.TIME})]
-    for (zone,), part in rows.drop_nulls("time").partition_by("zone", as_dict=True).items():
-        local = pl.DataFrame(_core.local_times(part.select("time"), str(zone)))
-        shown.append(part.select("row").hstack(local))
-    local = rows.join(pl.concat(shown), on="row", how="left", maintain_order="left")
+    local = pl.DataFrame([local_times(times, zones).alias("local"), dates.alias("date")])
     day = pl.when(pl.col("local").dt.date() == pl.col("date")).then(pl.lit("%H:%M")).otherwise(pl.lit("%Y-%m-%d %H:%M"))
     texts = [
         pl.when(day == pattern).then(pl.col("local").dt.to_string(pattern)) for pattern in ("%H:%M", "%Y-%m-%d %H:%M")

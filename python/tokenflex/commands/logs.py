@@ -51,6 +51,15 @@ def metered(
     return Metered(log, servers, sessions, charges, pl.concat([log.problems, problems.frame]))
 
 
+def sessions_of_logs(
+    logs: list[str], *, timezone: str | dict[str, str] | None, server: str | None, quiet: bool
+) -> pl.DataFrame:
+    """Reads and pairs."""
+    with reading_bar(quiet=quiet) as progress:
+        log = tf.read_flexlm(logs, timezone=timezone, server=server, progress=progress)
+    return tf.pair(log.events, packages=log.packages, problems=tf.Problems())
+
+
 def _servers(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:
     if isinstance(timezone, str):
         return dict.fromkeys(log.coverage["server"].cast(pl.String), timezone)

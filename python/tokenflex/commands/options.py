@@ -39,6 +39,10 @@ RuleOption = Annotated[
     typer.Option(metavar="token-flex|flex|FILE.toml", help="How tokens are charged: a preset or a rule of your own."),
 ]
 RatesOption = Annotated[Path | None, typer.Option(help="Daily token rates as CSV: product, tokens, effective_from.")]
+UsersOption = Annotated[
+    Path | None,
+    typer.Option(help="By which zone each user lives, as CSV: user, zone; valid_from, valid_to if they move."),
+]
 AsOfOption = Annotated[
     str | None,
     typer.Option(
@@ -68,6 +72,28 @@ def rule_of(text: str) -> tf.Rule:
         return tf.Rule.read(text)
     except tf.TokenflexError as error:
         fail(f"--rule {text}: {error}")
+
+
+def users_of(path: Path | None) -> tf.UserZones:
+    """The zones of users in a file; without one the program ends, and says how to come by it."""
+    if path is None:
+        fail(
+            "--users is missing: by which zone does each user live?",
+            "Write a CSV with the columns user and zone: ana,Europe/Madrid. tf.infer_zones(sessions) proposes zones.",
+        )
+    try:
+        return tf.UserZones.read(path)
+    except tf.SourceError:
+        raise
+    except tf.TokenflexError as error:
+        fail(f"--users {path}: {error}")
+
+
+def is_statement(sources: list[str]) -> bool:
+    """Whether what was given is one file of the vendor's usage exports, told by its content."""
+    if len(sources) != 1 or not Path(sources[0]).is_file():
+        return False
+    return tf.inspect(sources[0]).kind.startswith("usage export of the vendor")
 
 
 def rates_of(path: Path) -> tf.Rates:

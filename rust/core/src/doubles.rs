@@ -40,10 +40,12 @@ pub mod cause {
     pub const TWO_SERVERS: u32 = 1 << 7;
     /// A midnight that divides the rule's days lies within the working day.
     pub const SERVER_MIDNIGHT: u32 = 1 << 8;
+    /// The same, and it is midnight where the person lives, too. Not seen here: it takes the clock on the wall.
+    pub const OWN_MIDNIGHT: u32 = 1 << 9;
     /// A rolling window ended within the working day.
-    pub const WINDOW_DRIFT: u32 = 1 << 9;
+    pub const WINDOW_DRIFT: u32 = 1 << 10;
     /// All of them by name, in the order of their bits; the last stands for none of them.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 12] = [
         "manual_duplicate",
         "swapped_machine",
         "identity",
@@ -53,6 +55,7 @@ pub mod cause {
         "reconnect",
         "two_servers",
         "server_midnight",
+        "own_midnight",
         "window_drift",
         "unexplained",
     ];

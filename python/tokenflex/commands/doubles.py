@@ -1,0 +1,251 @@
+"""`tokenflex doubles`: what was charged twice within a working day, why, and what helps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated
+
+import polars as pl
+import typer
+
+import tokenflex as tf
+from tokenflex import screen
+from tokenflex.audit.words import REMEDIES
+from tokenflex.commands.logs import metered, sessions_of_logs
+from tokenflex.commands.options import (
+    AsOfOption,
+    JsonOption,
+    QuietOption,
+    RatesOption,
+    RuleOption,
+    ServerOption,
+    TimezoneOption,
+    UsersOption,
+    fail,
+    instant_of,
+    is_statement,
+    rates_of,
+    readable_errors,
+    rule_of,
+    users_of,
+    writer_of,
+    zones_of,
+)
+from tokenflex.words import many
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console
+
+SHOWN = 3
+"""Cases told of each cause unless asked for more."""
+
+HELP = """Find what was charged twice to one person for one product within one working day, and say why.
+
+\b
+In your own logs: what the contract's rule doubles
+  tokenflex doubles logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv
+\b
+In the vendor's statement: what the vendor charged twice; with your logs as evidence
+  tokenflex doubles statement.csv --logs logs/ --timezone Europe/Madrid \\
+    --rates rates.csv --rule rule.toml --users users.csv --out doubles.csv
+
+users.csv has the columns user and zone: by which zone each user lives. The file of --out has every case, in words that
+can be sent to the vendor.
+"""
+
+
+def doubles(
+    source: Annotated[
+        list[str], typer.Argument(help="Logs, or one statement of the vendor.", metavar="LOGS...|STATEMENT")
+    ],
+    *,
+    users: UsersOption = None,
+    logs: Annotated[
+        list[str] | None, typer.Option(help="With a statement: your logs, as evidence. Repeat for several.")
+    ] = None,
+    timezone: TimezoneOption = None,
+    server: ServerOption = None,
+    rule: RuleOption = "token-flex",
+    rates: RatesOption = None,
+    aliases: Annotated[
+        Path | None, typer.Option(help="Who is who, as CSV: spelling, person. Case and domains are known without.")
+    ] = None,
+    show: Annotated[int, typer.Option(min=0, help="How many cases of each cause are told.")] = SHOWN,
+    out: Annotated[Path | None, typer.Option(help="Write all cases here: .parquet or .csv.")] = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Finds double charges; see `HELP`."""
+    with readable_errors():
+        write = writer_of(out)
+        asked = _Asked(
+            source=source,
+            logs=logs or [],
+            zones=zones_of(timezone or []),
+            server=server,
+            rule=rule_of(rule),
+            rates=None if rates is None else rates_of(rates),
+            as_of=instant_of(as_of),
+            quiet=quiet,
+        )
+        lives = users_of(users)
+        identity = None if aliases is None else tf.Identity.read(aliases)
+        charged = _of_statement(asked) if is_statement(source) else _of_logs(asked)
+        found = tf.double_charges(
+            charged.charges,
+            users=lives,
+            sessions=charged.sessions,
+            rule=asked.rule,
+            rates=asked.rates,
+            servers=charged.servers,
+            identity=identity,
+            problems=charged.problems,
+        )
+        total = charged.charges["tokens"].sum()
+        answer = Doubles(tf.explain_double_charges(found), Decimal(total), charged.problems.frame)
+        write(_flat(answer.cases))
+        if as_json:
+            typer.echo(json.dumps(answer.to_dict(), indent=2))
+        elif not quiet:
+            to = screen.console()
+            _show(answer, show, to)
+            if out is not None:
+                to.print(f"{many(answer.cases.height, 'case')} written to {out}", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options."""
+
+    source: list[str]
+    logs: list[str]
+    zones: str | dict[str, str] | None
+    server: str | None
+    rule: tf.Rule
+    rates: tf.Rates | None
+    as_of: datetime | None
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class _Charged:
+    """What was charged, by the vendor or by the rule, and what is known besides."""
+
+    charges: pl.DataFrame
+    sessions: pl.DataFrame | None
+    servers: dict[str, str] | None
+    problems: tf.Problems
+
+
+def _of_statement(asked: _Asked) -> _Charged:
+    if asked.rates is None:
+        fail("--rates is missing: without rates nothing says which windows a statement's tokens paid for")
+    problems = tf.Problems()
+    statement = tf.read_statement(asked.source[0], timezone=asked.zones, problems=problems)
+    sessions = None
+    if asked.logs:
+        sessions = sessions_of_logs(asked.logs, timezone=asked.zones, server=asked.server, quiet=asked.quiet)
+    servers = asked.zones
+    if isinstance(servers, str):
+        servers = dict.fromkeys(statement["server"].cast(pl.String).drop_nulls().unique(), servers)
+    return _Charged(statement, sessions, servers, problems)
+
+
+def _of_logs(asked: _Asked) -> _Charged:
+    if asked.logs:
+        fail("--logs goes with a statement: give the logs as they are, without --logs")
+    run = metered(
+        asked.source,
+        timezone=asked.zones,
+        server=asked.server,
+        rule=asked.rule,
+        rates=asked.rates,
+        as_of=asked.as_of,
+        quiet=asked.quiet,
+    )
+    problems = tf.Problems()
+    problems.add(run.problems)
+    return _Charged(run.charges, run.sessions, run.servers, problems)
+
+
+@dataclass(frozen=True)
+class Doubles:
+    """What is shown: the cases in words, the tokens of all charges, and what could not be judged."""
+
+    cases: pl.DataFrame
+    charged: Decimal
+    problems: pl.DataFrame
+
+    @property
+    def by_cause(self) -> pl.DataFrame:
+        """Cases and tokens of each leading cause, the costliest first."""
+        claimable = pl.col("tokens").filter(pl.col("is_claimable")).sum()
+        counted = self.cases.group_by("cause").agg(pl.len().alias("cases"), pl.col("tokens").sum(), claimable=claimable)
+        return counted.sort("tokens", "cause", descending=[True, False])
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain values."""
+        return {
+            "tokens_charged": str(self.charged),
+            "causes": [
+                {"cause": cause, "cases": cases, "tokens": str(tokens), "claimable": str(claimable)}
+                for cause, cases, tokens, claimable in self.by_cause.iter_rows()
+            ],
+            "cases": _flat(self.cases).select(pl.all().cast(pl.String)).to_dicts(),
+            "not_judged": self.problems.filter(pl.col("code") == "user_without_zone")["message"].to_list(),
+        }
+
+
+def _flat(cases: pl.DataFrame) -> pl.DataFrame:
+    """Without lists, which CSV does not know."""
+    return cases.with_columns(
+        pl.col("causes").cast(pl.List(pl.String)).list.join(" "), gap=pl.col("gap").dt.total_minutes()
+    ).rename({"gap": "gap_minutes"})
+
+
+def _show(answer: Doubles, shown: int, to: Console) -> None:
+    total = Decimal(answer.cases["tokens"].sum())
+    claimable = Decimal(answer.cases.filter(pl.col("is_claimable"))["tokens"].sum())
+    to.print()
+    charged = screen.tokens(answer.charged)
+    to.print(
+        f"{screen.tokens(total)} of {charged} tokens were charged a second time within a working day", style="bold"
+    )
+    to.print(
+        f"{many(answer.cases.height, 'case')}; by the rule {screen.tokens(claimable)} tokens of them were not due",
+        soft_wrap=True,
+    )
+    to.print()
+    table = screen.new_table("cause", ">cases", ">tokens", ">not due", "what helps")
+    for cause, cases, tokens, not_due in answer.by_cause.iter_rows():
+        table.add_row(cause, f"{cases:,}", screen.tokens(tokens), screen.tokens(not_due), REMEDIES[cause])
+    screen.print_table(to, "Why", table)
+    for cause in answer.by_cause["cause"]:
+        cases = answer.cases.filter(pl.col("cause") == cause)
+        if shown == 0:
+            break
+        to.print(f"{cause} ({many(cases.height, 'case')})", style="bold cyan")
+        for text in cases["explanation"].head(shown):
+            to.print(f"  {text}")
+        to.print()
+    _not_judged(answer.problems, to)
+
+
+def _not_judged(problems: pl.DataFrame, to: Console) -> None:
+    without = problems.filter(pl.col("code") == "user_without_zone")
+    if not without.is_empty():
+        to.print(f"Users without a zone ({without.height:,}), not judged:", style="bold")
+        for message in without["message"].head(SHOWN):
+            to.print(f"  {message}")
+        if without.height > SHOWN:
+            to.print(f"  … and {without.height - SHOWN:,} more")
+    others = problems.filter(pl.col("code") != "user_without_zone")["code"].value_counts(sort=True)
+    if not others.is_empty():
+        told = ", ".join(f"{code} ({count:,})" for code, count in others.iter_rows())
+        to.print(f"Problems in the data: {told}", style="dim")
