@@ -30,6 +30,7 @@ STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of tim
 POLARS_DAYS: Final = "polars distinct days"
 POLARS_SPLIT_DAYS: Final = "polars distinct days, only long sessions exploded"
 POLARS_CHARGED_DAYS: Final = "the same with instants"
+POLARS_WINDOWS: Final = "polars windows"
 POLARS_REGEX: Final = "polars regex"
 POLARS_NARROW_REGEX: Final = "polars regex, users without @"
 DUCKDB: Final = "DuckDB"
@@ -48,6 +49,7 @@ FAMILIES_BY_DAY: Final = "families, days, 10 M sessions"
 IDLE: Final = "idle time, rolling, 10 M sessions, 3 M activities"
 REPLAY_ROLLING: Final = "replay of a rolling rule, 1 M prepared sessions"
 REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
+DOUBLES: Final = "double charges, 10 M charges"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -61,6 +63,7 @@ ORDER: Final = (
     IDLE,
     REPLAY_ROLLING,
     REPLAY_DAYS,
+    DOUBLES,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -93,6 +96,7 @@ TARGETS: Final = (
     Target(IDLE, PLAIN, 2.5),
     Target(REPLAY_ROLLING, BUDGET, 1),
     Target(REPLAY_DAYS, BUDGET, 1),
+    Target(DOUBLES, POLARS_WINDOWS, 10),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""
