@@ -35,13 +35,18 @@ SLOTS: Final = 7 * 24
 """Hours of a week. The first is Monday 00:00 UTC."""
 
 HOUR_US: Final = 3_600_000_000
+HOURS_IN_DATA: Final = 1 << 22
+"""More hours than lie between 1970 and 2200."""
+
 MONDAY: Final = 72
 """Hours from the Monday before it to 1970-01-01, a Thursday."""
 
 LONG: Final = 12
-"""Hours after which a session was left open, [I]: nobody knows when its user went, so only its first hours count."""
+"""Hours after which a session was left open, [I]: nobody knows when its user went."""
 
-FIRST_HOURS: Final = 4
+WORKING_DAY: Final = 9
+"""Hours after the first start of a day at which use that was left open is taken to end, [I]."""
+
 SHORT: Final = 0.1
 """Hours that a session counts for at least: a launch is a use, however short."""
 
@@ -239,13 +244,21 @@ def _used(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str], pl.DataFrame]:
         message=pl.col("code").replace_strict(FAULTS, return_dtype=pl.String),
     )
     start, end = pl.col("start") / HOUR_US, pl.col("end") / HOUR_US
-    is_left_open = pl.col("end").is_null() | (end - start > LONG)
-    used = rows.filter(pl.col("code").is_null()).select(
-        "user",
-        start=start,
-        end=pl.when(is_left_open).then(start + FIRST_HOURS).otherwise(pl.max_horizontal(end, start + SHORT)),
+    used = rows.filter(pl.col("code").is_null()).select("user", start=start, end=end)
+    return _closed(used), users, bad
+
+
+def _closed(used: pl.DataFrame) -> pl.DataFrame:
+    """The same with ends for sessions that were left open: when a day that began with their user's first start ends."""
+    is_left_open = pl.col("end").is_null() | (pl.col("end") - pl.col("start") > LONG)
+    starts = used.sort("start").select("user", first="start")
+    left_open = used.filter(is_left_open).with_columns(since=pl.col("start") - WORKING_DAY).sort("since")
+    left_open = left_open.join_asof(
+        starts, left_on="since", right_on="first", by="user", strategy="forward", check_sortedness=False
     )
-    return used, users, bad
+    until = pl.max_horizontal(pl.col("first") + WORKING_DAY, pl.col("start") + 1)
+    ended = used.filter(~is_left_open).with_columns(end=pl.max_horizontal("end", pl.col("start") + SHORT))
+    return pl.concat([ended, left_open.select("user", "start", end=until)])
 
 
 def _hours(used: pl.DataFrame) -> pl.DataFrame:
@@ -253,7 +266,14 @@ def _hours(used: pl.DataFrame) -> pl.DataFrame:
     first, last = pl.col("start").floor().cast(pl.Int32), pl.col("end").ceil().cast(pl.Int32)
     each = used.with_columns(hour=pl.int_ranges(first, pl.max_horizontal(first + 1, last))).explode("hour")
     part = pl.min_horizontal("end", pl.col("hour") + 1) - pl.max_horizontal("start", pl.col("hour"))
-    hours = each.group_by("user", "hour").agg(part=part.sum().clip(0, 1)).sort("user", "hour")
+    # One key is grouped and sorted at half the cost of two.
+    keyed = each.select(key=pl.col("user").cast(pl.Int64) * HOURS_IN_DATA + pl.col("hour"), part=part)
+    hours = keyed.group_by("key").agg(pl.col("part").sum().clip(0, 1)).sort("key")
+    hours = hours.select(
+        "part",
+        user=(pl.col("key") // HOURS_IN_DATA).cast(pl.UInt32),
+        hour=(pl.col("key") % HOURS_IN_DATA).cast(pl.Int32),
+    )
     begins = (pl.col("user") != pl.col("user").shift()) | (pl.col("hour").diff() > REST)
     return hours.with_columns(
         begins=begins.fill_null(value=True),
