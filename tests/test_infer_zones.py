@@ -117,6 +117,7 @@ def test_those_whom_nobody_can_place_are_unknown_or_not_sure(zones: tuple[str, .
     assert kinds["robot"]["why"].unique().to_list() == ["use around the clock"]
     for kind in ("robot", "rotating", "seldom"):
         assert kinds[kind].height >= 19
+        assert kinds[kind]["confidence"].to_list() == [0.0] * kinds[kind].height
         assert kinds[kind]["zone"].null_count() == kinds[kind].height
     assert all(why.startswith("too few days: ") for why in kinds["seldom"]["why"])
     # Who works every night looks like a day worker half a world away: only the sites of a firm help against it.
@@ -275,7 +276,11 @@ def test_days_zone_and_confidence_equal_the_plain_reference(
 ) -> None:
     days, zone, confidence = reference(uses, zones)
     sessions = pl.DataFrame([("ana", *use) for use in uses], schema=COLUMNS, orient="row")
-    (found,) = infer(sessions, zones=zones, min_days=1).iter_rows(named=True)
+    with pytest.MonkeyPatch.context() as patch:
+        # What is refused for its shape would not be compared.
+        patch.setattr(model, "LEAST_FIT", 0.0)
+        patch.setattr(model, "QUIET", 0)
+        (found,) = infer(sessions, zones=zones, min_days=1).iter_rows(named=True)
     assert found["days"] == days
     assert found["confidence"] == pytest.approx(confidence, abs=0.002)
     assert found["zone"] in (zone, None)
@@ -294,14 +299,14 @@ def assert_alike(found: pl.DataFrame, expected: pl.DataFrame) -> None:
         assert one == pytest.approx(other, abs=0.002)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([None, SITES]))
 def test_the_order_of_rows_changes_nothing(seed: int, zones: tuple[str, ...] | None) -> None:
     mixed = SMALL.sample(fraction=1, shuffle=True, seed=seed)
     assert_alike(infer(mixed, zones=zones).sort("user"), infer(SMALL, zones=zones).sort("user"))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.sets(st.sampled_from(sorted(HOMES)), min_size=1), st.sampled_from([None, SITES]))
 def test_users_do_not_influence_each_other(some: set[str], zones: tuple[str, ...] | None) -> None:
     apart = infer(SMALL.filter(pl.col("user").is_in(some)), zones=zones)
@@ -315,7 +320,7 @@ def test_crowds_are_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_alike(infer(SMALL), expected)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(-5, 5))
 def test_moving_all_times_by_whole_hours_moves_the_offset(hours: int) -> None:
     def fixed(east: int) -> str:

@@ -27,6 +27,9 @@ from tokenflex.usage.candidates import CANDIDATES, FRIDAY_WEEKENDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+READS: Final = ("user", "start", "end")
+"""The columns of sessions that are read."""
+
 MINUTES_OF_DAY: Final = 24 * 60
 STEP: Final = 15
 """Minutes between two offsets that are compared: all that are in use today are whole quarters of an hour."""
@@ -88,6 +91,7 @@ _PROPOSALS: Final = {
     "offset_winter": pl.Int64(),
     "zone": pl.String(),
     "is_dst_aware": pl.Boolean(),
+    "confidence": pl.Float64(),
     "why": pl.String(),
 }
 
@@ -132,6 +136,7 @@ class _Proposal(NamedTuple):
     offset_winter: int | None = None
     zone: str | None = None
     is_dst_aware: bool = False
+    confidence: float = 0.0
     why: str = ""
 
 
@@ -182,6 +187,9 @@ def infer_zones(
     if min_days < 1:
         raise ArgumentError(f"min_days is {min_days}, but has to be 1 or more", location="min_days")
     names = None if zones is None else _checked(zones)
+    if isinstance(sessions, pl.LazyFrame):
+        present = sessions.collect_schema().names()
+        sessions = sessions.select(name for name in READS if name in present)
     used, users, bad = _used(frame_of(sessions))
     report(bad, problems, "infer_zones")
     if not users:
@@ -217,7 +225,7 @@ def _checked(zones: Iterable[str]) -> list[str]:
 
 def _used(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str], pl.DataFrame]:
     """The stretches of use that count, in hours since 1970; the users' names; what had to be left out."""
-    for name in ("user", "start", "end"):
+    for name in READS:
         if name not in frame.columns:
             raise MissingColumnError(
                 f"column {name!r} is missing; the table has: {', '.join(frame.columns)}", column=name
@@ -469,13 +477,12 @@ def _near(offsets: list[tuple[int, ...]], place: int, *, is_closed: bool) -> lis
 
 def _told(people: pl.DataFrame, users: list[str], choice: _Zones, *, min_days: int, is_closed: bool) -> pl.DataFrame:
     """The table of the result: what is proposed, or why nothing is."""
-    told = []
-    for row in people.iter_rows(named=True):
-        refusal = _refusal(row, min_days)
-        told.append(_proposed(row, choice, is_closed=is_closed) if refusal is None else _Proposal(why=refusal))
+    told = [
+        _refusal(row, min_days) or _proposed(row, choice, is_closed=is_closed) for row in people.iter_rows(named=True)
+    ]
     proposals = pl.DataFrame(told, schema=_PROPOSALS, orient="row")
     return tables.finish(
-        people.select("days", "sessions", confidence=pl.col("confidence").fill_null(0.0).round(3)).with_columns(
+        people.select("days", "sessions").with_columns(
             decoded("user", list(users), people["user"]),
             *proposals.with_columns(pl.duration(minutes=pl.selectors.integer()).name.keep()).get_columns(),
         ),
@@ -483,33 +490,33 @@ def _told(people: pl.DataFrame, users: list[str], choice: _Zones, *, min_days: i
     )
 
 
-def _refusal(row: dict[str, Any], min_days: int) -> str | None:
-    """Why a user stays unknown, if so."""
+def _refusal(row: dict[str, Any], min_days: int) -> _Proposal | None:
+    """That a user stays unknown, and why, if so."""
     if row["fit"] is None:
-        return "no use that counts"
+        return _Proposal(why="no use that counts")
     if row["quiet"] < QUIET:
-        return "use around the clock"
+        return _Proposal(why="use around the clock")
     if row["days"] < min_days:
-        return f"too few days: {row['days']}"
+        return _Proposal(why=f"too few days: {row['days']}")
     if row["fit"] < LEAST_FIT:
-        return "no shape of a working week"
+        return _Proposal(why="no shape of a working week")
     if row["confidence"] < LEAST_CONFIDENCE:
-        return "working hours that fit no zone well"
+        return _Proposal(confidence=round(row["confidence"], 3), why="working hours that fit no zone well")
     return None
 
 
 def _proposed(row: dict[str, Any], choice: _Zones, *, is_closed: bool) -> _Proposal:
     """What is proposed for a user whose likeliest zone is likely enough."""
     name, offsets = choice.names[row["best"]], choice.offsets[row["best"]]
-    offset = offsets[row["main"]]
+    found = _Proposal(offsets[row["main"]], zone=name, confidence=round(row["confidence"], 3))
     if min(row["days_summer"], row["days"] - row["days_summer"]) < HALF_DAYS:
-        zone = name if is_closed else _fixed(name, offset, offsets)
-        return _Proposal(offset, zone=zone, why="too few days in one half of the year to see a change of the clock")
+        zone = name if is_closed else _fixed(name, offsets[row["main"]], offsets)
+        return found._replace(zone=zone, why="too few days in one half of the year to see a change of the clock")
     summer, winter = offsets[row["summer"]], offsets[row["winter"]]
     if summer == winter:
-        return _Proposal(offset, zone=name, why="halves of the year are alike")
+        return found._replace(why="halves of the year are alike")
     why = f"halves of the year differ as in {name}"
-    return _Proposal(offset, summer, winter, zone=name, is_dst_aware=True, why=why)
+    return found._replace(offset_summer=summer, offset_winter=winter, is_dst_aware=True, why=why)
 
 
 def _fixed(name: str, offset: int, offsets: tuple[int, ...]) -> str | None:
