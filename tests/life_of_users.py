@@ -54,9 +54,10 @@ class Person:
     rests: frozenset[int]
 
 
-def person(rng: np.random.Generator, zone: str) -> Person:
+def person(rng: np.random.Generator, zone: str, usual: float = 8.4) -> Person:
+    """Somebody of a zone; `usual` is when most come."""
     rests = frozenset({4, 5} if zone == "Asia/Riyadh" else {5, 6})
-    return Person(float(np.clip(rng.normal(8.4, 0.7), 7, 10)), float(rng.uniform(8, 10)), rests)
+    return Person(float(np.clip(rng.normal(usual, 0.7), usual - 1.4, usual + 1.6)), float(rng.uniform(8, 10)), rests)
 
 
 def days_of(rng: np.random.Generator, who: Person, days: int = DAYS) -> list[tuple[float, float]]:
@@ -100,11 +101,13 @@ def table(uses: dict[tuple[str, str], list[tuple[float, float]]]) -> pl.DataFram
     return pl.concat(parts)
 
 
-def workers(each: int, *, seed: int = 1, zones: tuple[str, ...] = ZONES) -> tuple[pl.DataFrame, dict[str, str]]:
+def workers(
+    each: int, *, seed: int = 1, zones: tuple[str, ...] = ZONES, usual: float = 8.4
+) -> tuple[pl.DataFrame, dict[str, str]]:
     """Sessions of `each` people in each zone over a year, and the zone of each."""
     rng = np.random.default_rng(seed)
     homes = {f"{zone.rpartition('/')[2].lower()}.{place}": zone for zone in zones for place in range(each)}
-    return table({(user, zone): days_of(rng, person(rng, zone)) for user, zone in homes.items()}), homes
+    return table({(user, zone): days_of(rng, person(rng, zone, usual)) for user, zone in homes.items()}), homes
 
 
 def odd_ones(each: int, *, seed: int = 2) -> dict[str, pl.DataFrame]:

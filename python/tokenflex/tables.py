@@ -610,7 +610,10 @@ INFERRED_ZONES: Final = _table(
         "offset_winter": (pl.Duration("us"), "in the rest of the year, if the halves differ"),
         "zone": (pl.String(), "IANA name of a zone that fits; null if unknown"),
         "is_dst_aware": (pl.Boolean(), "the zone changes its clock, and the user's use moves with it"),
-        "confidence": (pl.Float64(), "0 to 1: that the offset is right to an hour; of the zone where zones were given"),
+        "confidence": (
+            pl.Float64(),
+            "0 to 1: that the offset is right to an hour, or the zone where zones were given; 0 without a shape",
+        ),
         "days": (pl.UInt32(), "days of use; a new one begins after five hours without any"),
         "sessions": (pl.UInt32(), "sessions that count"),
         "why": (pl.String(), "what the zone rests on, or why there is none"),
