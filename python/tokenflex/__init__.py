@@ -19,6 +19,7 @@ Example:
 
 from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
+from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -87,6 +88,7 @@ __all__ = [
     "TokenflexWarning",
     "ZoneError",
     "__version__",
+    "avoidable_charges",
     "categorize",
     "charge",
     "denials",
@@ -104,6 +106,7 @@ __all__ = [
     "read_table",
     "replay",
     "sessions_from",
+    "summarize_avoidable",
     "tables",
     "zone_database_version",
 ]

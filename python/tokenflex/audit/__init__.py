@@ -1,0 +1,1 @@
+"""Audit: which charges need a second look, and why."""
