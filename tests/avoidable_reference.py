@@ -7,16 +7,16 @@ use is like; then all of it is taken away. What is left has to be charged as bef
 from __future__ import annotations
 
 import zoneinfo
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import reference
-from reference import DAY, Report, Session, Terms, Use, Zones
+from reference import DAY, Report, Session, Use, Zones
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from strategies import Case
 
@@ -180,15 +180,12 @@ class Audit:
         window.is_known = len(known) == len(touches)
         none_begins = all(touch.begin > touch.use.start for touch in touches)
         carried = lead["trigger"] == "renewal" and none_begins
-        if carried and none_active and window.is_known and self._is_overnight(window):
+        is_left = self._is_overnight(window) if window.is_known else self._looks_left(window)
+        if carried and none_active and is_left:
             window.habits.append(LEFT)
-        if carried and none_active and not known and self._looks_left(window):
-            window.habits.append(LEFT)
-        elif carried and none_active and not window.is_known and known and self._looks_left(window):
-            window.habits.append(LEFT)
-        if carried and none_active and window.is_known:
-            if all(touch.begin - self._seen(touch) >= limits.idle for touch in touches):
-                window.habits.append(IDLE)
+        was_idle = all(touch.begin - self._seen(touch) >= limits.idle for touch in touches)
+        if carried and none_active and window.is_known and was_idle:
+            window.habits.append(IDLE)
         if carried and not window.runs_on and window.used < limits.graze:
             window.habits.append(GRAZED)
         all_begin = all(touch.begin == touch.use.start for touch in touches)
@@ -267,34 +264,32 @@ class Audit:
             if not short:
                 break
             windows = [window for place, window in enumerate(windows) if place not in short]
-        before = self._bill(self.case, [use.row for use in self.uses])
-        left, owners = self.sessions_without(windows)
-        after = self._bill(replace(self.case, sessions=left, as_of=None), owners)
+        before = self._bill(self.case)
+        after = self._bill(replace(self.case, sessions=self.sessions_without(windows), as_of=None))
         for window in windows:
             for place in window.rows:
                 row = self.charges[place]
                 before[window.key][row["charged_at"], row["product"], row["tokens"]] -= 1
-        moved = {key for key in before | after if +before[key] != +after[key]}
+        moved = {key for key in {*before, *after} if +before[key] != +after[key]}
         return [window for window in windows if window.key not in moved]
 
-    def sessions_without(self, windows: Sequence[Window]) -> tuple[list[Session], list[int]]:
-        """All sessions that can be charged, in order of start, less their use in windows; and the row of each."""
+    def sessions_without(self, windows: Sequence[Window]) -> list[Session]:
+        """All sessions that can be charged, in order of start, less their use in windows."""
         left: list[Session] = []
-        owners: list[int] = []
         for use in sorted(self.uses, key=lambda use: (use.start, use.row)):
             is_cut = any(touch.use == use for window in windows for touch in window.touches)
             whole = [(use.start, use.end)]
             for start, end in [piece[:2] for piece in self.pieces(use, windows)] if is_cut else whole:
                 left.append(replace(use.session, start=start, end=end))
-                owners.append(use.row)
-        return left, owners
+        return left
 
-    def _bill(self, case: Case, _owners: Sequence[int]) -> dict[tuple[Any, ...], Counter[Any]]:
-        bill: dict[tuple[Any, ...], Counter[Any]] = {}
+    def _bill(self, case: Case) -> dict[tuple[Any, ...], Counter[Any]]:
+        """Instants, products and tokens of the charges of each key, with how many there are of each."""
+        bill: dict[tuple[Any, ...], Counter[Any]] = defaultdict(Counter)
         for row in reference.charge(**case.for_reference()):
             key = reference.key_of(case.sessions[row["session"]], self.terms, self.families)
-            bill.setdefault(key, Counter())[row["charged_at"], row["product"], row["tokens"]] += 1
-        return _Default(bill)
+            bill[key][row["charged_at"], row["product"], row["tokens"]] += 1
+        return bill
 
     # What is told.
 
@@ -327,17 +322,3 @@ class Audit:
 
     def _passes(self, window: Window) -> bool:
         return window.runs_on and any(other is window for other in self.found)
-
-
-class _Default(dict[tuple[Any, ...], "Counter[Any]"]):
-    def __missing__(self, key: tuple[Any, ...]) -> Counter[Any]:
-        self[key] = Counter()
-        return self[key]
-
-    def __or__(self, other: Mapping[Any, Any]) -> Any:
-        return set(self) | set(other)
-
-
-def terms_of_days() -> Terms:
-    """Days of UTC, the plainest rule."""
-    return Terms("day", zone="utc")

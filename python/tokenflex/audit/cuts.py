@@ -71,9 +71,7 @@ def keys_that_differ(
     names = same.select("row", "key", "user", "product", "server", "host", first="start")
     # In the order of the sessions, which decides between what falls at one instant.
     left = pl.concat([cut, whole]).join(names, on="row", how="inner").sort("first", "row", "start")
-    again = charge(
-        left, rule=rule, rates=rates, servers=servers, users=users, activity=activity, problems=Problems()
-    )
+    again = charge(left, rule=rule, rates=rates, servers=servers, users=users, activity=activity, problems=Problems())
     after = again.select(
         "charged_at",
         "tokens",

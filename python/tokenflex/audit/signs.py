@@ -203,9 +203,7 @@ class Rest:
 
     @staticmethod
     def _since_midnight(clock: time) -> timedelta:
-        return timedelta(
-            hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond
-        )
+        return timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond)
 
 
 def zones_of(users: Mapping[str, str] | None) -> dict[str, str]:

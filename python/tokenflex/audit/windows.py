@@ -76,17 +76,18 @@ def windows_of(charges: pl.DataFrame, uses: pl.DataFrame, rule: Rule) -> tuple[p
 
     Products of one family share a window, so several charges can fall into one.
     """
-    mark = "usage_date" if rule.window == "day" else "window_end"
+    mark = pl.col("usage_date" if rule.window == "day" else "window_end").alias("mark")
     own = uses.select(session=pl.col("row").cast(pl.UInt64), key="key", is_machine="is_machine")
-    charges = charges.with_row_index("charge").join(own, on="session", how="left", maintain_order="left")
+    charges = charges.with_row_index("charge").with_columns(mark)
+    charges = charges.join(own, on="session", how="left", maintain_order="left")
     windows = (
         charges.filter(pl.col("category") == "CHARGED")
         .sort("key", "charged_at")
         .with_row_index("window")
-        .select("window", "key", mark, "is_machine", "user", "charged_at", "window_end", "trigger", "session")
+        .select("window", "key", "mark", "is_machine", "user", "charged_at", "window_end", "trigger", "session")
     )
-    numbers = windows.select("window", "key", mark)
-    return charges.join(numbers, on=["key", mark], how="left", maintain_order="left"), windows
+    numbers = windows.select("window", "key", "mark")
+    return charges.join(numbers, on=["key", "mark"], how="left", maintain_order="left"), windows
 
 
 def touches_of(
@@ -157,7 +158,7 @@ def _day_touches(
     days = charge(
         each, rule=alone, rates=Rates({"x": 0}), servers=users if by_user else servers, problems=Problems()
     ).select("usage_date", pl.col("charged_at").alias("from"), until="window_end", place=pl.col("session"))
-    numbers = windows.select("window", "key", "usage_date")
+    numbers = windows.select("window", "key", usage_date="mark")
     return (
         days.join(uses.with_row_index("place").with_columns(pl.col("place").cast(pl.UInt64)), on="place", how="inner")
         .join(numbers, on=["key", "usage_date"], how="inner")
