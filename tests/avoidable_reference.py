@@ -205,7 +205,7 @@ class Audit:
         return self.limits.rests(begin) or end > self.limits.next_night(begin)
 
     def _looks_left(self, window: Window) -> bool:
-        """Open since before the evening, in use until some time in the same rest, and nothing else of the user begins."""
+        """Open since before the evening, until some time in the same rest, and nothing else of the user begins."""
         limits, lead = self.limits, window.lead
         at, end = lead["charged_at"], self.end_of_use(window)
         begin, local_end = self.local(lead["user"], at), self.local(lead["user"], end)

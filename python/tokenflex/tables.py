@@ -566,20 +566,17 @@ AVOIDABLE_CHARGES: Final = _table(
         "minutes_used": (pl.Float64(), "how long any session was open in the window"),
         "cut_at": (
             TIME,
-            "until when all had to be closed, or from when on nothing opened, to save this charge and those before it "
-            "in one run of avoidable ones",
+            "all closed by then, or nothing opened, would have saved this charge and those before it in one run",
         ),
         "last_sign_at": (
             TIME,
-            "last sign of life before `cut_at`: activity where it is known, else a start or end of any of the user's "
-            "sessions; null for what was opened by mistake",
+            "before `cut_at`: activity where known, else any start or end of the user's; null for a mistake",
         ),
         "advice": (pl.String(), "the habit that would have saved it, with times of the user's zone where it is known"),
         "is_inferred": (pl.Boolean(), "the habit is read from the shape of use, not seen"),
         "confidence": (
             pl.Enum(CONFIDENCES),
-            "high: seen; medium: inferred, and in use until the window's end or still open; low: inferred, and closed "
-            "in the night",
+            "high: seen; medium: inferred, open until the window's end or still; low: inferred, closed in the night",
         ),
         "charge": (pl.UInt64(), "row, from 0, of the charge in what `charge` returns for the same arguments"),
         "session": (pl.UInt64(), "row, from 0, of the session that caused the charge"),

@@ -265,7 +265,7 @@ def _without_zone(windows: pl.DataFrame) -> pl.DataFrame:
         source=pl.lit("users"),
         location=pl.lit(None, pl.UInt64),
         code=pl.lit("user_without_zone"),
-        message=pl.format("{} has no zone in users=: not judged for left_open_overnight, {} windows", "user", "count"),
+        message=pl.format("{} has no zone in users=: not judged for left_open_overnight, windows: {}", "user", "count"),
     )
 
 
