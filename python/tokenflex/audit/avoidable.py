@@ -109,10 +109,8 @@ def avoidable_charges(
     uses = uses_of(frame, mine.frame, rule=rule, rates=rates, as_of=as_of)
     charges, windows = windows_of(charges, uses, rule)
     likely = _candidates(windows, uses, mistake)
-    keys = likely["key"].unique().implode()
-    used, theirs = uses.filter(pl.col("key").is_in(keys)), windows.filter(pl.col("key").is_in(keys))
-    touches = touches_of(used, theirs, rule=rule, servers=servers, users=users)
-    touches = with_signs(touches.join(likely.select("window"), on="window", how="semi"), known, rule)
+    used = uses.filter(pl.col("key").is_in(likely["key"].unique().implode()))
+    touches = with_signs(touches_of(used, likely, rule=rule, servers=servers, users=users), known, rule)
     judged = _judged(_measured(likely, touches, idle), uses, rest, homes, limits)
     mine.add(_without_zone(judged))
     found = judged.filter(pl.col("habits").list.len() > 0)
@@ -171,13 +169,9 @@ def _refuse_limits(limits: Mapping[str, object]) -> None:
 
 def _candidates(windows: pl.DataFrame, uses: pl.DataFrame, mistake: timedelta) -> pl.DataFrame:
     """The windows that can be avoidable at all: renewals, and launches that were closed soon."""
-    ends = uses.select(session=pl.col("row").cast(pl.UInt64), session_end="end")
-    is_short = pl.col("session_end") - pl.col("charged_at") < mistake
-    return (
-        windows.join(ends, on="session", how="left", maintain_order="left")
-        .filter((pl.col("trigger") == "renewal") | ((pl.col("trigger") == "launch") & is_short))
-        .drop("session_end")
-    )
+    session_end = uses["end"].gather(uses["row"].search_sorted(windows["session"]))
+    is_short = session_end - windows["charged_at"] < mistake
+    return windows.filter((pl.col("trigger") == "renewal") | ((pl.col("trigger") == "launch") & is_short))
 
 
 def _measured(windows: pl.DataFrame, touches: pl.DataFrame, idle: timedelta) -> pl.DataFrame:

@@ -64,23 +64,20 @@ def keys_that_differ(
     activity: AnyTable | None,
 ) -> pl.Series:
     """The keys whose charges, after these cuts, are not exactly the ones before less those of the windows cut."""
-    keys = touches["key"].unique()
-    same = uses.filter(pl.col("key").is_in(keys.implode()))
-    cut = pieces_of(touches).select("row", "start", "end")
-    whole = same.join(touches.select("row").unique(), on="row", how="anti").select("row", "start", "end")
-    names = same.select("row", "key", "user", "product", "server", "host", first="start")
-    # In the order of the sessions, which decides between what falls at one instant.
-    left = pl.concat([cut, whole]).join(names, on="row", how="inner").sort("first", "row", "start")
+    keys = touches["key"].unique().implode()
+    names = ("key", "user", "product", "server", "host")
+    same = uses.filter(pl.col("key").is_in(keys)).select("row", "start", "end", *names, first="start")
+    cut = pieces_of(touches).select("row", "start", "end").join(same.drop("start", "end"), on="row", how="inner")
+    left = pl.concat([cut, same.join(touches, on="row", how="anti")])
+    shares = rule.incremental and len(rates.families()) > 0
+    if shares:
+        # In the order of the sessions, which decides between products that fall due at one instant.
+        left = left.sort("first", "row", "start")
     again = charge(left, rule=rule, rates=rates, servers=servers, users=users, activity=activity, problems=Problems())
-    after = again.select(
-        "charged_at",
-        "tokens",
-        product=pl.col("product").cast(pl.String),
-        key=left["key"].gather(again["session"]),
-        count=-1,
-    )
-    expected = charges.filter(
-        pl.col("key").is_in(keys.implode()), ~pl.col("window").is_in(touches["window"].unique().implode())
-    ).select("charged_at", "tokens", product=pl.col("product").cast(pl.String), key="key", count=1)
-    counted = pl.concat([after, expected]).group_by("key", "charged_at", "product", "tokens").agg(pl.col("count").sum())
+    # Outside of families key and instant say which product it is, and at which rate.
+    facts = ["charged_at", *(["product", "tokens"] if shares else [])]
+    after = again.select(*facts, key=left["key"].gather(again["session"]), count=-1)
+    is_cut = pl.col("window").is_in(touches["window"].unique().implode())
+    expected = charges.filter(pl.col("key").is_in(keys), ~is_cut).select(*facts, key="key", count=1)
+    counted = pl.concat([after, expected]).group_by("key", *facts).agg(pl.col("count").sum())
     return counted.filter(pl.col("count") != 0)["key"].unique()

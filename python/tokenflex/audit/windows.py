@@ -6,6 +6,7 @@ session that pays for itself: no second calendar has to agree with the first.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -58,7 +59,7 @@ def _last_instant(rows: pl.DataFrame) -> pl.Expr:
 
 
 def _keyed(rows: pl.DataFrame, rule: Rule, rates: Rates) -> pl.DataFrame:
-    families = {rate.product: rate.family for rate in rates.rows if rate.family} if rule.incremental else {}
+    families = dict(rates.families()) if rule.incremental else {}
     is_machine = pl.col("product").is_in(sorted(rule.machine_metered))
     rows = rows.with_columns(
         is_machine=is_machine,
@@ -77,15 +78,16 @@ def windows_of(charges: pl.DataFrame, uses: pl.DataFrame, rule: Rule) -> tuple[p
     Products of one family share a window, so several charges can fall into one.
     """
     mark = pl.col("usage_date" if rule.window == "day" else "window_end").alias("mark")
-    own = uses.select(session=pl.col("row").cast(pl.UInt64), key="key", is_machine="is_machine")
-    charges = charges.with_row_index("charge").with_columns(mark)
-    charges = charges.join(own, on="session", how="left", maintain_order="left")
-    windows = (
-        charges.filter(pl.col("category") == "CHARGED")
-        .sort("key", "charged_at")
-        .with_row_index("window")
-        .select("window", "key", "mark", "is_machine", "user", "charged_at", "window_end", "trigger", "session")
+    own = uses.select("key", "is_machine")[uses["row"].search_sorted(charges["session"])]
+    charges = charges.with_row_index("charge").with_columns(mark).hstack(own)
+    # Charges are in order of time, and so are those of equal keys.
+    number = (pl.col("key").rank("ordinal") - 1).cast(pl.UInt32).alias("window")
+    opening = charges.filter(pl.col("category") == "CHARGED").with_columns(number)
+    windows = opening.select(
+        "window", "key", "mark", "is_machine", "user", "charged_at", "window_end", "trigger", "session"
     )
+    if opening.height == charges.height:
+        return opening, windows
     numbers = windows.select("window", "key", "mark")
     return charges.join(numbers, on=["key", "mark"], how="left", maintain_order="left"), windows
 
@@ -98,7 +100,7 @@ def touches_of(
     servers: Mapping[str, str] | None,
     users: Mapping[str, str] | None,
 ) -> pl.DataFrame:
-    """The use of each session in each window that it touches.
+    """The use of each session in each of these windows that it touches.
 
     Returns:
         `window`, `row`, `key`, names, `start` and `end` of the session, `from` and `to` of its use in the window, and
@@ -117,28 +119,39 @@ def touches_of(
 
 def _rolling_touches(uses: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     """Windows of one key follow one another, so a session touches those from its start's to its end's."""
-    starts = windows.select("key", first="window", at="charged_at").sort("at")
-    begun = uses.sort("start").join_asof(starts, left_on="start", right_on="at", by="key", check_sortedness=False)
-    begun = begun.drop("at").sort("end")
-    both = begun.join_asof(
-        starts.rename({"first": "last"}),
-        left_on="end",
+    windows = windows.sort("key", "charged_at").with_row_index("place")
+    ends = windows.select("key", first="place", begin="charged_at", at="window_end").sort("at")
+    begun = uses.sort("start").join_asof(
+        ends,
+        left_on="start",
         right_on="at",
         by="key",
+        strategy="forward",
         allow_exact_matches=False,
         check_sortedness=False,
-    ).drop("at")
-    pairs = both.with_columns(
-        window=pl.int_ranges("first", pl.max_horizontal("first", "last") + 1, dtype=pl.UInt32)
-    ).explode("window", empty_as_null=False)
-    spans = windows.select("window", begin="charged_at", until="window_end")
+    )
+    both = (
+        begun.filter(pl.col("begin") <= pl.col("end"))
+        .drop("begin", "at")
+        .sort("end")
+        .join_asof(
+            windows.select("key", last="place", at="charged_at").sort("at"),
+            left_on="end",
+            right_on="at",
+            by="key",
+            allow_exact_matches=False,
+            check_sortedness=False,
+        )
+    )
+    until = pl.max_horizontal("first", "last") + 1
+    pairs = both.with_columns(place=pl.int_ranges("first", until, dtype=pl.UInt32)).drop("first", "last", "at")
+    spans = windows.select("place", "window", begin="charged_at", until="window_end")
     return (
-        pairs.drop("first", "last")
-        .join(spans, on="window", how="inner")
-        # Without renewal there is use between windows, which nobody pays.
-        .filter(pl.col("start") < pl.col("until"))
+        pairs.explode("place", empty_as_null=False)
+        .join(spans, on="place", how="inner")
+        .filter((pl.col("begin") < pl.col("end")) | (pl.col("begin") <= pl.col("start")))
         .with_columns(pl.max_horizontal("start", "begin").alias("from"))
-        .drop("begin")
+        .drop("begin", "place")
     )
 
 
@@ -150,6 +163,7 @@ def _day_touches(
     users: Mapping[str, str] | None,
 ) -> pl.DataFrame:
     """What each session would pay if it paid for itself alone: once for each date, at its first touch."""
+    uses = _near(uses, windows)
     by_user = rule.needs_zones_of == "user"
     alone = Rule(window="day", zone="server" if by_user else rule.zone, day_start=rule.day_start)
     each = uses.select(
@@ -164,3 +178,14 @@ def _day_touches(
         .join(numbers, on=["key", "usage_date"], how="inner")
         .drop("place", "usage_date")
     )
+
+
+def _near(uses: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """The sessions that can touch a window by day at all: a local date is not far from the date in UTC."""
+    far = timedelta(days=3)
+    dates = windows.select("key", at=pl.col("mark").cast(tables.TIME)).sort("at")
+    shifted = uses.with_columns(early=pl.col("start") - far).sort("early")
+    near = shifted.join_asof(
+        dates, left_on="early", right_on="at", by="key", strategy="forward", check_sortedness=False, coalesce=False
+    )
+    return near.filter(pl.col("at") <= pl.col("end") + far).drop("early", "at")
