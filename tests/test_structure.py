@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex import _core
 
 PACKAGE = Path(inspect.getfile(tf)).parent
-STAGES = ["reading", "usage", "metering"]
+STAGES = ["reading", "usage", "metering", "audit"]
 
 
 def test_every_public_name_has_a_docstring_or_a_type_that_has() -> None:
@@ -28,6 +28,7 @@ def test_names_of_the_package_are_its_public_names() -> None:
 
 
 VERBS = [
+    tf.avoidable_charges,
     tf.charge,
     tf.denials,
     tf.guess_columns,
@@ -41,6 +42,7 @@ VERBS = [
     tf.read_statement,
     tf.read_table,
     tf.sessions_from,
+    tf.summarize_avoidable,
 ]
 
 
