@@ -166,16 +166,21 @@ class Audit:
                 active = [piece for span in active for piece in reference.without(span, (report.at, until))]
         return active
 
+    def _is_known(self, touch: Touch) -> bool:
+        """Whether activity of the session was recorded, and anybody's then."""
+        times = [report.at for report in self.case.reports or () if report.until is None]
+        is_recorded = not times or min(times) <= touch.begin <= touch.end <= max(times)
+        return bool(self._reports(touch.use)) and is_recorded
+
     def _seen(self, touch: Touch) -> datetime:
-        """The last sign of life before a touch."""
-        if not self._reports(touch.use):
-            return touch.use.start
+        """The last sign of life before a touch that is known; what was before the first record of all is not."""
+        first = min((report.at for report in self.case.reports or () if report.until is None), default=touch.use.start)
         active = self._active(touch.use, touch.use.start, touch.begin)
-        return active[-1][1] if active else touch.use.start
+        return max([touch.use.start, first, *(end for _, end in active)])
 
     def _judge(self, window: Window) -> None:
         limits, lead, touches = self.limits, window.lead, window.touches
-        known = [touch for touch in touches if self._reports(touch.use)]
+        known = [touch for touch in touches if self._is_known(touch)]
         none_active = not any(self._active(touch.use, touch.begin, touch.end) for touch in known)
         window.is_known = len(known) == len(touches)
         none_begins = all(touch.begin > touch.use.start for touch in touches)
@@ -183,8 +188,11 @@ class Audit:
         is_left = self._is_overnight(window) if window.is_known else self._looks_left(window)
         if carried and none_active and is_left:
             window.habits.append(LEFT)
-        was_idle = all(touch.begin - self._seen(touch) >= limits.idle for touch in touches)
-        if carried and none_active and window.is_known and was_idle:
+        if window.is_known and all(touch.begin - self._seen(touch) >= limits.idle for touch in touches):
+            was_idle = carried and none_active
+        else:
+            was_idle = False
+        if was_idle:
             window.habits.append(IDLE)
         if carried and not window.runs_on and window.used < limits.graze:
             window.habits.append(GRAZED)

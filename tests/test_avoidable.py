@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tokenflex as tf
 from avoidable_reference import GRAZED, IDLE, LEFT, MISTAKE, Audit, Limits
 from reference import DAY, HOUR, Rate, Report, Session, Terms
-from strategies import MINUTE, Case, frame, instants, reports_frame, reports_of, whole_cases
+from strategies import MINUTE, Case, charge, frame, instants, reports_frame, reports_of, whole_cases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,6 +254,10 @@ def test_users_without_a_zone_are_told_and_not_judged() -> None:
     assert len(problems) == 1
 
 
+RECORDED = [Report("somebody", at("00:00", 10)), Report("somebody", at("00:00", 31))]
+"""Activity was recorded from the 10th to the 31st."""
+
+
 def active(*instants: datetime, user: str = "ana", **names: str) -> list[Report]:
     return [Report(user, instant, None, names.get("host"), names.get("product")) for instant in instants]
 
@@ -262,8 +266,8 @@ def test_with_activity_left_open_is_seen() -> None:
     """Open all Tuesday, and nobody touches it: no inference would have dared to say so."""
     long = use(at("15:00"), at("17:00", 14))
     assert told([long]) == []
-    assert told([long], reports=active(at("17:50"))) == [(LEFT, at("00:00", 14), Decimal(7))]
-    case = Case([long], UTC_DAYS, RATES, None, users={"ana": "UTC"}, reports=active(at("17:50")))
+    assert told([long], reports=[*RECORDED, *active(at("17:50"))]) == [(LEFT, at("00:00", 14), Decimal(7))]
+    case = Case([long], UTC_DAYS, RATES, None, users={"ana": "UTC"}, reports=[*RECORDED, *active(at("17:50"))])
     assert found_in(case).select("habits", "is_inferred", "confidence", "last_sign_at").rows() == [
         ([LEFT, IDLE], False, "high", at("17:50"))
     ]
@@ -271,16 +275,47 @@ def test_with_activity_left_open_is_seen() -> None:
 
 def test_activity_in_the_window_makes_it_work() -> None:
     long = use(at("15:00"), at("17:00", 14))
-    assert told([long], reports=active(at("17:50"), at("09:00", 14))) == []
-    assert told([LATE], reports=active(at("17:50"), at("00:00", 14))) == []
-    other = active(at("17:50")) + active(at("09:00", 14), product="RVT")
+    assert told([long], reports=[*RECORDED, *active(at("17:50"), at("09:00", 14))]) == []
+    assert told([LATE], reports=[*RECORDED, *active(at("17:50"), at("00:00", 14))]) == []
+    other = RECORDED + active(at("17:50")) + active(at("09:00", 14), product="RVT")
     assert told([long], reports=other) == [(LEFT, at("00:00", 14), Decimal(7))]
+
+
+def test_where_nobodys_activity_was_recorded_none_says_nothing() -> None:
+    """The record ends at six, so that nobody was seen on Tuesday is no wonder; what is inferred is not touched."""
+    long, until_six = use(at("15:00"), at("17:00", 14)), active(at("17:50"), at("18:00"))
+    assert told([long], reports=until_six) == []
+    assert told([long], reports=[*until_six, Report("somebody", at("17:00", 14))])[0][0] == LEFT
+    case = Case([LATE], UTC_DAYS, RATES, None, users={"ana": "UTC"}, reports=until_six)
+    assert found_in(case).select("habit", "is_inferred").rows() == [(LEFT, True)]
+    # Nor is she said to have been idle before the record began.
+    night = [Report("somebody", at("23:50")), Report("ana", at("23:00", 15))]
+    case = Case([long], UTC_DAYS, RATES, None, users={"ana": "UTC"}, reports=night)
+    assert found_in(case)["habits"].to_list() == [[LEFT]]
+
+
+def test_a_key_whose_other_charges_would_move_is_given_up() -> None:
+    """In St. John's 7 November 2010 came for a minute, went, and came again; cutting the 6th would move its charge."""
+
+    def then(clock: str, day: int) -> datetime:
+        return datetime.fromisoformat(f"2010-11-0{day}T{clock}").replace(tzinfo=UTC)
+
+    session = use(then("17:30", 5), then("20:00", 7))
+    reports = [Report("somebody", then("00:00", 5)), *active(then("17:30", 5), then("12:00", 7), then("21:00", 7))]
+    days = replace(UTC_DAYS, zone="America/St_Johns")
+    assert charge(Case([session], days, RATES, None))["charged_at"].to_list() == [
+        then("17:30", 5),
+        then("02:30", 6),
+        then("02:30", 7),
+    ]
+    assert told([session], days, reports) == []
+    assert told([replace(session, end=then("23:00", 6))], days, reports) == [(LEFT, then("02:30", 6), Decimal(7))]
 
 
 def test_idle_at_expiry_needs_no_night() -> None:
     """A rolling window that ends at 13:00 while she is at lunch, and the product is closed at two without a touch."""
     monday, tuesday = use(at("13:00"), at("17:00")), use(at("08:00", 14), at("14:00", 14))
-    lunch = active(at("13:00"), at("16:00"), at("08:00", 14), at("12:30", 14))
+    lunch = RECORDED + active(at("13:00"), at("16:00"), at("08:00", 14), at("12:30", 14))
     assert told([monday, tuesday], ROLLING, lunch) == [(IDLE, at("13:00", 14), Decimal(7))]
     assert told([monday, tuesday], ROLLING, [*lunch, *active(at("12:46", 14))]) == []
     assert told([monday, tuesday], ROLLING, [*lunch, *active(at("13:50", 14))]) == []
@@ -298,7 +333,7 @@ def test_under_an_idle_rule_use_that_resumes_is_charged_as_before() -> None:
     """Active at 16:55 on Friday, renewed at 17:00 and left: Monday's charge comes at 08:00 with or without the cut."""
     idle = Terms("rolling", idle_after=15 * MINUTE)
     friday = use(at("17:00", 16), at("17:00", 20))
-    seen = active(at("17:00", 16), at("16:55", 17), at("08:00", 20))
+    seen = RECORDED + active(at("17:00", 16), at("16:55", 17), at("08:00", 20))
     assert told([friday], idle, seen) == [(LEFT, at("17:00", 17), Decimal(7))]
 
 
@@ -427,7 +462,7 @@ class Planted:
     def __init__(self, seed: int, users: int) -> None:
         self.chance = random.Random(seed)
         self.sessions: list[Session] = []
-        self.reports: list[Report] = []
+        self.reports = [Report("somebody", datetime(2026, month, 1, tzinfo=UTC)) for month in (6, 7)]
         self.expected: dict[tuple[str, str, datetime], str] = {}
         self.zones: dict[str, str] = {}
         for number in range(users):

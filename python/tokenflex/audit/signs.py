@@ -26,12 +26,12 @@ def with_signs(touches: pl.DataFrame, activity: pl.DataFrame | None, rule: Rule)
     """Adds to each touch what activity tells of its session.
 
     Returns:
-        The touches with `is_known` (there is activity of this user, host and product at all), `is_quiet` (none in the
-        touch), `seen` (the last sign before the touch; the session's start is one), and `again` (from when on the
-        session is in use after the window, null if it is not).
+        The touches with `is_known` (activity of this user, host and product was recorded, then too), `is_quiet` (none
+        in the touch), `seen` (the last sign before the touch; the session's start is one), and `again` (from when on
+        the session is in use after the window, null if it is not).
     """
     goes_on = pl.when("runs_on").then("until")
-    if activity is None:
+    if activity is None or activity.is_empty():
         never = pl.lit(value=False)
         return touches.with_columns(is_known=never, is_quiet=never, seen=pl.col("start"), again=goes_on)
     who = touches.select("user", "host", "product").unique().with_row_index("who")
@@ -45,8 +45,14 @@ def with_signs(touches: pl.DataFrame, activity: pl.DataFrame | None, rule: Rule)
         .drop("user", "host", "product", "host_of", "product_of")
     )
     signed = _by_instants(of_whom, known) if "time" in known.columns else _by_stretches(of_whom, known, rule)
-    is_known = pl.col("who").is_in(known["who"].unique().implode())
-    waits = is_known & pl.lit(rule.idle_after is not None)
+    has_rows = pl.col("who").is_in(known["who"].unique().implode())
+    waits = has_rows & pl.lit(rule.idle_after is not None)
+    is_known = has_rows
+    if "time" in activity.columns:
+        # Where nobody's activity was recorded, none says nothing.
+        first, last = activity["time"].min(), activity["time"].max()
+        is_known &= (pl.col("from") >= first) & (pl.col("to") <= last)
+        signed = signed.with_columns(pl.max_horizontal("seen", pl.lit(first)).alias("seen"))
     return (
         signed.with_columns(
             is_known=is_known,
