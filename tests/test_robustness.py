@@ -383,6 +383,10 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         lazy = sessions.lazy() if isinstance(sessions, pl.DataFrame) else sessions
         return tf.charge(lazy, **options, problems=tf.Problems())
 
+    def avoidable(sessions: Any) -> object:
+        known = GOOD.select("user", time="start")
+        return tf.avoidable_charges(sessions, **options, activity=known, problems=tf.Problems())
+
     def replay(sessions: Any) -> object:
         no_bars = {name: value for name, value in options.items() if name != "rule"}
         return tf.replay(tf.prepare(sessions), rules=[rule, tf.FLEX], **no_bars)
@@ -394,6 +398,11 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         ),
         "charge a stream": stream,
         "charge by activity": activity,
+        "avoidable_charges": avoidable,
+        "avoidable_charges by activity": lambda known: tf.avoidable_charges(
+            GOOD, **options, activity=known, problems=tf.Problems()
+        ),
+        "summarize_avoidable": tf.summarize_avoidable,
         "categorize": lambda sessions: tf.categorize(sessions, **options, problems=tf.Problems()),
         "replay": replay,
         "Meter": meter,

@@ -28,6 +28,7 @@ def test_names_of_the_package_are_its_public_names() -> None:
 
 
 VERBS = [
+    tf.avoidable_charges,
     tf.charge,
     tf.denials,
     tf.double_charges,
@@ -44,6 +45,7 @@ VERBS = [
     tf.read_statement,
     tf.read_table,
     tf.sessions_from,
+    tf.summarize_avoidable,
 ]
 
 

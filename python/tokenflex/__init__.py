@@ -19,6 +19,7 @@ Example:
 
 from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
+from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.words import explain_double_charges
 from tokenflex.errors import (
@@ -92,6 +93,7 @@ __all__ = [
     "UserZones",
     "ZoneError",
     "__version__",
+    "avoidable_charges",
     "categorize",
     "charge",
     "denials",
@@ -112,6 +114,7 @@ __all__ = [
     "read_table",
     "replay",
     "sessions_from",
+    "summarize_avoidable",
     "tables",
     "zone_database_version",
 ]

@@ -620,6 +620,56 @@ INFERRED_ZONES: Final = _table(
     },
 )
 
+HABITS: Final = ("left_open_overnight", "idle_at_expiry", "boundary_grazed", "opened_by_mistake")
+"""What a charge could have been saved by doing otherwise; of several that apply the first leads."""
+
+CONFIDENCES: Final = ("high", "medium", "low")
+"""How sure a habit is: it was seen in the times or the activity, or inferred from the shape of use."""
+
+AVOIDABLE_CHARGES: Final = _table(
+    "avoidable_charges",
+    "One row for each charge that another habit would have saved, in order of `charged_at`, then of `session`.",
+    {
+        "user": (NAME, "who pays"),
+        "product": (NAME, "product line"),
+        "server": (NAME, "of the session; null if the sessions have none"),
+        "habit": (pl.Enum(HABITS), "the habit that leads, where several apply"),
+        "habits": (pl.List(pl.Enum(HABITS)), "all that apply"),
+        "charged_at": (TIME, "instant of the charge"),
+        "window_end": (TIME, "of the charge, exclusive"),
+        "tokens": (TOKENS, "null where the product has no rate"),
+        "trigger": (pl.Enum(TRIGGERS), "what made the charge fall due"),
+        "minutes_used": (pl.Float64(), "how long any session was open in the window"),
+        "cut_at": (
+            TIME,
+            "all closed by then, or nothing opened, would have saved this charge and those before it in one run",
+        ),
+        "last_sign_at": (
+            TIME,
+            "before `cut_at`: activity where known, else any start or end of the user's; null for a mistake",
+        ),
+        "advice": (pl.String(), "the habit that would have saved it, with times of the user's zone where it is known"),
+        "is_inferred": (pl.Boolean(), "the habit is read from the shape of use, not seen"),
+        "confidence": (
+            pl.Enum(CONFIDENCES),
+            "high: seen; medium: inferred, open until the window's end or still; low: inferred, closed in the night",
+        ),
+        "charge": (pl.UInt64(), "row, from 0, of the charge in what `charge` returns for the same arguments"),
+        "session": (pl.UInt64(), "row, from 0, of the session that caused the charge"),
+    },
+)
+
+AVOIDABLE_SUMMARY: Final = _table(
+    "avoidable_summary",
+    "One row for each habit; their sums are those of the charges, since each charge has one leading habit.",
+    {
+        "habit": (pl.Enum(HABITS), "the habit that leads"),
+        "charges": (pl.UInt64(), "how many"),
+        "tokens": (TOKENS, "in all, without those that have no rate"),
+        "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -651,6 +701,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "double_charges": DOUBLE_CHARGES,
     "user_zones": USER_ZONES,
     "inferred_zones": INFERRED_ZONES,
+    "avoidable_charges": AVOIDABLE_CHARGES,
+    "avoidable_summary": AVOIDABLE_SUMMARY,
 }
 """All tables by name."""
 
