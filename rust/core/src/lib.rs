@@ -14,6 +14,7 @@ pub mod feature;
 pub mod flexlm;
 pub mod intern;
 mod lines;
+mod living;
 pub mod lmstat;
 pub mod meter;
 pub mod pair;
@@ -21,4 +22,4 @@ pub mod rlm;
 pub mod text;
 pub mod time;
 
-pub use error::{Error, Result};
+pub use error::{Change, Error, Result};

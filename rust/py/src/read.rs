@@ -1,7 +1,7 @@
 //! `tokenflex.read_flexlm`, and what the readers share: sources, options, and the tables of problems and files.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::thread;
 
@@ -13,7 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tokenflex_core::Error;
-use tokenflex_core::flexlm::{self, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone};
+use tokenflex_core::flexlm::{
+    self, Content, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone,
+};
 use tokenflex_core::text;
 use tokenflex_core::time::zone::Zone;
 
@@ -117,26 +119,20 @@ fn settings(options: &ReadOptions) -> Result<Options, Failure> {
 }
 
 fn input(py: Python<'_>, source: Source) -> Result<Input, Failure> {
-    let (reader, bytes): (Box<dyn Read + Send>, _) = match (source.path, source.bytes, source.file) {
+    let (content, bytes) = match (source.path, source.bytes, source.file) {
         (Some(path), ..) => {
-            let open = || {
-                let file = File::open(&path)?;
-                let bytes = file.metadata()?.len();
-                Ok((file, bytes))
-            };
-            let (file, bytes) =
-                open().map_err(|error: io::Error| Error::Io { source_name: source.name.clone(), error })?;
-            (Box::new(file), Some(bytes))
+            let found = fs::metadata(&path).map_err(|error| Error::Io { source_name: source.name.clone(), error })?;
+            (Content::File(path.into()), Some(found.len()))
         }
         (_, Some(bytes), _) => {
             let bytes = bytes.as_bytes(py).to_vec();
             let count = bytes.len() as u64;
-            (Box::new(Cursor::new(bytes)), Some(count))
+            (Content::Stream(Box::new(Cursor::new(bytes))), Some(count))
         }
-        (.., Some(file)) => (Box::new(PythonFile { file, rest: Vec::new(), at: 0 }), None),
-        _ => (Box::new(io::empty()), Some(0)),
+        (.., Some(file)) => (Content::Stream(Box::new(PythonFile { file, rest: Vec::new(), at: 0 })), None),
+        _ => (Content::Stream(Box::new(io::empty())), Some(0)),
     };
-    Ok(Input { name: source.name, folder: source.folder, bytes, reader })
+    Ok(Input { name: source.name, folder: source.folder, bytes, content })
 }
 
 /// A binary file object of Python's.
