@@ -1,211 +1,272 @@
-"""Reads a file of two gigabytes with every reader, each in a process of its own: time, memory, and that all rows come.
+"""A file of two gigabytes through every reader, one after another: time, peak memory, and that no row is missing.
 
-Run: `python benches/two_gigabytes.py` (or with the names of some kinds, and `--megabytes`). It takes some minutes and
-up to 16 GB of memory; the figures stand in benches/README.md.
+    python benches/two_gigabytes.py                        # all, about ten minutes and 13 GB of memory
+    python benches/two_gigabytes.py --only read_rlm lmstat # those whose name holds one of these words
+    python benches/two_gigabytes.py --megabytes 50         # small ones, to try it
+
+It is a script of its own, since it measures the memory of whole processes: each reader has one.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
+import pyarrow.parquet
 
-import tokenflex as tf
+from make_log import write_log
+from make_statement import write_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-BLOCK: Final = 20_000
-"""Rows that are written at a time."""
+MEGA: Final = 1_000_000
+FIRST: Final = datetime(2020, 1, 6, tzinfo=UTC)
+DATED: Final = "%Y-%m-%d %H:%M:%S"
+COLUMNS: Final = "Server,Feature,Product name,Version,Username,Workstation,Start time,End time,License type,Department"
+JSON_SHARE: Final = 8
+"""JSON is read in memory as a whole, so it is tried with a part of the size."""
 
+_READ: Final = """
+import sys, time
+import tokenflex as tf
 
-def clock(number: int) -> str:
-    """A time of day that goes on with the number, a second for every second row."""
-    second = number // 2 % 86_400
-    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+def memory(of):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(of))
 
-
-def flexlm(number: int) -> str:
-    """A check-out or a check-in; a date for each day."""
-    what = "OUT" if number % 2 == 0 else "IN"
-    stamp = ""
-    if number % 172_800 == 0:
-        day = number // 172_800
-        stamp = f" 0:00:00 (lmgrd) TIMESTAMP {day // 28 % 12 + 1}/{day % 28 + 1}/{2020 + day // 336}\n"
-    second = number // 2 % 86_400
-    at = f"{second // 3600:2}:{second // 60 % 60:02}:{second % 60:02}"
-    who = number // 2 % 5000
-    return f'{stamp}{at} (adskflex) {what}: "87545ACD_2022_0F" u{who}@pc{who}  \n'
-
-
-def rlm(number: int) -> str:
-    """A check-out or a check-in; a date for each day."""
-    handle, who = number // 2, f"u{number // 2 % 5000} pc{number // 2 % 5000}"
-    day = number // 172_800
-    date = f"{day // 28 % 12 + 1:02}/{day % 28 + 1:02}"
-    stamp = f"{date}/{2020 + day // 336} 00:00\n" if number % 172_800 == 0 else ""
-    if number % 2 == 0:
-        return f'{stamp}OUT acd 1.0 1 {who} "" 1 1 0 {handle:x} {handle:x} 1 "" "" "" {date} {clock(number)}\n'
-    return f'IN 1 acd 1.0 {who} "" 1 0 0 {handle:x} {date} {clock(number)}\n'
+path, problems = sys.argv[1], tf.Problems()
+before, since = memory("VmRSS"), time.perf_counter()
+found = {call}
+seconds, peak = time.perf_counter() - since, memory("VmHWM") - before
+print({{"rows": {rows}, "problems": {problems}, "seconds": seconds, "peak": peak}})
+"""
 
 
-def lmstat(number: int) -> str:
-    """A line of a user; every 2,000 a snapshot of its own."""
-    head = ""
-    if number % 2_000 == 0:
-        minute = number // 2_000 * 5
-        day = minute // 1440
-        at = f"{day // 28 % 12 + 1}/{day % 28 + 1}/{2020 + day // 336} {minute // 60 % 24}:{minute % 60:02}"
-        head = (
-            f"\nlmstat - Copyright (c) 1989-2020 Flexera.\nFlexible License Manager status on Mon {at}\n\n"
-            "Users of 87545ACD_2022_0F:  (Total of 5000 licenses issued;  Total of 2000 licenses in use)\n\n"
-        )
-    user = number % 2_000
-    return f"{head}    u{user} pc{user} pc{user} (v1.0) (srv/27000 {user}), start Wed 1/1 0:00\n"
+@dataclass(frozen=True)
+class Case:
+    """One reader and its file: how the file is made, which gives the rows that are to be found; and how it is read."""
+
+    name: str
+    ending: str
+    make: Callable[[Path, int], int]
+    call: str
+    rows: str = "found.height"
+    problems: str = "problems.frame.height"
+    share: int = 1
 
 
-SESSION: Final = (
-    "usageMonth,usageDate,contractYear,productName,productLineCode,productVersion,productFeatureCode,userName,"
-    "machineName,sessionStartDate,sessionEndDate,licenseServerTimeZoneOffset,chargedItemID,chargeCategory,"
-    "licenseServerName,usageType,usageCategory,tokensConsumed,usageMinutes,usageHours"
+def log(path: Path, size: int) -> int:
+    """A debug log of FlexNet; what its daemon moved and refused is counted by its words."""
+    write_log(path, size)
+    word = re.compile(rb"\(adskflex\) (?:OUT|IN|DENIED|UNSUPPORTED): ")
+    with path.open("rb") as file:
+        return sum(len(word.findall(b"".join(lines))) for lines in iter(lambda: file.readlines(1 << 24), []))
+
+
+def lmstat(path: Path, size: int) -> int:
+    """Snapshots of three hundred users, five minutes apart."""
+    users = "".join(
+        f"    eng{number:04} pc{number:05} pc{number:05} (v1.000) (lic-01/27000 {100 + number}), "
+        f"start Mon 1/6 8:{number % 60:02}\n"
+        for number in range(300)
+    )
+    body = (
+        "License server status: 27000@lic-01\n    License file(s) on lic-01: /opt/adsk.lic:\n\n"
+        "  lic-01: license server UP (MASTER) v11.19.4\n\nVendor daemon status (on lic-01):\n\n"
+        "  adskflex: UP v11.19.4\nFeature usage info:\n\n"
+        "Users of 87545ACD_2022_0F:  (Total of 500 licenses issued;  Total of 300 licenses in use)\n\n"
+        '  "87545ACD_2022_0F" v1.000, vendor: adskflex, expiry: permanent(no expiration date)\n'
+        f"  floating license\n\n{users}\n"
+    )
+    snapshots = size // (len(body) + 60)
+    with path.open("w") as file:
+        for number in range(snapshots):
+            at = FIRST + timedelta(hours=9, minutes=5 * number)
+            date = f"{at:%a} {at.month}/{at.day}/{at.year} {at:%H:%M}"
+            file.write(f"Flexible License Manager status on {date}\n{body}")
+    return 300 * snapshots
+
+
+def rlm(path: Path, size: int) -> int:
+    """A detailed report log: each check-out with its check-in behind it."""
+    with path.open("w") as file:
+        file.write(f"RLM Report Log Format 2, version 12.3, authenticated\nSTART lic-01 {FIRST:%m/%d/%Y %H:%M:%S}\n")
+        number = 0
+        while file.tell() < size:
+            lines = []
+            for handle in range(number, number + 10_000):
+                at = FIRST + timedelta(seconds=2 * handle)
+                if handle % 43_200 == 0:
+                    lines.append(f"{at:%m/%d/%Y %H:%M:%S}")
+                who = f"eng{handle % 5_000:04} pc{handle % 5_000:05}"
+                name, later = f"{handle + 1:x}", at + timedelta(seconds=1)
+                lines += [
+                    f'OUT cad 2.0 1 {who} "" 1 1 0 {name} {name} 4d1 "" "cad" "2.0" {at:%m/%d %H:%M:%S}',
+                    f'IN 1 cad 2.0 {who} "" 1 0 0 {name} {later:%m/%d %H:%M:%S}',
+                ]
+            file.write("\n".join(lines) + "\n")
+            number += 10_000
+    return number
+
+
+def sessions(path: Path, size: int) -> int:
+    """A session-level export of Token Flex."""
+    rows = size // 213
+    write_statement(path, rows)
+    return rows
+
+
+def daily(path: Path, size: int) -> int:
+    """A daily export of Token Flex: products by day, over and over."""
+    part = daily_rows(100_000)
+    text = part.write_csv()
+    head, _, body = text.partition("\n")
+    times = size // len(body)
+    with path.open("w") as file:
+        file.write(head + "\n")
+        for _ in range(times):
+            file.write(body)
+    return part.height * times
+
+
+def daily_rows(rows: int) -> pl.DataFrame:
+    """Rows of a daily export."""
+    number = pl.int_range(rows, eager=True)
+    return pl.select(
+        contractYear=pl.lit("1"),
+        tokenPool=pl.lit("CY"),
+        usageCategory=pl.lit("DESKTOP_PRODUCT"),
+        usageDate=(pl.lit(FIRST.date()) + pl.duration(days=number // 60 % 1_500)).dt.strftime("%Y-%m-%d 00:00:00"),
+        productLineCode=pl.format("PROD{}", number % 60),
+        productName=pl.format("Product number {}", number % 60),
+        tokensConsumed=pl.format("{}.5", number % 900),
+    )
+
+
+def query_result(path: Path, size: int) -> int:
+    """The result of a query of the usage API."""
+    part = daily_rows(10_000)
+    rows = ",".join(json.dumps(list(row)) for row in part.iter_rows())
+    times = size // len(rows)
+    with path.open("w") as file:
+        file.write(f'{{"status": "DONE", "result": {{"columns": {json.dumps(part.columns)}, "rows": [')
+        file.write(",".join([rows] * times))
+        file.write("]}}")
+    return part.height * times
+
+
+def table_rows(first: int, rows: int) -> pl.DataFrame:
+    """Sessions as another tool has them, in order of time."""
+    rng = np.random.default_rng(first)
+    start = (
+        np.datetime64(FIRST.replace(tzinfo=None), "us") + np.arange(first, first + rows).astype("timedelta64[s]") * 10
+    )
+    end = start + rng.integers(60, 36_000, rows).astype("timedelta64[s]")
+    person = pl.Series(rng.integers(0, 20_000, rows)).cast(pl.String)
+    product = pl.Series(rng.integers(0, 60, rows)).cast(pl.String)
+    frame = pl.DataFrame({"person": person, "product": product, "start": start, "end": end})
+    values = (
+        pl.lit("lic-01"),
+        pl.format("875{}ACD_2025_0F", pl.col("product").str.zfill(2)),
+        pl.format("Product number {}", "product"),
+        pl.lit("1.000"),
+        pl.format("user{}", pl.col("person").str.zfill(5)),
+        pl.format("PC-{}", pl.col("person").str.zfill(6)),
+        pl.col("start").dt.strftime(DATED),
+        pl.col("end").dt.strftime(DATED),
+        pl.lit("Network"),
+        pl.format("department-{}", pl.col("product")),
+    )
+    return frame.select(value.alias(name) for name, value in zip(COLUMNS.split(","), values, strict=True))
+
+
+def table(path: Path, size: int) -> int:
+    """A table with columns of other names, as CSV."""
+    rows = 0
+    with path.open("wb") as file:
+        while file.tell() < size:
+            table_rows(rows, 500_000).write_csv(file, include_header=rows == 0)
+            rows += 500_000
+    return rows
+
+
+def parquet(path: Path, size: int) -> int:
+    """The same as Parquet, neither packed nor in dictionaries, so that the file is as large as its content."""
+    rows = 0
+    schema = table_rows(0, 1).to_arrow().schema
+    with (
+        path.open("wb") as file,
+        pyarrow.parquet.ParquetWriter(file, schema, compression="none", use_dictionary=False) as writer,
+    ):
+        while file.tell() < size:
+            writer.write_table(table_rows(rows, 500_000).to_arrow())
+            rows += 500_000
+    return rows
+
+
+FOUND: Final = "found.problems.height"
+STATEMENT: Final = "tf.read_statement(path, problems=problems)"
+TABLE: Final = 'tf.read_table(path, timezone="UTC", problems=problems)'
+CASES: Final = (
+    Case(
+        "read_flexlm",
+        "log",
+        log,
+        'tf.read_flexlm(path, timezone="Europe/Madrid")',
+        'found.events["kind"].is_in(["OUT", "IN", "DENIED", "UNSUPPORTED"]).sum()',
+        FOUND,
+    ),
+    Case("read_lmstat", "txt", lmstat, 'tf.read_lmstat(path, timezone="UTC")', "found.checkouts.height", FOUND),
+    Case("read_rlm", "log", rlm, 'tf.read_rlm(path, timezone="UTC")', "found.sessions.height", FOUND),
+    Case("read_statement, sessions", "csv", sessions, STATEMENT),
+    Case("read_statement, days", "csv", daily, STATEMENT),
+    Case("read_statement, JSON", "json", query_result, STATEMENT, share=JSON_SHARE),
+    Case("read_table, CSV", "csv", table, TABLE),
+    Case("read_table, Parquet", "parquet", parquet, TABLE),
 )
 
 
-def session(number: int) -> str:
-    """A row of a session-level export."""
-    day, user = f"2018-03-{number // 50_000 % 28 + 1:02}", f"u{number % 5000}"
-    return (
-        f"2018-03-01,{day},1,AutoCAD,ACD,2018,85730ACD_2018_0F,{user},pc-{user},{day}T{clock(number)},{day}T23:59:59,"
-        f"-8:00,RX{number:010},{'CHARGED' if number % 3 == 0 else 'FREE'},lax-lic-01,Normal,DESKTOP_PRODUCT,"
-        f"{7 if number % 3 == 0 else 0},60,1\n"
+def run(case: Case, size: int) -> None:
+    """Makes a case's file, reads it in a process of its own, and prints what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"large.{case.ending}"
+        expected = case.make(path, size // case.share)
+        bytes_made = path.stat().st_size
+        program = _READ.format(call=case.call, rows=case.rows, problems=case.problems)
+        done = subprocess.run([sys.executable, "-c", program, str(path)], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{case.name}: {done.stderr[-2_000:]}")
+    found = json.loads(done.stdout.replace("'", '"'))
+    if found["rows"] != expected:
+        sys.exit(f"{case.name}: {found['rows']:,} rows instead of {expected:,}")
+    print(
+        f"| {case.name} | {bytes_made / MEGA:,.0f} MB | {found['rows']:,} | {found['problems']:,} | "
+        f"{found['seconds']:.1f} s | {found['peak'] / MEGA:,.0f} MB | {found['peak'] / bytes_made:.2f} |",
+        flush=True,
     )
-
-
-DAILY: Final = "contractYear,tokenPool,usageCategory,usageDate,productLineCode,productName,tokensConsumed"
-
-
-def daily(number: int) -> str:
-    """A row of a daily aggregate, with the comma at its end."""
-    return f"1,CY,DESKTOP_PRODUCT,2011-01-{number % 28 + 1:02} 00:00:00,ACD,AutoCAD,{number % 3 * 7},\n"
-
-
-def query(number: int) -> str:
-    """A row of a JSON query result."""
-    row = next(csv.reader(io.StringIO(session(number))))
-    return ("" if number == 0 else ",\n") + json.dumps(row)
-
-
-def foreign(number: int) -> str:
-    """A row of another tool's table."""
-    day, user = f"2018-03-{number // 50_000 % 28 + 1:02}", f"u{number % 5000}"
-    return f"{user},pc-{user},AutoCAD,lax-lic-01,{day} {clock(number)},{day} 23:59:59,{number % 900}\n"
-
-
-QUERY_HEAD: Final = '{"status": "DONE", "result": {"columns": ' + json.dumps(SESSION.split(",")) + ', "rows": [\n'
-FOREIGN: Final = "Username,Workstation,Product name,Server,Start time,End time,Idle time"
-KINDS: Final[dict[str, tuple[str, Callable[[int], str], str, str]]] = {
-    "flexlm": ("", flexlm, "", "read_flexlm"),
-    "rlm": ("START srv 01/01/2020 00:00:00\n", rlm, "", "read_rlm"),
-    "lmstat": ("", lmstat, "", "read_lmstat"),
-    "sessions.csv": (SESSION + "\n", session, "", "read_statement"),
-    "daily.csv": (DAILY + "\n", daily, "", "read_statement"),
-    "query.json": (QUERY_HEAD, query, "\n]}}", "read_statement"),
-    "table.csv": (FOREIGN + "\n", foreign, "", "read_table"),
-    "table.parquet": (FOREIGN + "\n", foreign, "", "read_table"),
-}
-"""Of each kind what stands before the rows, a row, what stands behind them, and the reader."""
-
-
-def write(path: Path, kind: str, size: int) -> int:
-    """Writes a file of about `size` bytes. Returns its rows."""
-    head, row, foot, _ = KINDS[kind]
-    rows = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(head)
-        while file.tell() < size:
-            file.write("".join(row(number) for number in range(rows, rows + BLOCK)))
-            rows += BLOCK
-        file.write(foot)
-    return rows
-
-
-def write_parquet(path: Path, size: int) -> int:
-    """The same as Parquet; some ten million rows stand for two gigabytes, which Parquet packs into less."""
-    rows = size // 100
-    number = pl.int_range(rows, eager=True)
-    user = "u" + (number % 5000).cast(pl.String)
-    start = pl.Series("Start time", number // 2 * 1_000_000 + 1_520_000_000_000_000).cast(pl.Datetime("us", "UTC"))
-    pl.DataFrame(
-        {
-            "Username": user,
-            "Workstation": "pc-" + user,
-            "Product name": pl.repeat("AutoCAD", rows, eager=True),
-            "Start time": start,
-            "End time": start.dt.offset_by("1h"),
-        }
-    ).write_parquet(path, compression="uncompressed", use_pyarrow=False)
-    return rows
-
-
-def read(path: str, kind: str) -> int:
-    """Reads the file. Returns how many rows came."""
-    problems = tf.Problems()
-    verb = KINDS[kind][3]
-    if verb == "read_flexlm":
-        return tf.read_flexlm(path, timezone="UTC", server="srv").events.height
-    if verb == "read_rlm":
-        return 2 * tf.read_rlm(path, timezone="UTC", server="srv").sessions.height
-    if verb == "read_lmstat":
-        return tf.read_lmstat(path, timezone="UTC", server="srv").checkouts.height
-    if verb == "read_statement":
-        return tf.read_statement(path, problems=problems).height
-    return tf.read_table(path, timezone="America/Los_Angeles", problems=problems).height
-
-
-def measured(folder: Path, kind: str, size: int) -> Iterator[str]:
-    """A line of the table."""
-    path = folder / kind.replace("flexlm", "flexlm.log").replace("rlm", "rlm.log").replace("lmstat", "lmstat.txt")
-    rows = write_parquet(path, size) if kind.endswith(".parquet") else write(path, kind, size)
-    bytes_ = path.stat().st_size
-    started = time.perf_counter()
-    run = subprocess.run(
-        [sys.executable, __file__, "--read", str(path), kind], capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - started
-    path.unlink()
-    if run.returncode != 0:
-        yield f"| {kind} | {bytes_ / 1e9:.2f} GB | - | - | {run.stderr.strip().splitlines()[-1:]} |"
-        return
-    found, peak = map(int, run.stdout.split())
-    came = "all rows" if found == rows else f"{found:,} of {rows:,} rows"
-    yield f"| {kind} | {bytes_ / 1e9:.2f} GB | {seconds:.0f} s | {peak * 1024 / bytes_:.1f} x the file | {came} |"
 
 
 def main() -> None:
-    """Writes, reads and tells."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all unless given")
+    """Runs the cases that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=2_000)
-    parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.read:
-        print(read(*given.read), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        return
-    print("| file | size | time | peak memory | |\n|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in given.kinds or KINDS:
-            for line in measured(Path(folder), kind, given.megabytes * 1_000_000):
-                print(line, flush=True)
+    parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
+    arguments = parser.parse_args()
+    print("| reader | file | rows | problems | time | peak memory | beside the file |\n|---|--:|--:|--:|--:|--:|--:|")
+    for case in CASES:
+        if any(word in case.name for word in arguments.only):
+            run(case, arguments.megabytes * MEGA)
 
 
 if __name__ == "__main__":

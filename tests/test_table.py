@@ -7,8 +7,10 @@ import gzip
 import io
 import os
 import sqlite3
+import tempfile
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -19,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tokenflex as tf
+from tokenflex.reading import files
 from tokenflex.reading.mapping import ALIASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MADRID = ZoneInfo("Europe/Madrid")
 START = datetime(2026, 7, 13, 7, tzinfo=UTC)
@@ -629,16 +631,15 @@ def test_a_file_that_is_not_there_and_one_that_changes(tmp_path: Path, monkeypat
         tf.read_table(5)
     path = tmp_path / "a.csv"
     path.write_bytes(PLAIN)
-    kind = type(path)
-    plain = kind.read_bytes
+    counted = files._Body.of_file
 
-    def written_meanwhile(self: Path) -> bytes:
-        data = plain(self)
-        with self.open("ab") as file:
+    def written_meanwhile(*arguments: Any) -> object:
+        body = counted(*arguments)
+        with path.open("ab") as file:
             file.write(b"bo,ACD,")
-        return data
+        return body
 
-    monkeypatch.setattr(kind, "read_bytes", written_meanwhile)
+    monkeypatch.setattr(files._Body, "of_file", written_meanwhile)
     with pytest.raises(tf.SourceError, match="changed while it was read"):
         tf.read_table(path)
 
@@ -675,3 +676,42 @@ def test_a_path_may_be_any_path(tmp_path: Path) -> None:
     path = tmp_path / "a [1].csv"
     path.write_bytes(PLAIN)
     assert times(tf.read_table(os.fspath(path), timezone="Europe/Madrid")) == [(START, END)]
+
+
+# A file is read in place where it is plain; the result is that of its bytes.
+
+
+FIELD = st.text(st.sampled_from(list('ab é€"\n\r,;§\t\x00')), max_size=6)
+
+
+@given(
+    rows=st.lists(st.lists(FIELD, min_size=2, max_size=3), max_size=5),
+    separator=st.sampled_from([",", ";", "§"]),
+    last=st.sampled_from(["", "\n", "\n\n"]),
+    block=st.sampled_from([1, 2, 3, 7, 64]),
+    data=st.data(),
+)
+def test_a_file_is_the_table_that_its_bytes_are(
+    rows: list[list[str]], separator: str, last: str, block: int, data: st.DataObject
+) -> None:
+    end = data.draw(st.sampled_from(["\n", "\r\n"]))
+    codec = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]))
+    if data.draw(st.booleans()):
+        rows = [['"' + field.replace('"', '""') + '"' for field in row] for row in rows]
+    text = end.join(separator.join(row) for row in [["user", "product"], *rows]) + last
+    content = text.encode(codec, errors="replace")
+    reading = files.Reading(None if separator != "§" else separator, "cp1252", None)
+
+    def outcome(source: object) -> object:
+        try:
+            (sheet,) = files.sheets_of(source, reading)
+        except tf.TokenflexError as error:
+            return type(error), str(error).replace(error.location or "", "")
+        told = [] if sheet.problems is None else sheet.problems.drop("source").rows()
+        return sheet.frame.rows(), sheet.frame.columns, sheet.place().to_list(), told
+
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "a.csv"
+        path.write_bytes(content)
+        patch.setattr(files, "AT_ONCE", block)
+        assert outcome(path) == outcome(content)

@@ -14,8 +14,11 @@ from tokenflex.errors import SourceError, SourceNotFoundError, TokenflexError, Z
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems
+from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import read_contract
 from tokenflex.reading.flexlm import read_flexlm
+from tokenflex.reading.groups import Groups
+from tokenflex.reading.identity import Identity
 from tokenflex.reading.kinds import kind_of
 from tokenflex.reading.lmstat import read_lmstat
 from tokenflex.reading.rlm import read_rlm
@@ -40,7 +43,7 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 
 KNOWN: Final = (
     "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, "
-    "token rates, rule, table of use (CSV, Parquet, XLSX)"
+    "token rates, rule, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
@@ -65,6 +68,7 @@ class Inspection:
         problems: What could not be taken as it is, see `tables.PROBLEMS`.
         notes: What to know before using it.
         next: The command to run next, or lines of Python.
+        verb: The function that reads it; empty where it is nothing known.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Inspection:
     problems: pl.DataFrame = field(default_factory=lambda: tables.empty(tables.PROBLEMS))
     notes: tuple[str, ...] = ()
     next: str = ""
+    verb: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON; problems by code, with how many."""
@@ -93,7 +98,8 @@ def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspecti
     r"""Says what a file is, what is in it, and what to run next.
 
     Told by the content and never by the name: debug logs of FlexNet servers, outputs of `lmstat`, report logs of RLM,
-    the vendor's usage exports and contracts, rates, rules, and any other table of use.
+    the vendor's usage exports and contracts, rates, rules, aliases of users, groups, feature codes, and any other table
+    of use.
 
     Args:
         path: A file, packed with gzip or zstd or not.
@@ -154,6 +160,7 @@ def _flexlm(file: Path, zones: Zones) -> Inspection:
         problems=pl.concat([log.problems, problems.frame]),
         notes=tuple(notes),
         next=f"tokenflex charge {_quoted(file)} --timezone {_shown(zones)} > rates.csv",
+        verb="read_flexlm",
     )
     return _with_names(found, sessions, servers=log.coverage["server"])
 
@@ -170,6 +177,7 @@ def _lmstat(file: Path, zones: Zones) -> Inspection:
         problems=read.problems,
         notes=() if gap is None else (f"use between two snapshots is not seen: they are up to {gap!s} apart",),
         next=_python(f"sessions = tf.read_lmstat({str(file)!r}, timezone={_shown(zones)!r}).sessions", CHARGED),
+        verb="read_lmstat",
     )
     return _with_names(found, read.sessions, servers=read.coverage["server"])
 
@@ -184,6 +192,7 @@ def _rlm(file: Path, zones: Zones) -> Inspection:
         log.files["last"].max(),  # type: ignore[arg-type]
         problems=log.problems,
         next=_python(f"sessions = tf.read_rlm({str(file)!r}{_told(zones)}).sessions", CHARGED),
+        verb="read_rlm",
     )
     return _with_names(found, log.sessions, servers=log.sessions["server"])
 
@@ -195,16 +204,27 @@ def _json(file: Path, zones: Zones) -> Inspection:
 
 
 def _workbook_or_text(file: Path, zones: Zones) -> Inspection:
-    """The vendor's export, rates, or any other table: the first that takes it."""
-    found, refusals = _first((_statement, _rates, _table), file, zones)
+    """The vendor's export, rates, a table of ours, or any other table: the first that takes it."""
+    return _told_table((_statement, _rates, _identity, _groups, _table, _catalog), file, zones)
+
+
+def _parquet(file: Path, zones: Zones) -> Inspection:
+    return _told_table((_identity, _groups, _table), file, zones)
+
+
+def _told_table(looks: Sequence[Look], file: Path, zones: Zones) -> Inspection:
+    """The first that takes the table; else the lines to fill in, and why its columns could not be guessed."""
+    found, refusals = _first(looks, file, zones)
     if found is not None:
         return found
+    refused = refusals[looks.index(_table)]
     columns = '{"user": "…", "product": "…", "start": "…", "end": "…"}'
     return Inspection(
         str(file),
         "table under names that tokenflex does not know",
-        notes=refusals[-1:],
+        notes=(refused,),
         next=_python(f"sessions = tf.read_table({str(file)!r}, columns={columns}, timezone='ZONE')", CHARGED),
+        verb="read_table",
     )
 
 
@@ -235,12 +255,20 @@ def _statement(file: Path, zones: Zones) -> Inspection:
         dates.min(),  # type: ignore[arg-type]
         dates.max(),  # type: ignore[arg-type]
         problems=problems.frame,
-        next=_python(variable, *(["sessions = tf.sessions_from(statement)", CHARGED] if sessions else [])),
+        next=_python(variable, *(["sessions = tf.sessions_from(statement)", _charged(statement)] if sessions else [])),
+        verb="read_statement",
     )
     names = statement.select(
         "user", product=pl.coalesce(pl.col("product", "product_name").cast(pl.String)), server="server"
     )
     return _with_names(found, names, servers=statement["server"])
+
+
+def _charged(statement: pl.DataFrame) -> str:
+    """How to charge a statement with times: only Token Flex has them, and its days are the servers'."""
+    servers = statement["server"].cast(pl.String).drop_nulls().unique().sort()
+    zones = ", ".join(f'{server!r}: "ZONE"' for server in servers)
+    return f'charges = tf.charge(sessions, rule=tf.TOKEN_FLEX, rates=tf.Rates.read("rates.csv"), servers={{{zones}}})'
 
 
 _STATEMENTS: Final = {
@@ -260,6 +288,7 @@ def _contract(file: Path, _: Zones) -> Inspection:
         contract.start,
         contract.end,
         next=_python(f"contract = tf.read_contract({str(file)!r})"),
+        verb="read_contract",
     )
 
 
@@ -272,6 +301,43 @@ def _rates(file: Path, _: Zones) -> Inspection:
         many(len(rates.rows), "rate"),
         products=products,
         next=f"tokenflex charge LOGS --timezone ZONE --rates {_quoted(file)}",
+        verb="Rates.read",
+    )
+
+
+def _identity(file: Path, _: Zones) -> Inspection:
+    identity = Identity.read(file)
+    return Inspection(
+        str(file),
+        "aliases of users",
+        f"{identity!r}",
+        notes=("identity.apply(sessions) puts persons in place of spellings, before charging",),
+        next=_python(f"identity = tf.Identity.read({str(file)!r})"),
+        verb="Identity.read",
+    )
+
+
+def _groups(file: Path, _: Zones) -> Inspection:
+    groups = Groups.read(file)
+    return Inspection(
+        str(file),
+        "groups of persons",
+        f"{groups!r}",
+        notes=("groups.join(charges) says who belonged where when it was charged",),
+        next=_python(f"groups = tf.Groups.read({str(file)!r})"),
+        verb="Groups.read",
+    )
+
+
+def _catalog(file: Path, _: Zones) -> Inspection:
+    catalog = Catalog.read(file)
+    return Inspection(
+        str(file),
+        "feature codes and their products",
+        f"{catalog!r} with the shipped ones",
+        notes=("catalog=catalog of read_table takes it; catalog.lookup(features) shows it",),
+        next=_python(f"catalog = tf.Catalog.read({str(file)!r})"),
+        verb="Catalog.read",
     )
 
 
@@ -279,7 +345,7 @@ def _rule(file: Path, _: Zones) -> Inspection:
     text = _core.text_head(str(file), HEAD_BYTES).removeprefix("\ufeff")
     rule = Rule.from_json(text) if text.lstrip().startswith("{") else Rule.from_toml(text)
     command = f"tokenflex charge LOGS --timezone ZONE --rates rates.csv --rule {_quoted(file)}"
-    return Inspection(str(file), "charging rule", rule.rule_id, next=command)
+    return Inspection(str(file), "charging rule", rule.rule_id, next=command, verb="Rule.read")
 
 
 def _table(file: Path, zones: Zones) -> Inspection:
@@ -296,6 +362,7 @@ def _table(file: Path, zones: Zones) -> Inspection:
         problems=problems.frame,
         notes=(f"columns as guessed: {mapping}",),
         next=_python(f"sessions = tf.read_table({str(file)!r}{_told(zones)})", CHARGED),
+        verb="read_table",
     )
     servers = sessions["server"] if "server" in sessions.columns else pl.Series(dtype=pl.String)
     return _with_names(found, sessions, servers=servers)
@@ -303,6 +370,25 @@ def _table(file: Path, zones: Zones) -> Inspection:
 
 def _empty(file: Path, _: Zones) -> Inspection:
     return Inspection(str(file), "empty file", notes=("there is nothing in it: export or copy it again",))
+
+
+def _sqlite(file: Path, _: Zones) -> Inspection:
+    return _database(file, "SQLite database", "sqlite3", f"connection = sqlite3.connect({str(file)!r})")
+
+
+def _duckdb(file: Path, _: Zones) -> Inspection:
+    return _database(file, "DuckDB database", "duckdb", f"connection = duckdb.connect({str(file)!r}, read_only=True)")
+
+
+def _database(file: Path, kind: str, module: str, connected: str) -> Inspection:
+    query = "sessions = tf.read_table(connection, query=\"select … from …\", timezone='ZONE')"
+    return Inspection(
+        str(file),
+        kind,
+        notes=("put the query for who used what from when to when for the dots",),
+        next="\n".join([f"import {module}", _python(connected, query, CHARGED)]),
+        verb="read_table",
+    )
 
 
 def _unknown(file: Path, _: Zones) -> Inspection:
@@ -316,7 +402,9 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "json": _json,
     "table": _workbook_or_text,
     "workbook": _workbook_or_text,
-    "parquet": _table,
+    "parquet": _parquet,
+    "sqlite": _sqlite,
+    "duckdb": _duckdb,
     "rule": _rule,
     "empty": _empty,
     "unknown": _unknown,
@@ -351,3 +439,29 @@ def _told(zones: Zones) -> str:
 
 def _python(*lines: str) -> str:
     return "\n".join(["import tokenflex as tf", *lines])
+
+
+def together(found: Sequence[Inspection]) -> list[str]:
+    """How to read at once the files of each folder that holds several of one kind and no others.
+
+    Such are rotated logs, a series of outputs, an export for each month.
+    """
+    folders: dict[Path, list[str]] = {}
+    for each in found:
+        folders.setdefault(Path(each.name).parent, []).append(each.verb)
+    lines = []
+    for folder, verbs in folders.items():
+        if len(verbs) > 1 and len(set(verbs)) == 1 and verbs[0] in _AT_ONCE:
+            pattern = str(folder / "*")
+            shown = f"{_quoted(folder)}/*" if verbs[0] == "read_flexlm" else repr(pattern)
+            lines.append(_AT_ONCE[verbs[0]].format(shown))
+    return lines
+
+
+_AT_ONCE: Final = {
+    "read_flexlm": "tokenflex charge {} --timezone ZONE > rates.csv",
+    "read_lmstat": "sessions = tf.read_lmstat({}, timezone='ZONE').sessions",
+    "read_rlm": "sessions = tf.read_rlm({}).sessions",
+    "read_statement": "statement = tf.read_statement({})",
+}
+"""The readers that join files of one kind, with what to run."""

@@ -65,16 +65,33 @@ def show_inspection(found: Inspection, to: Console) -> None:
         "products": _some(found.products),
         "problems": problems or ("none" if found.content else ""),
         "note": "\n".join(found.notes),
-        "next": found.next,
     }
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
     table.add_column(style="cyan")
     table.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            table.add_row(name, Text(value, style="bold green" if name == "next" else ""))
+            table.add_row(name, Text(value))
     to.print(table)
+    _show_next(found.next.splitlines(), to)
     to.print()
+
+
+def show_together(lines: list[str], to: Console) -> None:
+    """Prints what reads several of the files at once."""
+    if lines:
+        to.print("Files of one kind in one folder are read at once:", style="bold")
+        _show_next(lines, to)
+        to.print()
+
+
+def _show_next(lines: list[str], to: Console) -> None:
+    """Prints lines to run. They are not wrapped, so that they can be copied."""
+    for number, line in enumerate(lines):
+        to.print(
+            Text("  next     " if number == 0 else " " * 11, style="cyan") + Text(line, style="bold green"),
+            soft_wrap=True,
+        )
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.options import JsonOption, fail, readable_errors, zones_of
+from tokenflex.inspection import together
 
 HELP = """Say what files are, what is in them, and what to run next.
 
@@ -36,12 +37,26 @@ def inspect(
 ) -> None:
     """Says what files are; see `HELP`."""
     with readable_errors():
-        found = [tf.inspect(file, timezone=zones_of(timezone or [])) for file in _files(files)]
+        found = _inspected(_files(files), zones_of(timezone or []))
         if as_json:
             typer.echo(json.dumps([each.to_dict() for each in found], indent=2))
         else:
             for each in found:
                 screen.show_inspection(each, screen.console())
+            screen.show_together(together(found), screen.console())
+
+
+def _inspected(files: list[Path], timezone: str | dict[str, str] | None) -> list[tf.Inspection]:
+    """What each file is. Of several files, one that cannot be read does not hide the others."""
+    found = []
+    for file in files:
+        try:
+            found.append(tf.inspect(file, timezone=timezone))
+        except tf.SourceError as error:
+            if len(files) == 1:
+                raise
+            found.append(tf.Inspection(str(file), "file that cannot be read", notes=(str(error),)))
+    return found
 
 
 def _files(given: list[Path]) -> list[Path]:

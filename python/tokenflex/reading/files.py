@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -28,6 +29,11 @@ TableSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AnyTable
 FOLDERS: Final = Folders("tables", (), (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls"))
 SEPARATORS: Final = ",;\t|"
 BLOCK: Final = 4_096
+START: Final = 1 << 16
+"""So many bytes of a file tell whether it can be read in place; a header is shorter."""
+AT_ONCE: Final = 1 << 22
+NO_PLAIN_TEXT: Final = (b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\xff\xfe", b"\xfe\xff")
+"""gzip, workbooks, UTF-16: their bytes have to be changed before they are a table."""
 FIRST_LINE: Final = 2
 """Where the rows of a file begin, below its header."""
 
@@ -103,7 +109,7 @@ def sheets_of(source: object, reading: Reading) -> list[Sheet]:
         text = os.fsdecode(source)
         if "://" in text:
             raise SourceNotFoundError(f"there is no file {text}; for a database give query= too", location=text)
-        return [_sheet(str(path), _content(path), reading) for path in files_of(text, FOLDERS)]
+        return [_file(path, reading) for path in files_of(text, FOLDERS)]
     if isinstance(source, Iterable):
         sheets = [sheet for each in source for sheet in sheets_of(each, reading)]
         if not sheets:
@@ -140,19 +146,70 @@ def queried(connection: Any, query: str) -> Sheet:  # noqa: ANN401 - a connectio
         raise SourceError(f"the database refuses the query: {error}", location="query") from error
 
 
-def _content(path: Path) -> bytes:
-    """A file's bytes, all of one moment."""
+def _file(path: Path, reading: Reading) -> Sheet:
+    """A file's table, all of one moment."""
     try:
         before = path.stat()
-        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        sheet = _in_place(path, reading) or _sheet(str(path), path.read_bytes(), reading)
+    except SourceError:
+        # What is read while a file is written is often damaged: then that is not the cause.
+        _refuse_changed(path, before)
+        raise
+    except OSError as error:
+        _refuse_changed(path, before)
+        raise _unreadable(path, error) from error
+    _refuse_changed(path, before)
+    return sheet
+
+
+def _refuse_changed(path: Path, before: os.stat_result) -> None:
+    try:
         after = path.stat()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", location=str(path)) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
+        raise _unreadable(path, error) from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise SourceError(
             f"{path} changed while it was read: read it when its writer is done, or read a copy", location=str(path)
         )
-    return data
+
+
+def _unreadable(path: Path, error: OSError) -> SourceError:
+    return SourceError(f"{path} cannot be read: {error.strerror or error}", location=str(path))
+
+
+def _in_place(path: Path, reading: Reading) -> Sheet | None:
+    """The table of a Parquet file or a plain CSV, without the file in memory beside it; of others nothing."""
+    with path.open("rb") as file:
+        start = file.read(START)
+    if start.startswith(b"PAR1"):
+        return Sheet(str(path), _parquet(str(path), path))
+    data = start.removeprefix(b"\xef\xbb\xbf")
+    is_text = b"\0" not in start and not start.startswith(NO_PLAIN_TEXT) and data.strip()
+    if not is_text or data[:1] in (b"\n", b"\r") or data[:4].lower() == b"sep=" or b"\n" not in data:
+        return None
+    head = data[: data.find(b"\n")]
+    try:
+        text = head.decode()
+    except UnicodeDecodeError:
+        return None
+    _refuse_other_text(str(path), data)
+    separator, named = _header(str(path), text, reading.separator)
+    if not separator.isascii():
+        return None
+    body = _Body.of_file(path, len(start) - len(data) + len(head) + 1, separator)
+    frame = None if body is None else _plain(body, named, separator)
+    return None if frame is None else Sheet(str(path), frame, first=FIRST_LINE)
+
+
+def _parquet(name: str, source: Path | bytes) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(source, glob=False, hive_partitioning=False)
+    except Exception as error:
+        # The reader of Parquet has exceptions of its own.
+        raise SourceError(f"{name} cannot be read: {error}", location=name) from error
 
 
 def _sheet(name: str, data: bytes, reading: Reading) -> Sheet:
@@ -165,7 +222,7 @@ def _sheet(name: str, data: bytes, reading: Reading) -> Sheet:
         raise SourceError(f"{name} is empty", location=name)
     try:
         if data.startswith(b"PAR1"):
-            return Sheet(name, pl.read_parquet(io.BytesIO(data)))
+            return Sheet(name, _parquet(name, data))
         if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
             return _excel(name, data, reading.sheet)
     except ModuleNotFoundError as error:
@@ -175,7 +232,7 @@ def _sheet(name: str, data: bytes, reading: Reading) -> Sheet:
     except (SourceError, ArgumentError):
         raise
     except Exception as error:
-        # fastexcel and the reader of Parquet have exceptions of their own.
+        # fastexcel has exceptions of its own.
         raise SourceError(f"{name} cannot be read: {error}", location=name) from error
     return _csv(name, _text(name, data, reading.encoding), reading.separator)
 
@@ -220,6 +277,13 @@ def _text(name: str, data: bytes, encoding: str) -> bytes:
         raise SourceError(
             f"{name} is no text in {codec or encoding}: {error}; give encoding=, or repair the file", location=name
         ) from error
+    _refuse_other_text(name, data)
+    if b"\n" not in data and b"\r" in data:
+        data = data.replace(b"\r", b"\n")
+    return data
+
+
+def _refuse_other_text(name: str, data: bytes) -> None:
     head = data[:BLOCK].lstrip()[:64].lower()
     if b"\0" in data[:BLOCK]:
         raise SourceError(f"{name} is no table: it is not text, Parquet or Excel", location=name)
@@ -229,9 +293,6 @@ def _text(name: str, data: bytes, encoding: str) -> bytes:
             "and give that",
             location=name,
         )
-    if b"\n" not in data and b"\r" in data:
-        data = data.replace(b"\r", b"\n")
-    return data
 
 
 def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
@@ -248,8 +309,17 @@ def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
         separator = separator or line[4:].decode().strip("\r") or None
         first += 1
     head = data[: data.find(b"\n")] if b"\n" in data else data
-    separator = separator or _separator(name, head.decode())
-    header = next(csv.reader([head.decode().strip("\r")], delimiter=separator), [])
+    separator, named = _header(name, head.decode(), separator)
+    frame = _plain(_Body.of_bytes(data, len(head) + 1, separator), named, separator)
+    if frame is not None:
+        return Sheet(name, frame, first=first)
+    return _slow(name, data[len(head) + 1 :].decode(), named, separator, first)
+
+
+def _header(name: str, head: str, separator: str | None) -> tuple[str, list[str]]:
+    """The separator and the names of the columns, by the first line."""
+    separator = separator or _separator(name, head)
+    header = next(csv.reader([head.strip("\r")], delimiter=separator), [])
     named = [each.strip() for each in header]
     while named and not named[-1]:
         named.pop()
@@ -257,37 +327,93 @@ def _csv(name: str, data: bytes, separator: str | None) -> Sheet:
     if not named or "" in named or twice:
         what = f"the name {twice[0]!r} twice" if twice else "a column without a name"
         raise SourceError(f"{name}: the header has {what}; every column needs a name of its own", location=name)
-    for extra in (0, 1):
-        frame = _fast(data, head, [*named, *(f"\0{each}" for each in range(extra))], separator)
-        if frame is not None and (extra == 0 or (frame[f"\0{0}"] == "").all()):
-            return Sheet(name, frame.select(named), first=first)
-    return _slow(name, data[len(head) + 1 :].decode(), named, separator, first)
+    return separator, named
 
 
-def _fast(data: bytes, head: bytes, columns: list[str], separator: str) -> pl.DataFrame | None:
+@dataclass(frozen=True)
+class _Body:
+    """What stands below the header of a CSV in UTF-8, counted to know whether polars has read all of it.
+
+    Attributes:
+        source: The whole, its header too.
+        lines: How many lines there are.
+        separators: How many separators.
+        has_quotes: Whether there is a quotation mark.
+    """
+
+    source: Path | bytes
+    lines: int
+    separators: int
+    has_quotes: bool
+
+    @classmethod
+    def of_bytes(cls, data: bytes, start: int, separator: str) -> _Body:
+        """Counts what follows the first line, which is in UTF-8."""
+        is_open = len(data) > start and not data.endswith(b"\n")
+        lines = data.count(b"\n", start) + is_open
+        return cls(data, lines, data.count(separator.encode(), start), data.find(b'"', start) >= 0)
+
+    @classmethod
+    def of_file(cls, path: Path, start: int, separator: str) -> _Body | None:
+        """Counts the same in a file; nothing if it is not in UTF-8, or if empty lines end it."""
+        mark = separator.encode()
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        lines = separators = 0
+        has_quotes = False
+        tail = b"\n"
+        with path.open("rb") as file:
+            file.seek(start)
+            while block := file.read(AT_ONCE):
+                try:
+                    decoder.decode(block)
+                except UnicodeDecodeError:
+                    return None
+                lines += block.count(b"\n")
+                separators += block.count(mark)
+                has_quotes = has_quotes or b'"' in block
+                tail = (tail + block)[-3:]
+        if decoder.getstate()[0] or tail.endswith((b"\n\n", b"\n\r\n")):
+            return None
+        return cls(path, lines + (not tail.endswith(b"\n")), separators, has_quotes)
+
+
+def _plain(body: _Body, named: list[str], separator: str) -> pl.DataFrame | None:
+    """The rows, if each line is a row and has all fields, or one empty field more; else nothing."""
+    for extra in ([], ["\0"]):
+        frame = _fast(body, [*named, *extra], separator)
+        if frame is not None and (not extra or (frame["\0"] == "").all()):
+            return frame.select(named)
+    return None
+
+
+def _fast(body: _Body, columns: list[str], separator: str) -> pl.DataFrame | None:
     """The rows, if each line is a row and has all fields; else nothing."""
-    if len(data) <= len(head) + 1:
+    if body.lines == 0:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    if not separator.isascii():
+        # polars takes no other.
+        return None
+    if not body.has_quotes and body.separators != body.lines * (len(columns) - 1):
+        return None
     try:
-        frame = pl.read_csv(
-            data,
+        frame = pl.scan_csv(
+            body.source,
             has_header=False,
             skip_lines=1,
             schema=dict.fromkeys(columns, pl.String),
             separator=separator,
             infer_schema=False,
             empty_string_is_null=False,
-        )
+            glob=False,
+        ).collect(engine="streaming")
     except pl.exceptions.PolarsError:
         return None
     inside = 0
-    if b'"' in data:
+    if body.has_quotes:
         marks = [pl.col(column).str.count_matches(separator, literal=True).sum() for column in columns]
         inside = int(frame.select(pl.sum_horizontal(marks)).item() or 0)
-    mark = separator.encode()
-    fields = data.count(mark) - head.count(mark) - inside
-    lines = data.count(b"\n") - data.endswith(b"\n")
-    return frame if frame.height == lines and fields == frame.height * (len(columns) - 1) else None
+    fields = body.separators - inside
+    return frame if frame.height == body.lines and fields == frame.height * (len(columns) - 1) else None
 
 
 def _slow(name: str, text: str, columns: list[str], separator: str, first: int) -> Sheet:

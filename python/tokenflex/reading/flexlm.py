@@ -77,7 +77,7 @@ def read_flexlm(
 
     Raises:
         SourceNotFoundError: A file is not there, a pattern matches nothing, a folder has no logs.
-        SourceError: A file cannot be read.
+        SourceError: A file cannot be read, or was cut off or written anew meanwhile; one that grows is read as it was.
         ZoneError: No zone, though the lines carry local times; or no zone of that name.
 
     Example:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["flexlm", "lmstat", "rlm", "json", "table", "rule", "workbook", "parquet", "empty", "unknown"]
+Kind: TypeAlias = Literal[
+    "flexlm", "lmstat", "rlm", "json", "table", "rule", "workbook", "parquet", "sqlite", "duckdb", "empty", "unknown"
+]
 """The kinds. A table of text, JSON and a workbook are told apart further by their columns."""
 
 LINES_LOOKED_AT: Final = 400
 
-_MAGIC: Final[tuple[tuple[bytes, Kind], ...]] = ((b"PK\x03\x04", "workbook"), (b"PAR1", "parquet"))
+_MAGIC: Final[tuple[tuple[bytes, Kind], ...]] = (
+    (b"PK\x03\x04", "workbook"),
+    (b"PAR1", "parquet"),
+    (b"SQLite format 3\0", "sqlite"),
+)
 """First bytes of files that are no text."""
 
 _LOGS: Final[dict[Kind, re.Pattern[str]]] = {
@@ -34,6 +40,9 @@ _SEPARATORS: Final = ",;\t|"
 
 def kind_of(head: bytes, text: str) -> Kind:
     """The kind of a file of which these are the first bytes, and the same as text."""
+    # A checksum stands before it.
+    if head[8:12] == b"DUCK":
+        return "duckdb"
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind

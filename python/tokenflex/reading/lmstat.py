@@ -82,7 +82,7 @@ def read_lmstat(
 
     Raises:
         SourceNotFoundError: A file is not there, a pattern matches nothing, a folder has no such files.
-        SourceError: A file cannot be read, or changed meanwhile, or no file is an output of `lmstat`.
+        SourceError: A file cannot be read, or was cut off or written anew meanwhile, or none is an output of `lmstat`.
         ZoneError: No zone, or no zone of that name.
 
     Example:

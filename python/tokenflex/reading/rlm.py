@@ -74,7 +74,7 @@ def read_rlm(
 
     Raises:
         SourceNotFoundError: A file is not there, a pattern matches nothing, a folder has no such files.
-        SourceError: A file cannot be read, or changed meanwhile, or no file is a report log of RLM.
+        SourceError: A file cannot be read, or was cut off or written anew meanwhile, or no file is a report log of RLM.
         ZoneError: No zone, and the log does not state its offset; or no zone of that name.
 
     Example:

@@ -54,14 +54,12 @@ pub enum Error {
         found: &'static str,
     },
     /// A file that was cut off or replaced while it was read.
-    #[error("{source_name} changed while it was read: {found} of its {expected} bytes are left; read a copy of it")]
+    #[error("{source_name} changed while it was read: {change}; read a copy of it")]
     Changed {
         /// The file.
         source_name: String,
-        /// Its size when it was opened.
-        expected: u64,
-        /// How much of it could be read.
-        found: u64,
+        /// What happened to it.
+        change: Change,
     },
     /// An argument with a value that makes no sense.
     #[error("{message}")]
@@ -88,6 +86,22 @@ pub enum Error {
     /// The caller asked to stop (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What happened to a file while it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Change {
+    /// It was cut off.
+    #[error("{found} of its {expected} bytes are left")]
+    Shrunk {
+        /// Its size when it was opened.
+        expected: u64,
+        /// How much of it could be read.
+        found: u64,
+    },
+    /// It was written anew, with as many bytes.
+    #[error("it was written to, and not at its end")]
+    Rewritten,
 }
 
 /// The result of everything in this crate that can be called wrongly.

@@ -16,6 +16,7 @@ pub mod feature;
 pub mod flexlm;
 pub mod intern;
 mod lines;
+mod living;
 pub mod lmstat;
 pub mod meter;
 pub mod pair;
@@ -23,4 +24,4 @@ pub mod rlm;
 pub mod text;
 pub mod time;
 
-pub use error::{Error, Result};
+pub use error::{Change, Error, Result};

@@ -1,15 +1,13 @@
 //! A file line by line, whatever it is packed and encoded in, with the account of its lines: for readers that need no
 //! threads.
 
-use std::io::{BufRead, BufReader, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{BufRead, BufReader};
 
 use encoding_rs::Encoding;
 
 use crate::error::{Error, Result};
 use crate::flexlm::{FileReport, Input, Problem, Progress, Timezone};
-use crate::text;
+use crate::text::{self, Origin, Source};
 use crate::time::zone::Zone;
 
 /// How many characters of a line a problem shows.
@@ -23,11 +21,9 @@ const LINES_BETWEEN: u64 = 4096;
 
 /// An open file.
 pub(crate) struct Lines {
-    source: BufReader<Box<dyn Read + Send>>,
+    source: BufReader<Source>,
+    origin: Origin,
     buffer: Vec<u8>,
-    read: Arc<AtomicU64>,
-    expected: Option<u64>,
-    is_packed: bool,
     name: String,
     head: Vec<u8>,
     /// The last line's number, from 1.
@@ -38,21 +34,11 @@ pub(crate) struct Lines {
 
 impl Lines {
     fn open(input: Input) -> Result<Self> {
-        let read = Arc::new(AtomicU64::new(0));
         let name = input.name;
-        let text = text::open(input.reader, Arc::clone(&read))
-            .map_err(|error| Error::Io { source_name: name.clone(), error })?;
-        Ok(Self {
-            source: BufReader::with_capacity(1 << 18, text.source),
-            buffer: Vec::new(),
-            read,
-            expected: input.bytes,
-            is_packed: text.is_packed,
-            name,
-            head: Vec::new(),
-            number: 0,
-            damage: None,
-        })
+        let opened = text::open(input.content);
+        let (source, origin) = opened.map_err(|error| Error::Io { source_name: name.clone(), error })?;
+        let source = BufReader::with_capacity(1 << 18, source);
+        Ok(Self { source, origin, buffer: Vec::new(), name, head: Vec::new(), number: 0, damage: None })
     }
 
     /// The next line without its end and without a byte order mark, or nothing at the end of the file.
@@ -63,11 +49,11 @@ impl Lines {
         }
         match self.source.read_until(b'\n', &mut self.buffer) {
             Ok(_) => {}
-            Err(error) if self.is_packed => self.damage = Some(error.to_string()),
+            Err(error) if self.origin.is_packed => self.damage = Some(error.to_string()),
             Err(error) => return Err(Error::Io { source_name: self.name.clone(), error }),
         }
         if self.buffer.is_empty() {
-            self.check_length()?;
+            self.origin.check(&self.name, self.damage.is_none())?;
             return Ok(None);
         }
         if self.head.len() < HEAD {
@@ -81,19 +67,9 @@ impl Lines {
         Ok(Some(line.strip_prefix("\u{feff}".as_bytes()).filter(|_| is_first).unwrap_or(line)))
     }
 
-    /// A file that gave less than it had when it was opened was cut off or written anew meanwhile.
-    fn check_length(&self) -> Result<()> {
-        match self.expected {
-            Some(expected) if self.damage.is_none() && self.bytes() < expected => {
-                Err(Error::Changed { source_name: self.name.clone(), expected, found: self.bytes() })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The bytes read from the file itself.
     pub(crate) fn bytes(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+        self.origin.bytes()
     }
 
     /// Whether it is time to tell the caller how far the reading is.
@@ -224,23 +200,16 @@ pub(crate) fn settle_kinds(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn input(bytes: &[u8], expected: u64) -> Input {
-        let reader = Box::new(std::io::Cursor::new(bytes.to_vec()));
-        Input { name: "f".to_owned(), folder: String::new(), bytes: Some(expected), reader }
-    }
+    use crate::flexlm::Content;
 
     #[test]
-    fn a_file_that_shrinks_while_it_is_read_is_an_error() {
-        let mut lines = Lines::open(input(b"a\r\nb", 4)).unwrap();
+    fn lines_end_with_or_without_a_return_and_the_last_one_with_the_file() {
+        let content = Content::Stream(Box::new(std::io::Cursor::new(b"a\r\nb")));
+        let input = Input { name: "f".to_owned(), folder: String::new(), bytes: Some(4), content };
+        let mut lines = Lines::open(input).unwrap();
         assert_eq!(lines.next().unwrap(), Some(b"a".as_slice()));
         assert_eq!(lines.next().unwrap(), Some(b"b".as_slice()));
         assert_eq!(lines.next().unwrap(), None);
-        let mut lines = Lines::open(input(b"a\nb", 9)).unwrap();
-        lines.next().unwrap();
-        lines.next().unwrap();
-        let error = lines.next().unwrap_err().to_string();
-        assert!(error.contains("changed while it was read"), "{error}");
     }
 
     #[test]

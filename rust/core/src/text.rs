@@ -10,22 +10,56 @@ use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
+use crate::error::{Error, Result};
+use crate::flexlm::Content;
+use crate::living::{self, Watch};
+
 /// Where bytes come from.
 pub type Source = Box<dyn Read + Send>;
 
 /// How many bytes decide about packing and encoding.
 const HEAD: usize = 4096;
 
-/// A source ready to lex.
-pub(crate) struct Text {
-    /// Where the bytes come from.
-    pub source: Source,
+/// What a source ready to lex was made of.
+pub(crate) struct Origin {
     /// Whether an error while reading can mean a damaged archive.
     pub is_packed: bool,
+    /// Looks after the file, if it is one.
+    watch: Option<Watch>,
+    read: Arc<AtomicU64>,
 }
 
-/// Opens a file: unpacked, and in UTF-8 where it was in UTF-16. `read` counts the bytes taken from the file itself.
-pub(crate) fn open(file: Source, read: Arc<AtomicU64>) -> io::Result<Text> {
+impl Origin {
+    /// The bytes read from the file itself.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Asks at the end whether all that was read is of one moment. `is_whole` is false where reading ended early, at a
+    /// damaged place of an archive.
+    pub(crate) fn check(&self, source_name: &str, is_whole: bool) -> Result<()> {
+        let Some(watch) = &self.watch else { return Ok(()) };
+        match watch.change(self.bytes(), is_whole) {
+            Ok(None) => Ok(()),
+            Ok(Some(change)) => Err(Error::Changed { source_name: source_name.to_owned(), change }),
+            Err(error) => Err(Error::Io { source_name: source_name.to_owned(), error }),
+        }
+    }
+}
+
+/// Opens an input: unpacked, and in UTF-8 where it was in UTF-16.
+pub(crate) fn open(content: Content) -> io::Result<(Source, Origin)> {
+    let read = Arc::new(AtomicU64::new(0));
+    let (file, watch) = match content {
+        Content::File(path) => living::open(&path)?,
+        Content::Stream(stream) => (stream, None),
+    };
+    let (source, is_packed) = unpack(file, Arc::clone(&read))?;
+    Ok((source, Origin { is_packed, watch, read }))
+}
+
+/// The bytes as text, and whether an error while reading can mean a damaged archive. `read` counts the bytes taken.
+fn unpack(file: Source, read: Arc<AtomicU64>) -> io::Result<(Source, bool)> {
     let (head, file) = peek(Box::new(Counted { file, read }))?;
     let (source, is_packed): (Source, bool) = match head.as_slice() {
         [0x1f, 0x8b, ..] => (Box::new(MultiGzDecoder::new(file)), true),
@@ -37,14 +71,14 @@ pub(crate) fn open(file: Source, read: Arc<AtomicU64>) -> io::Result<Text> {
         Ok(peeked) => peeked,
         // What is wrong with the archive shows again where it is read.
         Err(error) => {
-            return if is_packed { Ok(Text { source: Box::new(Failed(Some(error))), is_packed }) } else { Err(error) };
+            return if is_packed { Ok((Box::new(Failed(Some(error))), is_packed)) } else { Err(error) };
         }
     };
     let source = match utf16(&head) {
         Some(decoder) => Box::new(Utf16::new(source, decoder)),
         None => source,
     };
-    Ok(Text { source, is_packed })
+    Ok((source, is_packed))
 }
 
 /// The first bytes of a file, unpacked and in UTF-8 where it was in UTF-16: enough to tell what it is. What is wrong with
@@ -53,11 +87,11 @@ pub(crate) fn open(file: Source, read: Arc<AtomicU64>) -> io::Result<Text> {
 /// # Errors
 /// When the file cannot be read at all.
 pub fn head(file: Source, limit: usize) -> io::Result<Vec<u8>> {
-    let mut text = open(file, Arc::default())?;
+    let (mut source, _) = unpack(file, Arc::default())?;
     let mut bytes = Vec::new();
     let mut block = [0; HEAD];
     while bytes.len() < limit {
-        match text.source.read(&mut block) {
+        match source.read(&mut block) {
             Ok(0) => break,
             Ok(count) => bytes.extend_from_slice(&block[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -255,10 +289,14 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    fn opened(bytes: &[u8]) -> (Source, Origin) {
+        open(Content::Stream(Box::new(io::Cursor::new(bytes.to_vec())))).unwrap()
+    }
+
     fn unpacked(bytes: &[u8]) -> Vec<u8> {
-        let mut text = open(Box::new(io::Cursor::new(bytes.to_vec())), Arc::default()).unwrap();
+        let (mut source, _) = opened(bytes);
         let mut all = Vec::new();
-        text.source.read_to_end(&mut all).unwrap();
+        source.read_to_end(&mut all).unwrap();
         all
     }
 
@@ -286,12 +324,12 @@ mod tests {
     #[test]
     fn a_damaged_archive_gives_what_is_whole() {
         let packed = gzip(" 8:42:45 (adskflex) TIMESTAMP 5/5/2022\n".repeat(9000).as_bytes());
-        let mut text = open(Box::new(io::Cursor::new(packed[..packed.len() - 20].to_vec())), Arc::default()).unwrap();
+        let (mut source, origin) = opened(&packed[..packed.len() - 20]);
         let mut all = Vec::new();
-        assert!(text.source.read_to_end(&mut all).is_err());
-        assert!(text.is_packed && all.starts_with(b" 8:42:45 (adskflex)"));
-        let mut text = open(Box::new(io::Cursor::new(vec![0x1f, 0x8b, 9, 9, 9])), Arc::default()).unwrap();
-        assert!(text.source.read_to_end(&mut all).is_err());
+        assert!(source.read_to_end(&mut all).is_err());
+        assert!(origin.is_packed && all.starts_with(b" 8:42:45 (adskflex)"));
+        let (mut source, _) = opened(&[0x1f, 0x8b, 9, 9, 9]);
+        assert!(source.read_to_end(&mut all).is_err());
     }
 
     #[test]

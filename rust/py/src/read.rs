@@ -1,7 +1,7 @@
 //! `tokenflex.read_flexlm`, and what the readers share: sources, options, and the tables of problems and files.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::thread;
 
@@ -13,7 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tokenflex_core::Error;
-use tokenflex_core::flexlm::{self, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone};
+use tokenflex_core::flexlm::{
+    self, Content, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone,
+};
 use tokenflex_core::text;
 use tokenflex_core::time::zone::Zone;
 
@@ -117,78 +119,20 @@ fn settings(options: &ReadOptions) -> Result<Options, Failure> {
 }
 
 fn input(py: Python<'_>, source: Source) -> Result<Input, Failure> {
-    let (reader, bytes): (Box<dyn Read + Send>, _) = match (source.path, source.bytes, source.file) {
+    let (content, bytes) = match (source.path, source.bytes, source.file) {
         (Some(path), ..) => {
-            let file = LogFile::new(path).map_err(|error| Error::Io { source_name: source.name.clone(), error })?;
-            let bytes = file.facts.len();
-            (Box::new(file), Some(bytes))
+            let found = fs::metadata(&path).map_err(|error| Error::Io { source_name: source.name.clone(), error })?;
+            (Content::File(path.into()), Some(found.len()))
         }
         (_, Some(bytes), _) => {
             let bytes = bytes.as_bytes(py).to_vec();
             let count = bytes.len() as u64;
-            (Box::new(Cursor::new(bytes)), Some(count))
+            (Content::Stream(Box::new(Cursor::new(bytes))), Some(count))
         }
-        (.., Some(file)) => (Box::new(PythonFile { file, rest: Vec::new(), at: 0 }), None),
-        _ => (Box::new(io::empty()), Some(0)),
+        (.., Some(file)) => (Content::Stream(Box::new(PythonFile { file, rest: Vec::new(), at: 0 })), None),
+        _ => (Content::Stream(Box::new(io::empty())), Some(0)),
     };
-    Ok(Input { name: source.name, folder: source.folder, bytes, reader })
-}
-
-/// A file as it was when the reading began. A living server appends to its log: what comes later is left for the next
-/// time, while a file that was cut off or written anew meanwhile is refused.
-///
-/// It is open only while it is read, since there may be more of them than a process may have open.
-struct LogFile {
-    path: String,
-    facts: Metadata,
-    file: Option<File>,
-    left: u64,
-    is_done: bool,
-}
-
-impl LogFile {
-    fn new(path: String) -> io::Result<Self> {
-        let facts = std::fs::metadata(&path)?;
-        // Of a pipe, or a file of the system, the length says nothing.
-        let has_length = facts.is_file() && facts.len() > 0;
-        let left = if has_length { facts.len() } else { u64::MAX };
-        // What cannot be opened is told before the long work.
-        let file = if has_length { File::open(&path).map(|_| None)? } else { None };
-        Ok(Self { path, facts, file, left, is_done: false })
-    }
-
-    /// At the end: whether the file still is what it was, or has grown.
-    fn finish(&mut self) -> io::Result<usize> {
-        self.is_done = true;
-        let Some(file) = self.file.take().filter(|_| self.left != u64::MAX) else { return Ok(0) };
-        let (then, now) = (&self.facts, file.metadata()?);
-        let what = if now.len() < then.len() {
-            format!("{} of its {} bytes are left", now.len(), then.len())
-        } else if now.len() == then.len() && now.modified().ok() != then.modified().ok() {
-            "it was written anew".to_owned()
-        } else {
-            return Ok(0);
-        };
-        Err(io::Error::other(format!("changed while it was read: {what}; read a copy of it")))
-    }
-}
-
-impl Read for LogFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.is_done || buffer.is_empty() {
-            return Ok(0);
-        }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(File::open(&self.path)?),
-        };
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = file.read(&mut buffer[..wanted])?;
-        if self.left != u64::MAX {
-            self.left -= count as u64;
-        }
-        if count == 0 { self.finish() } else { Ok(count) }
-    }
+    Ok(Input { name: source.name, folder: source.folder, bytes, content })
 }
 
 /// A binary file object of Python's.

@@ -26,6 +26,7 @@ pub(crate) mod stamp;
 mod tests;
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use encoding_rs::Encoding;
 
@@ -74,10 +75,19 @@ pub struct Input {
     pub name: String,
     /// Its folder: a file without a banner belongs to the server of the other files there.
     pub folder: String,
-    /// Its size, where that is known.
+    /// Its size, where that is known: only to tell how far the reading is.
     pub bytes: Option<u64>,
     /// Its content.
-    pub reader: Box<dyn Read + Send>,
+    pub content: Content,
+}
+
+/// Where the bytes of an input are.
+pub enum Content {
+    /// In a file, opened when its turn comes and read up to the length it has then. It may grow meanwhile; another change
+    /// is [`Error::Changed`](crate::Error::Changed).
+    File(PathBuf),
+    /// In memory, or wherever else they come from.
+    Stream(Box<dyn Read + Send>),
 }
 
 /// The zones of the license servers.
@@ -261,8 +271,9 @@ pub struct Coverage {
 /// Reads logs.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) where an input cannot be read, [`Error::MissingZone`](crate::Error::MissingZone) and
-/// [`Error::ServerWithoutZone`](crate::Error::ServerWithoutZone) where events have local times and their zone is not given,
+/// [`Error::Io`](crate::Error::Io) and [`Error::Changed`](crate::Error::Changed) where an input cannot be read,
+/// [`Error::MissingZone`](crate::Error::MissingZone) and [`Error::ServerWithoutZone`](crate::Error::ServerWithoutZone)
+/// where events have local times and their zone is not given,
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `progress` returns false, and
 /// [`Error::TooLarge`](crate::Error::TooLarge) beyond 4 billion events.
 pub fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>) -> Result<Log> {

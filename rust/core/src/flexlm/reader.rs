@@ -3,9 +3,9 @@
 //! another's work as long as there is text.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::assemble::Assembler;
 use super::block::{Block, Lexer};
@@ -96,6 +96,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn io_error(name: &str, error: io::Error) -> Error {
+    Error::Io { source_name: name.to_owned(), error }
+}
+
 /// Lets no thread wait for a block that will not come.
 struct StopOnPanic<'a>(&'a Work<'a>);
 
@@ -117,9 +121,8 @@ impl Work<'_> {
             let job = match next {
                 Ok(Some(job)) => job,
                 Ok(None) => break,
-                Err((file, error)) => {
-                    let source_name = self.sources[file].name.clone();
-                    self.stop(Error::Io { source_name, error });
+                Err(error) => {
+                    self.stop(error);
                     break;
                 }
             };
@@ -206,8 +209,9 @@ struct Feed {
 }
 
 struct Open {
-    text: text::Text,
-    bytes: Arc<AtomicU64>,
+    name: String,
+    source: text::Source,
+    origin: text::Origin,
     counted: u64,
 }
 
@@ -217,7 +221,7 @@ impl Feed {
         Self { inputs, open: None, files: 0, blocks: 0, rest: Vec::new(), block_bytes, is_done: false }
     }
 
-    fn next(&mut self, buffer: &mut Vec<u8>, total: &AtomicU64) -> Result<Option<Job>, (usize, io::Error)> {
+    fn next(&mut self, buffer: &mut Vec<u8>, total: &AtomicU64) -> Result<Option<Job>> {
         let result = self.cut(buffer, total);
         if !matches!(result, Ok(Some(_))) {
             // After an error no other thread goes on behind it.
@@ -226,7 +230,7 @@ impl Feed {
         result
     }
 
-    fn cut(&mut self, buffer: &mut Vec<u8>, total: &AtomicU64) -> Result<Option<Job>, (usize, io::Error)> {
+    fn cut(&mut self, buffer: &mut Vec<u8>, total: &AtomicU64) -> Result<Option<Job>> {
         if self.is_done {
             return Ok(None);
         }
@@ -238,8 +242,12 @@ impl Feed {
             },
         };
         let file = self.files - 1;
-        let (length, damage, is_end) = self.fill(&mut open, buffer).map_err(|error| (file, error))?;
-        let bytes = open.bytes.load(Ordering::Relaxed);
+        let filled = self.fill(&mut open, buffer);
+        let (length, damage, is_end) = filled.map_err(|error| io_error(&open.name, error))?;
+        if is_end {
+            open.origin.check(&open.name, damage.is_none())?;
+        }
+        let bytes = open.origin.bytes();
         total.fetch_add(bytes - open.counted, Ordering::Relaxed);
         open.counted = bytes;
         if !is_end {
@@ -250,11 +258,11 @@ impl Feed {
         Ok(Some(Job { number, file, length, end: is_end.then_some(End { bytes, damage }) }))
     }
 
-    fn open(&mut self, input: Input) -> Result<Open, (usize, io::Error)> {
+    fn open(&mut self, input: Input) -> Result<Open> {
         self.files += 1;
-        let bytes = Arc::new(AtomicU64::new(0));
-        let text = text::open(input.reader, Arc::clone(&bytes)).map_err(|error| (self.files - 1, error))?;
-        Ok(Open { text, bytes, counted: 0 })
+        let name = input.name;
+        let (source, origin) = text::open(input.content).map_err(|error| io_error(&name, error))?;
+        Ok(Open { name, source, origin, counted: 0 })
     }
 
     /// Reads a block. Gives its length, what is wrong with the archive, and whether the file ends with it.
@@ -273,11 +281,11 @@ impl Feed {
             let target = buffer.len().min(length.max(self.block_bytes) + self.block_bytes);
             let before = length;
             while length < target {
-                match open.text.source.read(&mut buffer[length..target]) {
+                match open.source.read(&mut buffer[length..target]) {
                     Ok(0) => return Ok((length, None, true)),
                     Ok(count) => length += count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if open.text.is_packed => return Ok((length, Some(error.to_string()), true)),
+                    Err(error) if open.origin.is_packed => return Ok((length, Some(error.to_string()), true)),
                     Err(error) => return Err(error),
                 }
                 if length >= self.block_bytes {

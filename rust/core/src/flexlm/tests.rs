@@ -23,7 +23,12 @@ fn options() -> Options {
 fn input(name: &str, content: impl AsRef<[u8]>) -> Input {
     let content = content.as_ref().to_vec();
     let bytes = Some(content.len() as u64);
-    Input { name: name.to_owned(), folder: "logs".to_owned(), bytes, reader: Box::new(Cursor::new(content)) }
+    Input {
+        name: name.to_owned(),
+        folder: "logs".to_owned(),
+        bytes,
+        content: Content::Stream(Box::new(Cursor::new(content))),
+    }
 }
 
 fn read_with(inputs: &[(&str, &[u8])], options: &Options, block: usize) -> Result<Log> {
@@ -534,7 +539,7 @@ impl Read for Broken {
 
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
-    let broken = Input { reader: Box::new(Broken), ..input("lost.log", "") };
+    let broken = Input { content: Content::Stream(Box::new(Broken)), ..input("lost.log", "") };
     let error = read(vec![input("a", START_UP), broken], &options(), &mut |_| true).unwrap_err().to_string();
     assert_eq!(error, "lost.log: no disk");
 }
