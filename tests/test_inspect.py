@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sqlite3
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -209,3 +212,92 @@ def test_the_logs_of_the_demo(tmp_path: Path) -> None:
     found = [tf.inspect(file) for file in sorted((firm.folder / "logs").rglob("*")) if file.is_file()]
     assert found
     assert all(each.kind.startswith("debug log of a FlexNet") for each in found)
+
+
+ALIASES = b"spelling,person,valid_from,valid_to\nu17,ana,,2026-07-14\n"
+GROUPS = b"person,group,cost_centre,valid_from,valid_to\nana,bridges,4100,,\n"
+CODES = b"feature,name\n87545ACD_2022_0F,AutoCAD\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "verb"),
+    [
+        (ALIASES, "aliases of users", "Identity.read"),
+        (GROUPS, "groups of persons", "Groups.read"),
+        (CODES, "feature codes and their products", "Catalog.read"),
+    ],
+)
+def test_tables_of_our_own_are_no_tables_of_use(tmp_path: Path, data: bytes, kind: str, verb: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(data)
+    found = tf.inspect(path)
+    assert (found.kind, found.verb) == (kind, verb)
+    exec(found.next, {})  # noqa: S102 - the lines are the thing under test
+
+
+def test_a_parquet_file_under_other_names_has_the_lines_to_fill_in(tmp_path: Path) -> None:
+    path = tmp_path / "list.parquet"
+    pl.read_csv(RENAMED, separator=";").write_parquet(path)
+    found = tf.inspect(path)
+    assert found.kind == "table under names that tokenflex does not know"
+    assert "'who', 'what', 't1', 't2'" in found.notes[0]
+
+
+def test_databases_are_told_with_the_lines_to_query_them(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    sqlite = sqlite3.connect(tmp_path / "a.db")
+    for connection in (sqlite, duckdb.connect(str(tmp_path / "b.db"))):
+        connection.execute("create table usage as select 'ana' as login, 'ACD' as line")
+        connection.commit()
+        connection.close()
+    for name, kind in (("a.db", "SQLite database"), ("b.db", "DuckDB database")):
+        found = tf.inspect(tmp_path / name)
+        assert found.kind == kind
+        query = "select login as user, line as product, timestamp '2026-07-13 09:00' as start, start as end from usage"
+        if name == "a.db":
+            query = "select login user, line product, '2026-07-13 09:00' start, '2026-07-13 09:00' 'end' from usage"
+        lines = found.next.splitlines()[:-1]
+        scope: dict[str, pl.DataFrame] = {}
+        exec("\n".join(lines).replace("select … from …", query).replace("ZONE", "Europe/Madrid"), scope)  # noqa: S102
+        assert scope["sessions"].height == 1
+
+
+def test_a_token_flex_export_is_charged_by_its_own_rule(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_bytes(
+        STATEMENT.replace(b"tokensConsumed", b"licenseServerName,tokensConsumed").replace(b",7\n", b",lic-1,7\n")
+    )
+    assert "rule=tf.TOKEN_FLEX" in tf.inspect(path).next
+    assert "servers={'lic-1': 'ZONE'}" in tf.inspect(path).next
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(RATES)
+    (tmp_path / "b.xlsx").write_bytes(b"PK\x03\x04 and no workbook")
+    (tmp_path / "c.log").write_bytes(FLEXLM)
+    run = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert run.exit_code == 0
+    assert "token rates" in run.stdout
+    assert "debug log" in run.stdout
+
+
+def test_what_reads_a_folder_at_once_is_told(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    for number in range(2):
+        (tmp_path / "series" / f"{number}.txt").write_bytes(LMSTAT)
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "a.txt").write_bytes(LMSTAT)
+    (tmp_path / "mixed" / "b.csv").write_bytes(RATES)
+    run = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert run.exit_code == 0
+    together = run.stdout.partition("Files of one kind in one folder are read at once:")[2].split()
+    assert together[:3] == ["next", "sessions", "="]
+    scope: dict[str, pl.DataFrame] = {}
+    line = " ".join(together[1:]).replace("ZONE", "Europe/Madrid")
+    exec(f"import tokenflex as tf\n{line}", scope)  # noqa: S102 - the line is the thing under test
+    assert scope["sessions"].height == 1
+
+
+def test_the_module_is_the_command() -> None:
+    run = subprocess.run([sys.executable, "-m", "tokenflex", "--version"], check=True, capture_output=True, text=True)
+    assert run.stdout.startswith("tokenflex ")

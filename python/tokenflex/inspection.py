@@ -144,7 +144,7 @@ def _flexlm(file: Path, zones: Zones) -> Inspection:
     log = read_flexlm(file, timezone=zones)
     problems = Problems()
     sessions = pair(log.events, packages=log.packages, problems=problems)
-    notes = []
+    notes = ["the command writes a template: put the tokens into rates.csv, then run it with --rates rates.csv"]
     for row in log.coverage.iter_rows(named=True):
         if row["days_without_lines"]:
             notes.append(f"{row['server']}: {len(row['days_without_lines'])} days have no line at all")
@@ -266,9 +266,13 @@ def _statement(file: Path, zones: Zones) -> Inspection:
 
 def _charged(statement: pl.DataFrame) -> str:
     """How to charge a statement with times: only Token Flex has them, and its days are the servers'."""
-    servers = statement["server"].cast(pl.String).drop_nulls().unique().sort()
-    zones = ", ".join(f'{server!r}: "ZONE"' for server in servers)
-    return f'charges = tf.charge(sessions, rule=tf.TOKEN_FLEX, rates=tf.Rates.read("rates.csv"), servers={{{zones}}})'
+    servers = statement["server"].cast(pl.String)
+    if servers.null_count() > 0:
+        rule = "tf.Rule(window='day', zone='ZONE'), rates=tf.Rates.read(\"rates.csv\")"
+    else:
+        zones = ", ".join(f"{server!r}: 'ZONE'" for server in servers.unique().sort())
+        rule = f'tf.TOKEN_FLEX, rates=tf.Rates.read("rates.csv"), servers={{{zones}}}'
+    return f"charges = tf.charge(sessions, rule={rule})"
 
 
 _STATEMENTS: Final = {
