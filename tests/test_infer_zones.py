@@ -371,6 +371,16 @@ def test_rows_that_say_nothing_are_told_and_the_others_count() -> None:
     ]
 
 
+def test_users_without_any_use_that_counts_are_rows_too() -> None:
+    rows = [("ana", MONDAY, MONDAY - HOUR), ("bob", None, None)]
+    found = infer(pl.DataFrame(rows, schema=COLUMNS, orient="row"), problems=tf.Problems())
+    assert found.select("user", "zone", "days", "why").rows() == [
+        ("ana", None, 0, "no use that counts"),
+        ("bob", None, 0, "no use that counts"),
+    ]
+    assert tf.infer_zones(pl.DataFrame(rows[:0], schema=COLUMNS, orient="row")).schema == tables.INFERRED_ZONES
+
+
 def test_wrong_calls_are_refused() -> None:
     for wrong, error, words in (
         ({"zones": []}, tf.ArgumentError, "zones is empty"),

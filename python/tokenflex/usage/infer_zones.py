@@ -101,6 +101,8 @@ CROWD: Final = 2_000
 QUIET: Final = 4
 """Hours of a day with next to no use that a person has at least, and a machine has not."""
 
+NO_USE: Final = "no use that counts"
+
 FAULTS: Final = {
     "missing_user": "no user: says nothing of a zone",
     "missing_start": "no start: says nothing of a zone",
@@ -192,23 +194,23 @@ def infer_zones(
         sessions = sessions.select(name for name in READS if name in present)
     used, users, bad = _used(frame_of(sessions))
     report(bad, problems, "infer_zones")
-    if not users:
-        return tables.empty(tables.INFERRED_ZONES)
+    people = pl.DataFrame({"user": range(len(users))}, schema={"user": pl.UInt32})
+    if used.is_empty():
+        told = [_Proposal(why=NO_USE)] * len(users)
+        return _told(people.with_columns(days=0, sessions=0), users, told)
     week = (used["start"].floor().cast(pl.Int32) + MONDAY) // SLOTS
     choice = _zones(pl.concat([week, week + 1]).unique().sort(), names)
-    people = pl.DataFrame({"user": range(len(users))}, schema={"user": pl.UInt32})
-    counts = used.group_by("user").agg(sessions=pl.len())
     found = [
         _weighed(_hours(some).join(choice.weeks, on="week"), choice, is_closed=names is not None)
         for _, some in used.group_by(pl.col("user") // CROWD)
     ]
+    counts = used.group_by("user").agg(sessions=pl.len())
     people = people.join(counts, on="user", how="left")
-    if found:
-        people = people.join(pl.concat(found), on="user", how="left", maintain_order="left")
-    else:
-        people = people.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("fit", "days", "confidence"))
-    people = people.with_columns(pl.col("sessions", "days").fill_null(0).cast(pl.UInt32))
-    return _told(people, users, choice, min_days=min_days, is_closed=names is not None)
+    people = people.join(pl.concat(found), on="user", how="left", maintain_order="left")
+    people = people.with_columns(pl.col("sessions", "days").fill_null(0))
+    rows = people.iter_rows(named=True)
+    told = [_refusal(row, min_days) or _proposed(row, choice, is_closed=names is not None) for row in rows]
+    return _told(people, users, told)
 
 
 def _checked(zones: Iterable[str]) -> list[str]:
@@ -475,11 +477,8 @@ def _near(offsets: list[tuple[int, ...]], place: int, *, is_closed: bool) -> lis
     ]
 
 
-def _told(people: pl.DataFrame, users: list[str], choice: _Zones, *, min_days: int, is_closed: bool) -> pl.DataFrame:
-    """The table of the result: what is proposed, or why nothing is."""
-    told = [
-        _refusal(row, min_days) or _proposed(row, choice, is_closed=is_closed) for row in people.iter_rows(named=True)
-    ]
+def _told(people: pl.DataFrame, users: list[str], told: list[_Proposal]) -> pl.DataFrame:
+    """The table of the result."""
     proposals = pl.DataFrame(told, schema=_PROPOSALS, orient="row")
     return tables.finish(
         people.select("days", "sessions").with_columns(
@@ -493,7 +492,7 @@ def _told(people: pl.DataFrame, users: list[str], choice: _Zones, *, min_days: i
 def _refusal(row: dict[str, Any], min_days: int) -> _Proposal | None:
     """That a user stays unknown, and why, if so."""
     if row["fit"] is None:
-        return _Proposal(why="no use that counts")
+        return _Proposal(why=NO_USE)
     if row["quiet"] < QUIET:
         return _Proposal(why="use around the clock")
     if row["days"] < min_days:
