@@ -36,6 +36,7 @@ VERBS = [
     tf.infer_zones,
     tf.inspect,
     tf.pair,
+    tf.place_servers,
     tf.pseudonymize,
     tf.read_contract,
     tf.read_flexlm,
@@ -44,6 +45,7 @@ VERBS = [
     tf.read_statement,
     tf.read_table,
     tf.sessions_from,
+    tf.zone_whatif,
 ]
 
 
