@@ -405,6 +405,12 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "summarize_avoidable": tf.summarize_avoidable,
         "categorize": lambda sessions: tf.categorize(sessions, **options, problems=tf.Problems()),
         "replay": replay,
+        "zone_whatif": lambda sessions: tf.zone_whatif(
+            sessions, rates=options["rates"], rule=tf.TOKEN_FLEX, users={"ana": "Europe/Madrid"}, problems=tf.Problems()
+        ),
+        "place_servers": lambda sessions: tf.place_servers(
+            sessions, rates=options["rates"], rule=tf.TOKEN_FLEX, servers=1, problems=tf.Problems()
+        ),
         "Meter": meter,
         "Meter.resume": tf.Meter.resume,
         "pair": lambda events: tf.pair(events, problems=tf.Problems()),

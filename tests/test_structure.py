@@ -37,6 +37,7 @@ VERBS = [
     tf.infer_zones,
     tf.inspect,
     tf.pair,
+    tf.place_servers,
     tf.pseudonymize,
     tf.read_contract,
     tf.read_flexlm,
@@ -46,6 +47,7 @@ VERBS = [
     tf.read_table,
     tf.sessions_from,
     tf.summarize_avoidable,
+    tf.zone_whatif,
 ]
 
 

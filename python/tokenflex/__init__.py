@@ -40,8 +40,10 @@ from tokenflex.errors import (
 from tokenflex.inspection import Inspection, inspect
 from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
 from tokenflex.metering.meter import Meter
+from tokenflex.metering.place_servers import place_servers
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
+from tokenflex.metering.whatif import zone_whatif
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import Contract, ContractYear, read_contract
@@ -103,6 +105,7 @@ __all__ = [
     "infer_zones",
     "inspect",
     "pair",
+    "place_servers",
     "prepare",
     "pseudonym",
     "pseudonymize",
@@ -117,4 +120,5 @@ __all__ = [
     "summarize_avoidable",
     "tables",
     "zone_database_version",
+    "zone_whatif",
 ]

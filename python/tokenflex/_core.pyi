@@ -75,6 +75,15 @@ def charge(sessions: object, coded: Coded, *, terms: Terms, as_of: int | None, a
 def categorize(
     sessions: object, coded: Coded, *, terms: Terms, as_of: int | None, activity: object
 ) -> tuple[Table, Charged]: ...
+def site_totals(
+    sessions: object,
+    coded: Coded,
+    *,
+    sites: tuple[object, int],
+    terms: Terms,
+    zones: list[str] | None,
+    as_of: int | None,
+) -> tuple[Table, Table, list[str]]: ...
 def replay(
     prepared: Prepared, terms: list[Terms], *, progress: Callable[[int], object] | None
 ) -> list[tuple[int, int, int]]: ...

@@ -670,6 +670,36 @@ AVOIDABLE_SUMMARY: Final = _table(
     },
 )
 
+ZONE_WHATIF: Final = _table(
+    "zone_whatif",
+    "One row for each site and zone: what the site would pay if all days were those of the zone.",
+    {
+        "site": (pl.String(), "the site; null if none is known"),
+        "zone": (
+            pl.String(),
+            'IANA name or "UTC-12" to "UTC+14"; "user": each one\'s own; "today": as it is; null: users without a zone',
+        ),
+        "sessions": (pl.UInt64(), "how many could be charged, or of zone null could not"),
+        "charges": (pl.UInt64(), "how many; null where the zone is"),
+        "tokens": (TOKENS, "in all, without those that have no rate; null where the zone is"),
+        "charges_without_rate": (pl.UInt64(), "how many of the charges have none; null where the zone is"),
+        "saving": (TOKENS, "tokens today less these; null where today is not known for the same sessions"),
+    },
+)
+
+PLACEMENT: Final = _table(
+    "placement",
+    "One row for each site: the zone in which it pays least, of those that there are.",
+    {
+        "site": (pl.String(), "the site; null if none is known"),
+        "server": (pl.String(), "the firm's server there; null for a new one"),
+        "zone": (pl.String(), "its zone"),
+        "tokens": (TOKENS, "what the site pays there, without charges that have no rate"),
+        "today": (TOKENS, "what it pays today; null where that is not known for the same sessions"),
+        "saving": (TOKENS, "the difference"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -703,6 +733,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "inferred_zones": INFERRED_ZONES,
     "avoidable_charges": AVOIDABLE_CHARGES,
     "avoidable_summary": AVOIDABLE_SUMMARY,
+    "zone_whatif": ZONE_WHATIF,
+    "placement": PLACEMENT,
 }
 """All tables by name."""
 

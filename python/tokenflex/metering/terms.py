@@ -105,13 +105,21 @@ def charges_of(charged: Charged, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame
 
 
 def _problems(faults: pl.DataFrame, without_rate: list[tuple[str, int]]) -> pl.DataFrame:
-    bad_rows = faults.select(
+    return pl.concat([bad_rows(faults), _without_rate(without_rate)])
+
+
+def bad_rows(faults: pl.DataFrame) -> pl.DataFrame:
+    """The problems of sessions that could not be charged."""
+    return faults.select(
         source=pl.lit("sessions"),
         location="location",
         code=pl.col("code").cast(pl.String),
         message=pl.col("code").cast(pl.String).replace_strict(FAULTS, return_dtype=pl.String),
     )
-    no_rate = pl.DataFrame(
+
+
+def _without_rate(without_rate: list[tuple[str, int]]) -> pl.DataFrame:
+    return pl.DataFrame(
         {
             "source": ["rates"] * len(without_rate),
             "location": [None] * len(without_rate),
@@ -123,4 +131,3 @@ def _problems(faults: pl.DataFrame, without_rate: list[tuple[str, int]]) -> pl.D
         },
         schema=dict(tables.PROBLEMS),
     )
-    return pl.concat([bad_rows, no_rate])

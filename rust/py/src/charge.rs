@@ -78,7 +78,7 @@ pub fn categorize(
 }
 
 /// How many threads there are to use.
-fn threads() -> usize {
+pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -87,7 +87,7 @@ fn idle_of<'a>(terms: &Terms, known: Option<&'a Known>) -> Option<Idle<'a>> {
 }
 
 /// Brings in the sessions, detached from the interpreter runs `body` over them, and gives the names as well.
-fn run<T: Send>(
+pub fn run<T: Send>(
     py: Python<'_>,
     sessions: &Bound<'_, PyAny>,
     coded: &Bound<'_, PyDict>,
@@ -381,7 +381,7 @@ fn charges_table(charges: Charges, names: &Names) -> Table {
         .finish()
 }
 
-fn problems_table(problems: &[RowProblem], base: u64) -> Table {
+pub fn problems_table(problems: &[RowProblem], base: u64) -> Table {
     let mut codes = Interner::new();
     let code: Vec<u32> = problems.iter().map(|problem| codes.intern(problem.fault.code().as_bytes())).collect();
     let rows: Vec<u64> = problems.iter().map(|problem| base + u64::from(problem.row)).collect();

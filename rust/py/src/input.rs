@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokenflex_core::intern::{Interner, NONE};
 use tokenflex_core::meter::idle::Known;
+use tokenflex_core::meter::whatif::Sites;
 use tokenflex_core::meter::{NO_TIME, OPEN, Sessions, check};
 
 use crate::arrow::{self, Imported, THREADS_FROM};
@@ -144,4 +145,13 @@ fn renumbered<'a>(table: &'a Imported, column: &'static str, known: &Interner) -
 /// Imports a table of sessions with the columns of names that come apart.
 pub fn import(table: &Bound<'_, PyAny>, coded: &Bound<'_, PyDict>) -> Result<Imported, Failure> {
     arrow::import_coded(table, coded)
+}
+
+/// Refuses sites that are not those of these sessions, row by row.
+pub fn known_sites(sites: Sites<'_>, rows: usize) -> Result<(), tokenflex_core::Error> {
+    if sites.codes.len() == rows && sites.codes.iter().all(|&code| (code as usize) < sites.count) {
+        return Ok(());
+    }
+    let message = format!("{} sites for {rows} sessions: give one for each row", sites.codes.len());
+    Err(tokenflex_core::Error::Invalid { argument: "sites", message })
 }

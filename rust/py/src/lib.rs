@@ -10,6 +10,7 @@ mod pair;
 mod read;
 mod rlm;
 mod terms;
+mod whatif;
 mod zones;
 
 use pyo3::prelude::*;
@@ -26,6 +27,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(charge::charge, module)?)?;
     module.add_function(wrap_pyfunction!(charge::categorize, module)?)?;
     module.add_function(wrap_pyfunction!(charge::replay, module)?)?;
+    module.add_function(wrap_pyfunction!(whatif::site_totals, module)?)?;
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;

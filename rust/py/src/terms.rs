@@ -69,6 +69,11 @@ impl Terms {
         !self.machine_metered.is_empty()
     }
 
+    /// How long after midnight a day begins, in microseconds.
+    pub fn day_start(&self) -> i64 {
+        self.day_start
+    }
+
     fn window<'a>(&self, binding: &'a Binding) -> Window<'a> {
         if let Some(length) = self.length {
             return Window::Rolling { length };

@@ -4,8 +4,8 @@
 //! change them. [`check`] looks at the rows first and orders them, [`keys`] says who pays for what. Plain rules run
 //! through [`plain`], column by column; families and idle time need more memory of what is in use and run through
 //! [`engine`], over the active spans that [`idle`] makes. [`rates`] prices the charges, [`charges`] writes them out in
-//! order of time. [`categorize`] says of each session what became of it, [`replay`] runs many rules over one copy, and
-//! [`save`] lets a meter stop and go on in another process.
+//! order of time. [`categorize`] says of each session what became of it, [`replay`] runs many rules over one copy,
+//! [`whatif`] many zones in one pass, and [`save`] lets a meter stop and go on in another process.
 
 pub mod categorize;
 pub mod charges;
@@ -21,6 +21,7 @@ pub mod save;
 mod shards;
 mod sort;
 pub mod state;
+pub mod whatif;
 
 pub use charges::{Category, Charges, Trigger};
 pub use check::{Fault, RowProblem};

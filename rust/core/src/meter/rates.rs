@@ -59,6 +59,14 @@ impl Rates {
             },
         }
     }
+
+    /// Until when the rate of a product at an instant holds; the end of time where no other follows.
+    #[must_use]
+    pub fn holds_until(&self, product: u32, instant: i64) -> i64 {
+        let Some(steps) = self.steps.get(product as usize) else { return i64::MAX };
+        let next = steps.partition_point(|&(from, _)| from <= instant);
+        steps.get(next).map_or(i64::MAX, |&(from, _)| from)
+    }
 }
 
 #[cfg(test)]
