@@ -69,6 +69,11 @@ impl Terms {
         !self.machine_metered.is_empty()
     }
 
+    /// Whether each server charges by itself.
+    pub fn is_per_server(&self) -> bool {
+        self.per_server
+    }
+
     fn window<'a>(&self, binding: &'a Binding) -> Window<'a> {
         if let Some(length) = self.length {
             return Window::Rolling { length };
