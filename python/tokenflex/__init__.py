@@ -20,6 +20,7 @@ Example:
 from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.doubles import double_charges
+from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -37,9 +38,11 @@ from tokenflex.errors import (
 )
 from tokenflex.inspection import Inspection, inspect
 from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
+from tokenflex.metering.compare_rules import compare_rules
 from tokenflex.metering.meter import Meter
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
+from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import Contract, ContractYear, read_contract
@@ -70,6 +73,7 @@ __all__ = [
     "FlexlmLog",
     "Groups",
     "Identity",
+    "InferredRule",
     "Inspection",
     "InternalError",
     "LmstatSnapshots",
@@ -90,9 +94,11 @@ __all__ = [
     "__version__",
     "categorize",
     "charge",
+    "compare_rules",
     "denials",
     "double_charges",
     "guess_columns",
+    "infer_rule",
     "inspect",
     "pair",
     "prepare",
@@ -105,6 +111,7 @@ __all__ = [
     "read_statement",
     "read_table",
     "replay",
+    "rule_grid",
     "sessions_from",
     "tables",
     "zone_database_version",

@@ -46,7 +46,7 @@ def terms_of(
         raise ArgumentTypeError(
             f"rates have to be a tokenflex.Rates, not {type(rates).__name__}: write tf.Rates(…)", location="rates"
         )
-    zones = {"server": _zones(servers, "servers"), "user": _zones(users, "users")}
+    zones = {"server": checked_zones(servers, "servers"), "user": checked_zones(users, "users")}
     needed = rule.needs_zones_of
     if needed is not None and zones[needed] is None:
         raise ZoneError(
@@ -69,7 +69,8 @@ def terms_of(
     }
 
 
-def _zones(zones: object, argument: str) -> dict[str, str] | None:
+def checked_zones(zones: object, argument: str) -> dict[str, str] | None:
+    """A mapping of names to IANA zones, or an error that says what is wrong with it."""
     if zones is None:
         return None
     if not isinstance(zones, Mapping):
