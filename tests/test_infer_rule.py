@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -17,18 +17,26 @@ import tokenflex as tf
 from strategies import SERVERS as ALL_SERVERS
 from strategies import TIMES, instants
 from tokenflex import tables
-from tokenflex.audit.infer_rule import InferredRule
+
+if TYPE_CHECKING:
+    from tokenflex.audit.infer_rule import InferredRule
 
 HOUR, MINUTE, DAY = timedelta(hours=1), timedelta(minutes=1), timedelta(days=1)
 SERVERS = {"mad-lic-01": "Europe/Madrid", "chi-lic-01": "America/Chicago", "sin-lic-01": "Asia/Singapore"}
 USERS = {f"user{number:02}": zone for number, zone in enumerate(["Asia/Tokyo", "America/Denver", "UTC"] * 4)}
-RATES = tf.Rates([tf.Rate("ACD", Decimal(7), family="drafting"), tf.Rate("ACDLT", 3, family="drafting"), ("RVT", 10)])
+RATES = tf.Rates(
+    [
+        tf.Rate("ACD", Decimal(7), family="drafting"),
+        tf.Rate("ACDLT", Decimal(3), family="drafting"),
+        tf.Rate("RVT", Decimal(10)),
+    ]
+)
 PLAIN = tf.Rates({"ACD": 7, "ACDLT": 3, "RVT": 10})
 LEVELS = ["session", "user_day", "day"]
 
 
-def at(*when: int) -> datetime:
-    return datetime(*when, tzinfo=UTC)  # type: ignore[misc]  # year, month and day are among them
+def at(year: int, month: int, day: int, hour: int = 0) -> datetime:
+    return datetime(year, month, day, hour, tzinfo=UTC)
 
 
 def made_up(rows: int, seed: int) -> pl.DataFrame:
@@ -81,7 +89,10 @@ def reference(
         len(said.keys() - both),
         len(computed.keys() - both),
         sum(said[key] != computed[key] for key in both),
-        sum((abs(said.get(key, 0) - computed.get(key, 0)) for key in said.keys() | computed.keys()), Decimal(0)),
+        sum(
+            (abs(said.get(key, Decimal(0)) - computed.get(key, Decimal(0))) for key in said.keys() | computed.keys()),
+            Decimal(0),
+        ),
     )
 
 
@@ -154,16 +165,11 @@ def test_the_fit_of_each_rule_is_its_definition(case: tuple[pl.DataFrame, tf.Rul
     if not statement.height:
         return
     found = infer(sessions, statement, rules=rules, **terms)
-    if level != "session" and not (statement["usage_date"].min(), statement["usage_date"].max()) == (
-        found.first,
-        found.last,
-    ):
-        return
     # Only dates of the statement are compared; the reference has to leave out the others as well.
     best = None
     for row in found.fits.iter_rows(named=True):
         rule = found.rules[row["rank"]]
-        expected = bounded_reference(sessions, statement, rule, level, found, terms)
+        expected = bounded_reference(sessions, statement, rule, level, found=found, terms=terms)
         assert tuple(row[name] for name in ("matched", "missing", "extra", "differing", "token_error")) == expected
         mine = said_by(sessions, rule, level, found, terms)
         best = mine if best is None else best
@@ -179,7 +185,7 @@ def within(frame: pl.DataFrame, level: str, found: InferredRule) -> pl.DataFrame
 
 
 def bounded_reference(
-    sessions: pl.DataFrame, statement: pl.DataFrame, rule: tf.Rule, level: str, found: InferredRule, terms: Any
+    sessions: pl.DataFrame, statement: pl.DataFrame, rule: tf.Rule, level: str, *, found: InferredRule, terms: Any
 ) -> tuple[int, int, int, int, Decimal]:
     computed = within(statement_by(sessions, rule, level, **terms), level, found)
     said = within(statement, level, found)
@@ -221,7 +227,7 @@ def is_found(found: InferredRule, rule: tf.Rule) -> bool:
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_rule_of_the_grid_is_found_by_its_statement(level: str) -> None:
     prepared = tf.prepare(SESSIONS)
-    for rule in GRID[::5]:
+    for rule in GRID[::24]:
         found = infer(prepared, statement_by(SESSIONS, rule, level, **TERMS), **TERMS)
         assert found.level == level
         assert is_found(found, rule), rule
@@ -231,7 +237,7 @@ def test_every_rule_of_the_grid_is_found_by_its_statement(level: str) -> None:
 @pytest.mark.parametrize("change", ["lost", "altered", "sessions lost"])
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_rule_is_found_with_a_hundredth_of_the_rows_lost_or_altered(level: str, change: str) -> None:
-    for seed, rule in enumerate(GRID[::11]):
+    for seed, rule in enumerate(GRID[::48]):
         statement, sessions = statement_by(SESSIONS, rule, level, **TERMS), SESSIONS
         if change == "sessions lost":
             # A log that is not whole. What is charged then moves to the next session of the window.

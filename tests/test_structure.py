@@ -29,6 +29,7 @@ def test_names_of_the_package_are_its_public_names() -> None:
 
 VERBS = [
     tf.charge,
+    tf.compare_rules,
     tf.denials,
     tf.guess_columns,
     tf.inspect,

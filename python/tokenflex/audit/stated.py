@@ -94,7 +94,7 @@ def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.D
     rows, level = _comparable(rows, found)
     dates = pl.col("start").dt.date() if level == "session" else pl.col("usage_date")
     rows = rows.with_columns(usage_date=dates)
-    first, last = _common_days(rows, sessions, found)
+    first, last = _common_days(rows, sessions, level, found)
     rows = rows.filter(pl.col("usage_date").is_between(first, last))
     if level == "session":
         stated = _by_session(rows, sessions, first, last, found)
@@ -171,12 +171,15 @@ def _comparable(rows: pl.DataFrame, found: list[tuple[str, str]]) -> tuple[pl.Da
     )
 
 
-def _common_days(rows: pl.DataFrame, sessions: pl.DataFrame, found: list[tuple[str, str]]) -> tuple[date, date]:
+def _common_days(
+    rows: pl.DataFrame, sessions: pl.DataFrame, level: Level, found: list[tuple[str, str]]
+) -> tuple[date, date]:
     """The days that both cover. Local dates reach a day beyond the sessions' UTC dates."""
     first, last = rows.select(a=pl.col("usage_date").min(), b=pl.col("usage_date").max()).row(0)
-    used = sessions.select(
-        a=pl.col("start").min().dt.date(), b=pl.max_horizontal(pl.col("start").max(), pl.col("end").max()).dt.date()
-    ).row(0)
+    ends = (
+        pl.col("start").max() if level == "session" else pl.max_horizontal(pl.col("start").max(), pl.col("end").max())
+    )
+    used = sessions.select(a=pl.col("start").min().dt.date(), b=ends.dt.date()).row(0)
     if used[0] is None:
         raise ArgumentError("there are no sessions with a start to hold the statement against", location="sessions")
     day = pl.Series([first, last]) - pl.Series(used)
