@@ -30,6 +30,7 @@ def test_names_of_the_package_are_its_public_names() -> None:
 VERBS = [
     tf.avoidable_charges,
     tf.charge,
+    tf.compare_rules,
     tf.denials,
     tf.double_charges,
     tf.explain_double_charges,

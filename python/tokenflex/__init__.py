@@ -22,6 +22,7 @@ from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.words import explain_double_charges
+from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -39,11 +40,13 @@ from tokenflex.errors import (
 )
 from tokenflex.inspection import Inspection, inspect
 from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
+from tokenflex.metering.compare_rules import compare_rules
 from tokenflex.metering.meter import Meter
 from tokenflex.metering.place_servers import place_servers
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import Contract, ContractYear, read_contract
@@ -76,6 +79,7 @@ __all__ = [
     "FlexlmLog",
     "Groups",
     "Identity",
+    "InferredRule",
     "Inspection",
     "InternalError",
     "LmstatSnapshots",
@@ -98,11 +102,13 @@ __all__ = [
     "avoidable_charges",
     "categorize",
     "charge",
+    "compare_rules",
     "denials",
     "double_charges",
     "explain_double_charges",
     "guess_columns",
     "infer_zones",
+    "infer_rule",
     "inspect",
     "pair",
     "place_servers",
@@ -116,6 +122,7 @@ __all__ = [
     "read_statement",
     "read_table",
     "replay",
+    "rule_grid",
     "sessions_from",
     "summarize_avoidable",
     "tables",

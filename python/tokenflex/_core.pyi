@@ -87,6 +87,22 @@ def site_totals(
 def replay(
     prepared: Prepared, terms: list[Terms], *, progress: Callable[[int], object] | None
 ) -> list[tuple[int, int, int]]: ...
+
+class Stated(TypedDict):
+    level: str
+    dates: tuple[int, int]
+    others: tuple[int, int]
+
+Fit: TypeAlias = tuple[int, int, int, int, int, int, tuple[int, int]]
+
+def fit_rules(
+    prepared: Prepared,
+    terms: list[Terms],
+    stated: Stated,
+    units: object,
+    *,
+    progress: Callable[[int], object] | None,
+) -> list[Fit]: ...
 def pair(events: object, *, packages: object, as_of: int | None) -> tuple[Table, Table, int]: ...
 def instants(table: object, zone: str) -> Table: ...
 def local_times(table: object, zone: str) -> Table: ...

@@ -700,6 +700,59 @@ PLACEMENT: Final = _table(
     },
 )
 
+RULE_COMPARISON: Final = _table(
+    "rule_comparison",
+    "One row for each rule that `compare_rules` ran; with `by` for each rule and value.",
+    {
+        "user": (NAME, 'with `by="user"`'),
+        "product": (NAME, 'with `by="product"`'),
+        "server": (NAME, 'with `by="server"`: where the charges\' sessions ran'),
+        "usage_date": (pl.Date(), 'with `by="day"`: the date that each rule books its charges on'),
+        "rule_id": (pl.String(), "the rule"),
+        "description": (pl.String(), "the rule in words"),
+        "differs": (pl.String(), "fields that the rule has otherwise than the first rule; empty for the first"),
+        "charges": (pl.UInt64(), "how many"),
+        "tokens": (TOKENS, "in all, without those that have no rate"),
+        "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),
+        "difference": (TOKENS, "`tokens` less those of the first rule"),
+    },
+)
+
+RULE_FITS: Final = _table(
+    "rule_fits",
+    "One row for each rule that `infer_rule` ran, the best first. A unit is a session, a user's product on a date, or a"
+    " product on a date.",
+    {
+        "rank": (pl.UInt32(), "from 1; by `token_error`, then by units that do not match, then the plainer rule first"),
+        "rule_id": (pl.String(), "the rule"),
+        "description": (pl.String(), "the rule in words"),
+        "matched": (pl.UInt64(), "units with tokens for which statement and rule say the same"),
+        "missing": (pl.UInt64(), "units that the statement has tokens for and the rule none"),
+        "extra": (pl.UInt64(), "units that the rule has tokens for and the statement none"),
+        "differing": (pl.UInt64(), "units that both have tokens for, but not the same"),
+        "token_error": (TOKENS, "sum of the amounts of all differences"),
+        "tokens_stated": (TOKENS, "by the statement, of all units that are compared"),
+        "tokens_computed": (TOKENS, "by the rule, of all units that are compared"),
+        "is_same_as_best": (pl.Boolean(), "the rule says the same as the best in every unit: these data cannot decide"),
+    },
+)
+
+RULE_DECIDING: Final = _table(
+    "rule_deciding",
+    "One row for each unit in which the best rule and the runner-up of `infer_rule` say different things.",
+    {
+        "session": (pl.UInt64(), "row in the sessions; null for statements by day"),
+        "user": (NAME, "null for statements by product and day"),
+        "product": (NAME, "product line"),
+        "usage_date": (pl.Date(), "date of the charges; of a session the UTC date of its start"),
+        "start": (TIME, "of the session; null for statements by day"),
+        "stated": (TOKENS, "by the vendor"),
+        "best": (TOKENS, "by the best rule"),
+        "runner_up": (TOKENS, "by the best rule of those that do not say the same"),
+        "speaks_for": (pl.Enum(["best", "runner_up", "neither"]), "which of the two says what the vendor says"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -735,6 +788,9 @@ TABLES: Final[Mapping[str, Schema]] = {
     "avoidable_summary": AVOIDABLE_SUMMARY,
     "zone_whatif": ZONE_WHATIF,
     "placement": PLACEMENT,
+    "rule_comparison": RULE_COMPARISON,
+    "rule_fits": RULE_FITS,
+    "rule_deciding": RULE_DECIDING,
 }
 """All tables by name."""
 

@@ -155,7 +155,18 @@ impl Prepared {
 }
 
 impl Prepared {
-    fn names(&self) -> Names {
+    /// As the core takes them.
+    pub fn sessions(&self) -> Sessions<'_> {
+        self.columns.sessions()
+    }
+
+    /// The copy that plain rules run over.
+    pub fn by_key(&self) -> &ByKey {
+        &self.by_key
+    }
+
+    /// The names behind the codes.
+    pub fn names(&self) -> Names {
         Names {
             user: self.user.clone(),
             product: self.product.clone(),

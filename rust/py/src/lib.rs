@@ -4,6 +4,7 @@ mod arrow;
 mod charge;
 mod doubles;
 mod error;
+mod fit;
 mod input;
 mod lmstat;
 mod pair;
@@ -28,6 +29,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(charge::categorize, module)?)?;
     module.add_function(wrap_pyfunction!(charge::replay, module)?)?;
     module.add_function(wrap_pyfunction!(whatif::site_totals, module)?)?;
+    module.add_function(wrap_pyfunction!(fit::fit_rules, module)?)?;
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;

@@ -74,6 +74,11 @@ impl Terms {
         self.day_start
     }
 
+    /// Whether each server charges by itself.
+    pub fn is_per_server(&self) -> bool {
+        self.per_server
+    }
+
     fn window<'a>(&self, binding: &'a Binding) -> Window<'a> {
         if let Some(length) = self.length {
             return Window::Rolling { length };

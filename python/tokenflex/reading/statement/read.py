@@ -14,7 +14,7 @@ from tokenflex import tables
 from tokenflex.errors import ArgumentError, ArgumentTypeError, SourceError
 from tokenflex.problems import Problems, report
 from tokenflex.reading.statement.aliases import key_of
-from tokenflex.reading.statement.rows import Batch, Terms, checked_zones
+from tokenflex.reading.statement.rows import Batch, Terms, zones_in
 from tokenflex.reading.statement.sheet import NotUtf8Error, Sheet, decoded, problem, sheets_of
 from tokenflex.reading.statement.source import Place, StatementSource, places
 
@@ -117,7 +117,7 @@ def _terms(timezone: object, machine_metered: Collection[str], date_format: obje
         codecs.lookup(encoding)
     except LookupError as error:
         raise ArgumentError(f"there is no encoding {encoding!r}", location="encoding") from error
-    return Terms(checked_zones(timezone), frozenset(map(key_of, machine_metered)), date_format, encoding)
+    return Terms(zones_in(timezone), frozenset(map(key_of, machine_metered)), date_format, encoding)
 
 
 def _refuse_changed(place: Place, before: tuple[int, int] | None) -> None:

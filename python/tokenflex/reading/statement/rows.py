@@ -321,7 +321,7 @@ def _is_hash(user: pl.Series) -> pl.Series:
     return user.str.contains(_HASH).fill_null(value=False) if long.any() else long
 
 
-def checked_zones(zones: str | Mapping[str, str] | None) -> str | dict[str, str] | None:
+def zones_in(zones: str | Mapping[str, str] | None) -> str | dict[str, str] | None:
     """The caller's zones, each of which exists.
 
     Raises:

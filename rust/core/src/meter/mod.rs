@@ -5,12 +5,14 @@
 //! through [`plain`], column by column; families and idle time need more memory of what is in use and run through
 //! [`engine`], over the active spans that [`idle`] makes. [`rates`] prices the charges, [`charges`] writes them out in
 //! order of time. [`categorize`] says of each session what became of it, [`replay`] runs many rules over one copy,
-//! [`whatif`] many zones in one pass, and [`save`] lets a meter stop and go on in another process.
+//! [`fit`] says how well each reproduces a statement, [`whatif`] runs many zones in one pass, and [`save`] lets a meter stop
+//! and go on in another process.
 
 pub mod categorize;
 pub mod charges;
 pub mod check;
 pub mod engine;
+pub mod fit;
 mod held;
 pub mod idle;
 pub mod keys;
