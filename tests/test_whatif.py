@@ -1,4 +1,4 @@
-"""`zone_whatif` and `place_servers`: one pass gives what `charge` gives zone by zone, and the search what brute force does."""
+"""`zone_whatif`, `place_servers`: one pass gives what `charge` does zone by zone, the search what brute force does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def zone_by_zone(case: Case, sessions: pl.DataFrame, rule: tf.Rule, sites: Mappi
     site_of = sessions["server"] if sites is None else [sites.get(user) for user in sessions["user"]]
     arguments = case.for_verb() | {"rule": rule}
     charges = tf.charge(sessions, **arguments)
-    found: dict[Any, Any] = {site: (0, 0, 0) for site in site_of}
+    found: dict[Any, Any] = dict.fromkeys(site_of, (0, 0, 0))
     for session, tokens in charges.select("session", "tokens").iter_rows():
         count, total, missing = found[site_of[session]]
         found[site_of[session]] = (count + 1, total + (tokens or 0), missing + (tokens is None))
@@ -53,17 +53,15 @@ def zone_by_zone(case: Case, sessions: pl.DataFrame, rule: tf.Rule, sites: Mappi
     whole_cases(reports=False),
     st.lists(st.sampled_from([*OFFSETS, *SERVERS.values(), "Asia/Kolkata"]), min_size=1, max_size=4, unique=True),
     st.sampled_from([None, SITES]),
-    st.booleans(),
+    st.sampled_from(["table", "prepared"]),
 )
 @settings(max_examples=200)
-def test_every_zone_is_what_charge_gives(
-    case: Case, zones: list[str], sites: dict[str, str] | None, is_prepared: bool
-) -> None:
+def test_every_zone_is_what_charge_gives(case: Case, zones: list[str], sites: dict[str, str] | None, form: str) -> None:
     arguments = case.for_verb()
     rule = arguments["rule"]
     assume(rule.window == "day")
     table = frame(case.sessions)
-    given_sessions = tf.prepare(table, as_of=case.as_of) if is_prepared else table
+    given_sessions = tf.prepare(table, as_of=case.as_of) if form == "prepared" else table
     found = tf.zone_whatif(
         given_sessions,
         rates=arguments["rates"],
@@ -171,7 +169,8 @@ def test_sites_placed_together_cost_what_charge_says(case: Case, count: int) -> 
         problems=tf.Problems(),
     )  # fmt: skip
     zone_of = dict(placed.select("site", "zone").iter_rows())
-    users = {user: OFFSETS.get(zone_of[SITES.get(user)], zone_of[SITES.get(user)]) for user in table["user"] if user}
+    places = {user: str(zone_of[SITES.get(user)]) for user in table["user"] if user}
+    users = {user: OFFSETS.get(zone, zone) for user, zone in places.items()}
     if rule.scope == "server" and table["server"].null_count():
         return
     charged = tf.charge(

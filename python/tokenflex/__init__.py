@@ -21,8 +21,8 @@ from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
-from tokenflex.audit.words import explain_double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
+from tokenflex.audit.words import explain_double_charges
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -45,8 +45,8 @@ from tokenflex.metering.meter import Meter
 from tokenflex.metering.place_servers import place_servers
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
-from tokenflex.metering.whatif import zone_whatif
 from tokenflex.metering.rule_grid import rule_grid
+from tokenflex.metering.whatif import zone_whatif
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import Contract, ContractYear, read_contract
@@ -107,8 +107,8 @@ __all__ = [
     "double_charges",
     "explain_double_charges",
     "guess_columns",
-    "infer_zones",
     "infer_rule",
+    "infer_zones",
     "inspect",
     "pair",
     "place_servers",

@@ -246,7 +246,7 @@ def sites_of(sessions: pl.DataFrame | Prepared, sites: str | Mapping[str, str] |
     """The site of each session, by a column or by the user."""
     frame = sessions if isinstance(sessions, pl.DataFrame) else frame_of(sessions.table)
     if sites is None and "server" not in frame.columns:
-        return Sites(pl.zeros(frame.height, pl.UInt32, eager=True), [None])
+        return Sites(pl.zeros(frame.height, pl.UInt32, eager=True), [None] if frame.height else [])
     if isinstance(sites, Mapping):
         codes, names = coded(column_of(frame, "user"))
         of_names = [_site(sites.get(name)) for name in names]
@@ -261,7 +261,7 @@ def sites_of(sessions: pl.DataFrame | Prepared, sites: str | Mapping[str, str] |
 def numbered(codes: pl.Series, of_names: list[str | None]) -> Sites:
     """Sites by the codes of some names and the site of each name."""
     ordered: list[str | None] = [*sorted({site for site in of_names if site is not None})]
-    if None in of_names or codes.null_count() > 0 or not ordered:
+    if None in of_names or codes.null_count() > 0 or (not ordered and len(codes) > 0):
         ordered.append(None)
     place = {site: number for number, site in enumerate(ordered)}
     of_codes = pl.Series([place[site] for site in of_names], dtype=pl.UInt32)

@@ -138,7 +138,7 @@ impl Fit {
     }
 }
 
-/// The finalizer of SplitMix64: every bit of the outcome hangs on every bit that goes in.
+/// The finalizer of `SplitMix64`: every bit of the outcome hangs on every bit that goes in.
 fn mixed(bits: u64) -> u64 {
     let bits = bits.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

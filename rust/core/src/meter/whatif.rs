@@ -204,7 +204,9 @@ fn one_pass(
             running.into_iter().map(|each| each.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         std::iter::once(first).chain(others).collect()
     });
-    parts.iter().for_each(|part| found.add_all(part));
+    for part in &parts {
+        found.add_all(part);
+    }
     Ok(found)
 }
 
