@@ -24,6 +24,7 @@ from reference import DAY
 from strategies import SERVERS, TIMES, instants
 from tokenflex import tables
 from tokenflex.reading.statement import read as reading
+from tokenflex.reading.statement import sheet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -1011,3 +1012,9 @@ def test_what_is_no_contract() -> None:
             tf.read_contract(data)
     with pytest.raises(tf.ArgumentError, match="one file"):
         tf.read_contract([b"{}", b"{}"])  # type: ignore[arg-type]
+
+
+def test_json_too_large_for_memory_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "MOST_JSON", 100)
+    with pytest.raises(tf.SourceError, match="ask for the same as CSV"):
+        tf.read_statement(vendor.query_result(vendor.SESSION_COLUMNS, [vendor.SESSION]))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SEPARATORS: Final = ",;\t|"
 LINES_BEFORE: Final = 20
 """So many lines, such as a title, may stand before the header."""
+MOST_JSON: Final = 1_000_000_000
+"""Bytes of JSON that are taken: a document is read as a whole and takes eleven times its size in memory."""
 ROWS: Final = 1 << 17
 """How many rows are taken at a time."""
 EXTRA: Final = 2
@@ -273,7 +275,14 @@ def _grid_sheet(name: str, grid: pl.DataFrame) -> Sheet | None:
 
 
 def _json(place: Place, encoding: str) -> Sheet:
-    text, unread = text_of(place.bytes(), place.name, encoding)
+    data = place.bytes()
+    if len(data) > MOST_JSON:
+        raise SourceError(
+            f"{place.name} is JSON of {len(data) / 1e9:.1f} GB, which may not fit into memory: ask for the same as CSV, "
+            "or month by month",
+            location=place.name,
+        )
+    text, unread = text_of(data, place.name, encoding)
     try:
         document = json.loads(text.removeprefix("\ufeff"), parse_float=str, parse_int=str, parse_constant=str)
     except json.JSONDecodeError as error:
