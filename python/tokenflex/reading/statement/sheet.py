@@ -278,8 +278,8 @@ def _json(place: Place, encoding: str) -> Sheet:
     data = place.bytes()
     if len(data) > MOST_JSON:
         raise SourceError(
-            f"{place.name} is JSON of {len(data) / 1e9:.1f} GB, which may not fit into memory: ask for the same as CSV, "
-            "or month by month",
+            f"{place.name} is JSON of {len(data) / 1e9:.1f} GB, which may not fit into memory: ask for the same as "
+            "CSV, or month by month",
             location=place.name,
         )
     text, unread = text_of(data, place.name, encoding)
