@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,32 +14,25 @@ import planted_doubles as planted
 import tokenflex as tf
 from tokenflex import cli
 from tokenflex.commands import options
-from tokenflex.demo import DemoFirm, firm, write_logs
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tokenflex.demo import DemoFirm
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], prog_name="tokenflex")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> DemoFirm:
-    made = write_logs(tmp_path_factory.mktemp("demo"), months=3)
-    people = {person.name: person.zone.name for person in firm.people(random.Random(7)) if person is not firm.ACCENTED}
-    tf.UserZones(people).write(made.folder / "users.csv")
-    return made
+def of_logs(demo_with_users: DemoFirm, *more: object) -> list[object]:
+    zones = [f"--timezone={server}={zone}" for server, zone in demo_with_users.servers.items()]
+    return ["doubles", demo_with_users.folder / "logs", *zones, "--rates", demo_with_users.rates_path, *more]
 
 
-def of_logs(made: DemoFirm, *more: object) -> list[object]:
-    zones = [f"--timezone={server}={zone}" for server, zone in made.servers.items()]
-    return ["doubles", made.folder / "logs", *zones, "--rates", made.rates_path, *more]
-
-
-def test_the_logs_of_the_demo(made: DemoFirm, tmp_path: Path) -> None:
+def test_the_logs_of_the_demo(demo_with_users: DemoFirm, tmp_path: Path) -> None:
     out = tmp_path / "doubles.csv"
-    result = run(*of_logs(made, "--users", made.folder / "users.csv", "--out", out))
+    result = run(*of_logs(demo_with_users, "--users", demo_with_users.folder / "users.csv", "--out", out))
     assert result.exit_code == 0, result.stderr
     for words in (
         "were charged a second time",
@@ -52,20 +44,20 @@ def test_the_logs_of_the_demo(made: DemoFirm, tmp_path: Path) -> None:
     ):
         assert words in result.stdout
     assert max(len(line) for line in result.stdout.splitlines()) <= 100
-    told = run(*of_logs(made, "--users", made.folder / "users.csv", "--json"))
+    told = run(*of_logs(demo_with_users, "--users", demo_with_users.folder / "users.csv", "--json"))
     answer = json.loads(told.stdout)
     cases = pl.read_csv(out)
     assert sum(cause["cases"] for cause in answer["causes"]) == cases.height == len(answer["cases"])
     assert sum(Decimal(cause["tokens"]) for cause in answer["causes"]) == Decimal(str(round(cases["tokens"].sum(), 4)))
     assert cases["explanation"].null_count() == cases["remedy"].null_count() == 0
-    log = tf.read_flexlm(made.folder / "logs", timezone=made.servers)
+    log = tf.read_flexlm(demo_with_users.folder / "logs", timezone=demo_with_users.servers)
     sessions = tf.pair(log.events, packages=log.packages, problems=tf.Problems())
     found = tf.double_charges(
         sessions,
-        users=tf.UserZones.read(made.folder / "users.csv"),
+        users=tf.UserZones.read(demo_with_users.folder / "users.csv"),
         rule=tf.TOKEN_FLEX,
-        rates=tf.Rates.read(made.rates_path),
-        servers=made.servers,
+        rates=tf.Rates.read(demo_with_users.rates_path),
+        servers=demo_with_users.servers,
         problems=tf.Problems(),
     )
     assert found["cause"].cast(pl.String).to_list() == cases["cause"].to_list()
@@ -95,18 +87,18 @@ def test_a_statement_with_planted_causes(tmp_path: Path) -> None:
         (["--users", "USERS", "--logs", "x"], ["--logs goes with a statement"]),
     ],
 )
-def test_what_is_missing_is_said(made: DemoFirm, more: list[str], words: list[str]) -> None:
-    given = [str(made.folder / "users.csv") if word == "USERS" else word for word in more]
-    result = run(*of_logs(made, *given))
+def test_what_is_missing_is_said(demo_with_users: DemoFirm, more: list[str], words: list[str]) -> None:
+    given = [str(demo_with_users.folder / "users.csv") if word == "USERS" else word for word in more]
+    result = run(*of_logs(demo_with_users, *given))
     assert result.exit_code == options.BAD_INPUT
     for word in words:
         assert word in result.stderr
 
 
-def test_a_wrong_zone_is_told_with_its_file(made: DemoFirm, tmp_path: Path) -> None:
+def test_a_wrong_zone_is_told_with_its_file(demo_with_users: DemoFirm, tmp_path: Path) -> None:
     users = tmp_path / "users.csv"
     users.write_text("user,zone\nana,Mars/Base\n")
-    result = run(*of_logs(made, "--users", users))
+    result = run(*of_logs(demo_with_users, "--users", users))
     assert result.exit_code == options.BAD_INPUT
     assert "users.csv" in result.stderr
     assert "Mars/Base" in result.stderr

@@ -51,7 +51,6 @@ class DoublesTerms(TypedDict):
     per_server: bool
 
 def double_charges(charges: object, coded: Coded, *, terms: DoublesTerms) -> tuple[Table, Table]: ...
-def double_charge_causes() -> list[str]: ...
 
 class Source(TypedDict):
     name: str

@@ -19,7 +19,7 @@ from tokenflex.reading.contract import read_contract
 from tokenflex.reading.flexlm import read_flexlm
 from tokenflex.reading.groups import Groups
 from tokenflex.reading.identity import Identity
-from tokenflex.reading.kinds import kind_of
+from tokenflex.reading.kinds import Kind, kind_of
 from tokenflex.reading.lmstat import read_lmstat
 from tokenflex.reading.rlm import read_rlm
 from tokenflex.reading.statement.read import read_statement
@@ -122,14 +122,7 @@ def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspecti
         'token rates'
     """
     file = Path(path)
-    if not file.is_file():
-        raise SourceNotFoundError(f"there is no file {file}", location=str(file))
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(HEAD_BYTES)
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error}", location=str(file)) from error
-    look = _LOOKS[kind_of(head, _core.text_head(str(file), HEAD_BYTES))]
+    look = _LOOKS[kind_of_file(file)]
     if timezone is not None:
         return look(file, timezone)
     try:
@@ -138,6 +131,23 @@ def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspecti
     except ZoneError:
         found = look(file, ANY_ZONE)
         return replace(found, notes=(*found.notes, AS_WRITTEN))
+
+
+def kind_of_file(file: Path) -> Kind:
+    """The kind of a file by its first bytes; nothing else of it is read.
+
+    Raises:
+        SourceNotFoundError: There is no such file.
+        SourceError: It cannot be read.
+    """
+    if not file.is_file():
+        raise SourceNotFoundError(f"there is no file {file}", location=str(file))
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD_BYTES)
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error}", location=str(file)) from error
+    return kind_of(head, _core.text_head(str(file), HEAD_BYTES))
 
 
 def _flexlm(file: Path, zones: Zones) -> Inspection:
@@ -310,39 +320,25 @@ def _rates(file: Path, _: Zones) -> Inspection:
 
 
 def _identity(file: Path, _: Zones) -> Inspection:
-    identity = Identity.read(file)
-    return Inspection(
-        str(file),
-        "aliases of users",
-        f"{identity!r}",
-        notes=("identity.apply(sessions) puts persons in place of spellings, before charging",),
-        next=_python(f"identity = tf.Identity.read({str(file)!r})"),
-        verb="Identity.read",
-    )
+    note = "identity.apply(sessions) puts persons in place of spellings, before charging"
+    return _value(file, "aliases of users", f"{Identity.read(file)!r}", "identity = tf.Identity", note)
 
 
 def _groups(file: Path, _: Zones) -> Inspection:
-    groups = Groups.read(file)
-    return Inspection(
-        str(file),
-        "groups of persons",
-        f"{groups!r}",
-        notes=("groups.join(charges) says who belonged where when it was charged",),
-        next=_python(f"groups = tf.Groups.read({str(file)!r})"),
-        verb="Groups.read",
-    )
+    note = "groups.join(charges) says who belonged where when it was charged"
+    return _value(file, "groups of persons", f"{Groups.read(file)!r}", "groups = tf.Groups", note)
 
 
 def _catalog(file: Path, _: Zones) -> Inspection:
-    catalog = Catalog.read(file)
-    return Inspection(
-        str(file),
-        "feature codes and their products",
-        f"{catalog!r} with the shipped ones",
-        notes=("catalog=catalog of read_table takes it; catalog.lookup(features) shows it",),
-        next=_python(f"catalog = tf.Catalog.read({str(file)!r})"),
-        verb="Catalog.read",
-    )
+    note = "catalog=catalog of read_table takes it; catalog.lookup(features) shows it"
+    content = f"{Catalog.read(file)!r} with the shipped ones"
+    return _value(file, "feature codes and their products", content, "catalog = tf.Catalog", note)
+
+
+def _value(file: Path, kind: str, content: str, named: str, note: str) -> Inspection:
+    """A file of which a value object of ours is made."""
+    verb = f"{named.rpartition('.')[2]}.read"
+    return Inspection(str(file), kind, content, notes=(note,), next=_python(f"{named}.read({str(file)!r})"), verb=verb)
 
 
 def _rule(file: Path, _: Zones) -> Inspection:

@@ -53,3 +53,14 @@ def instant_or_date(value: object, where: str) -> datetime | None:
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     microseconds(value, where)
     return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+def checked_duration(value: object, argument: str, *, below: timedelta | None = None) -> timedelta:
+    """A duration that is not negative, and shorter than another where one is given."""
+    if not isinstance(value, timedelta):
+        raise ArgumentTypeError(f"{argument} has to be a timedelta, not {type(value).__name__}", location=argument)
+    if value < timedelta(0):
+        raise ArgumentError(f"{argument} is {value}, but must not be negative", location=argument)
+    if below is not None and value >= below:
+        raise ArgumentError(f"{argument} is {value}, but has to lie below {below}", location=argument)
+    return value

@@ -14,11 +14,14 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.audit.cuts import keys_that_differ, whole_cuts
-from tokenflex.audit.signs import Rest, activity_of, local_of, with_signs, zones_of
+from tokenflex.audit.people import local_times
+from tokenflex.audit.signs import Rest, activity_of, with_signs
 from tokenflex.audit.windows import touches_of, uses_of, windows_of
-from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
+from tokenflex.errors import MissingColumnError
 from tokenflex.metering.charge import charge
+from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems, report
+from tokenflex.times import checked_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,15 +100,16 @@ def avoidable_charges(
         >>> found["advice"][0]
         'Close ACD before 2026-07-14 02:00 (Europe/Madrid): 6 minutes more were charged as a new window.'
     """
-    limits = {"graze": graze, "mistake": mistake, "idle": idle}
-    _refuse_limits(limits)
+    limits = {
+        name: checked_duration(value, name) for name, value in (("graze", graze), ("mistake", mistake), ("idle", idle))
+    }
     rest = Rest.of(night, free_days)
     frame = frame_of(sessions)
     mine = Problems()
     charges = charge(
         frame, rule=rule, rates=rates, servers=servers, users=users, activity=activity, as_of=as_of, problems=mine
     )
-    known, homes = activity_of(activity), zones_of(users)
+    known, homes = activity_of(activity), zones_in(users, "users") or {}
     uses = uses_of(frame, mine.frame, rule=rule, rates=rates, as_of=as_of)
     charges, windows = windows_of(charges, uses, rule)
     likely = _candidates(windows, uses, mistake)
@@ -122,7 +126,7 @@ def avoidable_charges(
         touches = touches.filter(~pl.col("key").is_in(moved.implode()))
     found = found.join(touches.select("window").unique(), on="window", how="semi")
     report(mine.frame, problems, "avoidable_charges")
-    return _told(charges, _with_cuts(found, uses), homes)
+    return _told(charges, _with_cuts(found, uses))
 
 
 @refuses_clearly
@@ -157,14 +161,6 @@ def summarize_avoidable(avoidable: AnyTable) -> pl.DataFrame:
     all_habits = pl.DataFrame({"habit": pl.Series(tables.HABITS, dtype=HABIT)})
     whole = all_habits.join(by_habit, on="habit", how="left", maintain_order="left")
     return tables.finish(whole.with_columns(pl.col(pl.Decimal, pl.UInt32).fill_null(0)), tables.AVOIDABLE_SUMMARY)
-
-
-def _refuse_limits(limits: Mapping[str, object]) -> None:
-    for name, value in limits.items():
-        if not isinstance(value, timedelta):
-            raise ArgumentTypeError(f"{name} has to be a timedelta, not {type(value).__name__}", location=name)
-        if value < timedelta(0):
-            raise ArgumentError(f"{name} is {value}, but must not be negative", location=name)
 
 
 def _candidates(windows: pl.DataFrame, uses: pl.DataFrame, mistake: timedelta) -> pl.DataFrame:
@@ -211,11 +207,10 @@ def _judged(
     windows = windows.with_columns(user=pl.col("user").cast(pl.String)).with_columns(
         zone=pl.col("user").replace_strict(homes, default=None, return_dtype=pl.String)
     )
-    places = set(homes.values())
     windows = windows.with_columns(
-        local=local_of("charged_at", "zone", places),
-        local_end=local_of("use_end", "zone", places),
-        local_start=local_of("latest_start", "zone", places),
+        local=_local(windows, "charged_at"),
+        local_end=_local(windows, "use_end"),
+        local_start=_local(windows, "latest_start"),
     ).with_columns(**rest.columns("local"))
     launches = uses.select("user", launched="start").sort("launched")
     windows = windows.sort("charged_at").join_asof(
@@ -293,16 +288,13 @@ def _with_cuts(found: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _told(charges: pl.DataFrame, found: pl.DataFrame, homes: Mapping[str, str]) -> pl.DataFrame:
+def _told(charges: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """The charges of the windows found, in the words of the table."""
     columns = found.select(
         "window", "habit", "habits", "cut_at", "last_sign_at", "is_inferred", "used", "zone", "runs_on", "is_open"
     )
-    told = (
-        charges.join(columns, on="window", how="inner")
-        .sort("charge")
-        .with_columns(_shown(pl.col("zone"), homes, "cut_at"), _shown(pl.col("zone"), homes, "charged_at"))
-    )
+    told = charges.join(columns, on="window", how="inner").sort("charge")
+    told = told.with_columns(_shown(told, "cut_at"), _shown(told, "charged_at"))
     product, minutes = pl.col("product").cast(pl.String), pl.col("used").dt.total_minutes(fractional=True)
     whole_minutes = minutes.ceil().cast(pl.Int64)
     how_long = pl.when(whole_minutes == 1).then(pl.lit("1 minute")).otherwise(pl.format("{} minutes", whole_minutes))
@@ -335,14 +327,19 @@ def _told(charges: pl.DataFrame, found: pl.DataFrame, homes: Mapping[str, str]) 
     )
 
 
-def _shown(zone: pl.Expr, homes: Mapping[str, str], instant: str) -> pl.Expr:
+def _local(frame: pl.DataFrame, instant: str) -> pl.Series:
+    """What the clock on the user's wall shows; null without a zone."""
+    return local_times(frame[instant], frame["zone"]).dt.replace_time_zone(None)
+
+
+def _shown(frame: pl.DataFrame, instant: str) -> pl.Series:
     """An instant by the user's clock with its zone, or by UTC where that is not known."""
     form = "%Y-%m-%d %H:%M"
-    local = local_of(instant, "zone", homes.values()).dt.strftime(form)
+    local = _local(frame, instant).dt.strftime(form)
     utc = pl.col(instant).dt.strftime(form)
-    return (
-        pl.when(zone.is_not_null())
-        .then(pl.format("{} ({})", local, zone))
+    shown = (
+        pl.when(pl.col("zone").is_not_null())
+        .then(pl.format("{} ({})", local, pl.col("zone")))
         .otherwise(pl.format("{} (UTC, the user's zone is not known)", utc))
-        .alias(f"{instant}_shown")
     )
+    return frame.select(shown.alias(f"{instant}_shown")).to_series()

@@ -26,7 +26,7 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import DAY, Rule
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import product_line
-from tokenflex.times import EPOCH, MICROSECOND
+from tokenflex.times import EPOCH, MICROSECOND, checked_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,8 @@ MORNING: Final = timedelta(hours=4)
 """When a working day begins unless told otherwise: early enough for the first, late enough for the last."""
 QUARTER: Final = timedelta(minutes=15)
 
-_CAUSES: Final = tuple(_core.double_charge_causes())
-_BIT: Final = {name: 1 << place for place, name in enumerate(_CAUSES)}
+_BIT: Final = {name: 1 << place for place, name in enumerate(tables.DOUBLE_CHARGE_CAUSES[:-1])}
+"""The causes as the compiled part gives them; the last one stands for none."""
 _FIRST: Final = {
     "first_charged_at": "charged_at",
     "first_window_end": "window_end",
@@ -128,8 +128,8 @@ def double_charges(
         >>> found.select("user", "cause", "tokens", "is_claimable", "gap").row(0)
         ('mei', 'server_midnight', Decimal('7.0000'), False, datetime.timedelta(0))
     """
-    day_start = _duration(day_start, "day_start", below=DAY)
-    within = _duration(reconnect_within, "reconnect_within", below=None)
+    day_start = checked_duration(day_start, "day_start", below=DAY)
+    within = checked_duration(reconnect_within, "reconnect_within")
     who = identity_of(identity)
     given = given_stays(users)
     found = Problems()
@@ -179,15 +179,6 @@ _READS: Final = (
     "units",
     "flags",
 )
-
-
-def _duration(value: object, argument: str, *, below: timedelta | None) -> timedelta:
-    if not isinstance(value, timedelta):
-        raise ArgumentTypeError(f"{argument} has to be a timedelta, not {type(value).__name__}", location=argument)
-    if value < timedelta(0) or (below is not None and value >= below):
-        most = "" if below is None else f" and below {below}"
-        raise ArgumentError(f"{argument} is {value}, but has to be 0 or more{most}", location=argument)
-    return value
 
 
 def _lines(
@@ -378,7 +369,7 @@ def _own_midnights(whole: pl.DataFrame, terms: Terms) -> pl.Series:
 
 
 def _names_of(bits: int) -> list[str]:
-    return [name for name, bit in _BIT.items() if bits & bit] or [_CAUSES[-1]]
+    return [name for name, bit in _BIT.items() if bits & bit] or [tables.DOUBLE_CHARGE_CAUSES[-1]]
 
 
 def _leading(bits: pl.Series) -> pl.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -10,13 +9,14 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ZoneError
+from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems
 from tokenflex.reading.identity import Identity
 from tokenflex.reading.user_zones import UserZones
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from tokenflex.metering.terms import Users
@@ -52,11 +52,11 @@ def persons_by_name(names: Iterable[str], identity: Identity) -> dict[str, str]:
 
 
 def local_times(times: pl.Series, zones: pl.Series) -> pl.Series:
-    """What the clock in each row's zone shows at each instant, marked as if it were UTC."""
+    """What the clock in each row's zone shows at each instant, marked as if it were UTC; null without a zone."""
     rows = pl.DataFrame([times.cast(tables.TIME).alias("time"), zones.cast(pl.String).alias("zone")])
     rows = rows.with_row_index("row")
     shown = [tables.empty({"row": pl.UInt32(), "local": tables.TIME})]
-    for (zone,), part in rows.drop_nulls("time").partition_by("zone", as_dict=True).items():
+    for (zone,), part in rows.drop_nulls(["time", "zone"]).partition_by("zone", as_dict=True).items():
         local = pl.DataFrame(_core.local_times(part.select("time"), str(zone)))
         shown.append(part.select("row").hstack(local))
     return rows.join(pl.concat(shown), on="row", how="left", maintain_order="left")["local"]
@@ -64,11 +64,6 @@ def local_times(times: pl.Series, zones: pl.Series) -> pl.Series:
 
 def given_stays(users: Users) -> list[Stay]:
     """When each user lives by which zone, of a mapping from users to zones or of `UserZones`."""
-    if not isinstance(users, Mapping | UserZones):
-        raise ArgumentTypeError(
-            f"users has to map users to IANA zones, or be a tokenflex.UserZones, not {type(users).__name__}",
-            location="users",
-        )
     if not users:
         raise ZoneError(
             'users is empty: say by which zone each user lives, users={"<user>": "<IANA zone>", …}', location="users"
@@ -78,11 +73,7 @@ def given_stays(users: Users) -> list[Stay]:
             (user, 0 if since is None else _time(since), FOREVER if until is None else _time(until), zone)
             for user, zone, since, until, _ in users.frame.iter_rows()
         ]
-    for user, zone in users.items():
-        if not isinstance(user, str) or not isinstance(zone, str):
-            raise ArgumentTypeError(f"users has to map names to IANA zones, not {user!r} to {zone!r}", location="users")
-    spelled = {zone: _core.check_zone(zone) for zone in set(users.values())}
-    return [(user, 0, FOREVER, spelled[zone]) for user, zone in users.items()]
+    return [(user, 0, FOREVER, zone) for user, zone in (zones_in(users, "users") or {}).items()]
 
 
 def _time(at: datetime) -> int:

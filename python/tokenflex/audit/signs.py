@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tokenflex import _core, tables
+from tokenflex import tables
 from tokenflex.arrow import AnyTable, columns_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.charge import charge
@@ -17,7 +17,7 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 WEEK = 7
 
@@ -210,18 +210,3 @@ class Rest:
     @staticmethod
     def _since_midnight(clock: time) -> timedelta:
         return timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond)
-
-
-def zones_of(users: Mapping[str, str] | None) -> dict[str, str]:
-    """The zone of each user, in the spelling of the database."""
-    spelled = {zone: _core.check_zone(zone) for zone in set((users or {}).values())}
-    return {user: spelled[zone] for user, zone in (users or {}).items()}
-
-
-def local_of(instant: str, zone: str, zones: Iterable[str]) -> pl.Expr:
-    """What the clock on the wall shows at an instant in the zone that a column names; null without one."""
-    local: pl.Expr = pl.lit(None, pl.Datetime("us"))
-    for name in sorted(set(zones)):
-        shown = pl.col(instant).dt.convert_time_zone(name).dt.replace_time_zone(None)
-        local = pl.when(pl.col(zone) == name).then(shown).otherwise(local)
-    return local

@@ -17,6 +17,7 @@ from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
 from tokenflex.metering.rates import SCALE
 from tokenflex.reading.catalog import product_line
 from tokenflex.reading.names import is_text
+from tokenflex.times import EPOCH
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ class Stated:
     @property
     def terms(self) -> _core.Stated:
         """The same for the compiled part, besides the units."""
-        return {"level": self.level, "dates": (_days(self.first), _days(self.last)), "others": self.others}
+        since = EPOCH.date()
+        dates = ((self.first - since).days, (self.last - since).days)
+        return {"level": self.level, "dates": dates, "others": self.others}
 
     @property
     def compiled(self) -> pl.DataFrame:
@@ -259,14 +262,6 @@ def told_of(source: str, found: list[tuple[str, str]]) -> pl.DataFrame:
         },
         schema=dict(tables.PROBLEMS),
     )
-
-
-def _days(day: date) -> int:
-    return day.toordinal() - _EPOCH
-
-
-_EPOCH: Final = 719_163
-"""The ordinal of 1970-01-01."""
 
 
 def sessions_of(sessions: AnyTable) -> pl.DataFrame:

@@ -59,10 +59,10 @@ def charge(
         terms = rule_of(rule)
         run = metered(
             logs,
-            timezone=zones_of(timezone or []),
+            timezone=zones_of(timezone),
             server=server,
             rule=terms,
-            rates=None if rates is None else rates_of(rates),
+            rates=rates_of(rates),
             as_of=instant_of(as_of),
             quiet=quiet,
         )

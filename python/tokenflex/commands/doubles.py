@@ -87,10 +87,10 @@ def doubles(
         asked = _Asked(
             source=source,
             logs=logs or [],
-            zones=zones_of(timezone or []),
+            zones=zones_of(timezone),
             server=server,
             rule=rule_of(rule),
-            rates=None if rates is None else rates_of(rates),
+            rates=rates_of(rates),
             as_of=instant_of(as_of),
             quiet=quiet,
         )

@@ -37,7 +37,7 @@ def inspect(
 ) -> None:
     """Says what files are; see `HELP`."""
     with readable_errors():
-        found = _inspected(_files(files), zones_of(timezone or []))
+        found = _inspected(_files(files), zones_of(timezone))
         if as_json:
             typer.echo(json.dumps([each.to_dict() for each in found], indent=2))
         else:

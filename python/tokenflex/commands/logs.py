@@ -21,6 +21,7 @@ class Metered:
 
     log: tf.FlexlmLog
     servers: dict[str, str]
+    rates: tf.Rates
     sessions: pl.DataFrame
     charges: pl.DataFrame
     problems: pl.DataFrame
@@ -48,7 +49,7 @@ def metered(
         _rates_template(sessions)
     servers = _servers(log, timezone)
     charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, as_of=as_of, problems=problems)
-    return Metered(log, servers, sessions, charges, pl.concat([log.problems, problems.frame]))
+    return Metered(log, servers, rates, sessions, charges, pl.concat([log.problems, problems.frame]))
 
 
 def sessions_of_logs(

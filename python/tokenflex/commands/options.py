@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.inspection import kind_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,8 +54,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no summary and no progress.")]
 
 
-def zones_of(given: list[str]) -> str | dict[str, str] | None:
+def zones_of(given: list[str] | None) -> str | dict[str, str] | None:
     """One zone for all servers, or server -> zone; None where none is given (logs with full date stamps)."""
+    given = given or []
     named = dict(value.split("=", 1) for value in given if "=" in value)
     plain = [value for value in given if "=" not in value]
     if (named and plain) or len(plain) > 1:
@@ -90,14 +92,18 @@ def users_of(path: Path | None) -> tf.UserZones:
 
 
 def is_statement(sources: list[str]) -> bool:
-    """Whether what was given is one file of the vendor's usage exports, told by its content."""
-    if len(sources) != 1 or not Path(sources[0]).is_file():
-        return False
-    return tf.inspect(sources[0]).kind.startswith("usage export of the vendor")
+    """Whether what was given is one table, as the vendor's usage exports are, and no logs; told by its first bytes."""
+    return (
+        len(sources) == 1
+        and Path(sources[0]).is_file()
+        and kind_of_file(Path(sources[0])) in ("table", "json", "workbook")
+    )
 
 
-def rates_of(path: Path) -> tf.Rates:
+def rates_of(path: Path | None) -> tf.Rates | None:
     """The rates in a file; what is wrong with them is said of the option."""
+    if path is None:
+        return None
     try:
         return tf.Rates.read(path)
     except tf.SourceError:

@@ -68,20 +68,20 @@ def whatif(
         if terms.window != "day":
             fail("--rule: rolling windows have no zone, so where a server stands changes nothing")
         lives = None if users is None else users_of(users).zones
+        prices = rates_of(rates)
         run = metered(
             logs,
-            timezone=zones_of(timezone or []),
+            timezone=zones_of(timezone),
             server=server,
             rule=terms,
-            rates=None if rates is None else rates_of(rates),
+            rates=prices,
             as_of=instant_of(as_of),
             quiet=quiet,
         )
-        prices = rates_of(rates) if rates is not None else tf.Rates({})
         problems = tf.Problems()
         found = tf.zone_whatif(
             run.sessions,
-            rates=prices,
+            rates=run.rates,
             rule=terms,
             servers=run.servers,
             users=lives,
@@ -96,7 +96,7 @@ def whatif(
         if servers is not None:
             placed = tf.place_servers(
                 run.sessions,
-                rates=prices,
+                rates=run.rates,
                 rule=terms,
                 servers=servers,
                 sites=lives,

@@ -74,7 +74,7 @@ def terms_of(
 
 
 def zones_in(zones: object, argument: str) -> dict[str, str] | None:
-    """The zone of each name, of what a caller gave for it."""
+    """The zone of each name, of what a caller gave for it, in the spelling of the database."""
     if zones is None:
         return None
     if isinstance(zones, UserZones) and argument == "users":
@@ -88,9 +88,8 @@ def zones_in(zones: object, argument: str) -> dict[str, str] | None:
             raise ArgumentTypeError(
                 f"{argument} has to map names to IANA zones, not {name!r} to {zone!r}", location=argument
             )
-    for zone in set(zones.values()):
-        _core.check_zone(zone)
-    return dict(zones)
+    spelled = {zone: _core.check_zone(zone) for zone in set(zones.values())}
+    return {name: spelled[zone] for name, zone in zones.items()}
 
 
 def charges_of(charged: Charged, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -20,7 +20,8 @@ pub const SWAPPED: u32 = 2;
 /// Of a session below the minimum duration.
 pub const BELOW_MINIMUM: u32 = 4;
 
-/// The rule's consequence or a mistake: why a charge is the second one. Bits, the most telling cause lowest.
+/// The rule's consequence or a mistake: why a charge is the second one. Bits, the most telling cause lowest, in the order
+/// of `tables.DOUBLE_CHARGE_CAUSES`.
 pub mod cause {
     /// A manual entry repeats network usage.
     pub const MANUAL_DUPLICATE: u32 = 1;
@@ -44,21 +45,6 @@ pub mod cause {
     pub const OWN_MIDNIGHT: u32 = 1 << 9;
     /// A rolling window ended within the working day.
     pub const WINDOW_DRIFT: u32 = 1 << 10;
-    /// All of them by name, in the order of their bits; the last stands for none of them.
-    pub const NAMES: [&str; 12] = [
-        "manual_duplicate",
-        "swapped_machine",
-        "identity",
-        "variant",
-        "missing_increment",
-        "below_minimum",
-        "reconnect",
-        "two_servers",
-        "server_midnight",
-        "own_midnight",
-        "window_drift",
-        "unexplained",
-    ];
 }
 
 /// Charges, column by column. Names are codes, [`NONE`] for null; times [`NO_TIME`].

@@ -6,7 +6,7 @@ use arrow_array::types::{UInt8Type, UInt32Type, UInt64Type};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokenflex_core::Result;
-use tokenflex_core::doubles::{Charges, Fault, Names, Stays, Terms as CoreTerms, cause, find};
+use tokenflex_core::doubles::{Charges, Fault, Names, Stays, Terms as CoreTerms, find};
 use tokenflex_core::intern::{Interner, NONE};
 use tokenflex_core::meter::NO_TIME;
 use tokenflex_core::meter::rates::NO_RATE;
@@ -33,12 +33,6 @@ pub struct DoublesTerms {
     day_start: i64,
     by_days: bool,
     per_server: bool,
-}
-
-/// The names of the causes, in the order of their bits; the last is for none.
-#[pyfunction]
-pub fn double_charge_causes() -> Vec<&'static str> {
-    cause::NAMES.to_vec()
 }
 
 /// The pairs, and the rows that cannot be judged.

@@ -33,7 +33,6 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;
-    module.add_function(wrap_pyfunction!(doubles::double_charge_causes, module)?)?;
     module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
