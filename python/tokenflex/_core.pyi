@@ -52,6 +52,16 @@ class DoublesTerms(TypedDict):
 
 def double_charges(charges: object, coded: Coded, *, terms: DoublesTerms) -> tuple[Table, Table]: ...
 
+class LedgerTerms(TypedDict):
+    pools: list[tuple[str, int, int, int, int | None]]
+    bookings: list[tuple[int, str, int, int | None]]
+    on_empty: str
+    products: list[str] | None
+    as_of: int | None
+    at_least: int
+
+def settle(charges: object, coded: Coded, *, terms: LedgerTerms) -> tuple[Table, Table, list[int], int]: ...
+
 class Source(TypedDict):
     name: str
     folder: str

@@ -58,6 +58,10 @@ class ColumnValueError(TokenflexError, ValueError):
     """A column holds a value that makes the whole table meaningless."""
 
 
+class BalanceError(TokenflexError, ValueError):
+    """The pools of a contract cannot pay a charge, and that was to be an error."""
+
+
 class SourceError(TokenflexError, OSError):
     """A file or stream cannot be read."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TIME: Final = pl.Datetime("us", "UTC")
 NAME: Final = pl.Categorical()
 TOKENS: Final = pl.Decimal(38, 4)
+MONEY: Final = pl.Decimal(38, 8)
 
 Schema: TypeAlias = Mapping[str, pl.DataType]
 """The columns of a table and their types, in order."""
@@ -753,6 +754,118 @@ RULE_DECIDING: Final = _table(
     },
 )
 
+LEDGER_KINDS: Final = (
+    "provision",
+    "charge",
+    "overage",
+    "refusal",
+    "manual_consumption",
+    "adjustment",
+    "move",
+    "carry_over",
+    "expiry",
+    "correction",
+)
+"""What an entry of a ledger books. The compiled part counts them in this order."""
+
+LEDGER: Final = _table(
+    "ledger",
+    "One row for each change of a balance, in order of time. At one instant pools close first, then others open, then"
+    " come bookings, then charges.",
+    {
+        "entry": (pl.UInt64(), "its number, from 1"),
+        "at": (TIME, "when"),
+        "kind": (pl.Enum(LEDGER_KINDS), "what it books"),
+        "pool": (NAME, "id of the pool; null for overage and refusals"),
+        "tokens": (TOKENS, "what the balance gains; negative where it loses; 0 for a refusal"),
+        "balance_before": (
+            TOKENS,
+            "of the pool; overage has an account of its own, from 0 down; for a refusal what all open pools have",
+        ),
+        "balance_after": (TOKENS, "the same, after the entry"),
+        "charge": (pl.UInt64(), "row, from 0, of the charge; null if it is of none"),
+        "booking": (pl.UInt32(), "row, from 0, of the booking in `Ledger.bookings`; null if it is of none"),
+    },
+)
+
+BOOKINGS: Final = _table(
+    "bookings",
+    "One row for each booking of a ledger: those of the contract, then those of the statement.",
+    {
+        "source": (pl.Enum(["contract", "statement"]), "where it stands"),
+        "location": (pl.UInt64(), "place in the contract's bookings, or row of the statement, from 0"),
+        "day": (pl.Date(), "its day; it counts from that day's first instant in the contract's zone"),
+        "kind": (pl.Enum(LEDGER_KINDS), "manual_consumption, adjustment or move"),
+        "pool": (pl.String(), "id of the pool; null: the pools in the contract's order"),
+        "tokens": (TOKENS, "what the balance gains; negative where it loses"),
+        "reason": (pl.String(), "why, in words"),
+        "team": (pl.String(), "of a move the team that got the tokens"),
+    },
+)
+
+BALANCES: Final = _table(
+    "balances",
+    "One row for each pool, in the order in which they are drawn, and a last one for all together."
+    " `provisioned + adjusted + carried = consumed + expired + balance` in each.",
+    {
+        "pool": (pl.String(), "id of the pool; null for all"),
+        "kind": (pl.String(), "annual, contract or pack; null for all"),
+        "provisioned": (TOKENS, "what it opened with; 0 until it opens"),
+        "consumed": (TOKENS, "by charges and manual consumption, without overage"),
+        "expired": (TOKENS, "what was left at its close"),
+        "adjusted": (TOKENS, "by adjustments and moves; negative where it lost"),
+        "carried": (TOKENS, "what came from the pool before, less what went into the next"),
+        "balance": (TOKENS, "what is left"),
+    },
+)
+
+EXPIRING: Final = _table(
+    "expiring",
+    "One row for each pool that has tokens and ends soon, the next first.",
+    {
+        "pool": (pl.String(), "id of the pool"),
+        "closes": (TIME, "first instant at which its tokens are gone"),
+        "end": (pl.Date(), "its last day in the contract's zone"),
+        "tokens": (TOKENS, "what is left in it"),
+        "value": (MONEY, "what they have cost; null where no price is known"),
+    },
+)
+
+BURN: Final = _table(
+    "burn",
+    "One row for each pool that is open or still to come: what becomes of it if tokens go on being used as lately.",
+    {
+        "pool": (pl.String(), "id of the pool"),
+        "opens": (TIME, "first instant"),
+        "closes": (TIME, "first instant after the last"),
+        "tokens": (TOKENS, "what is left in it, or what it will open with"),
+        "exhausted_at": (TIME, "when it will run dry; null if it will not"),
+        "expected_expiry": (TOKENS, "what will be left at its close and expire"),
+    },
+)
+
+COST: Final = _table(
+    "cost",
+    "One row for each pool, in the order in which they are drawn, and a last one for all together, with the overage."
+    " Money is in the contract's currency, and null where a price is missing.",
+    {
+        "pool": (pl.String(), "id of the pool; null for all"),
+        "unit_price": (MONEY, "of one token; for all the mean of the tokens bought"),
+        "tokens_bought": (TOKENS, "what pools opened with"),
+        "tokens_consumed": (TOKENS, "of them, without overage"),
+        "tokens_expired": (TOKENS, "of them"),
+        "overage": (TOKENS, "tokens that no pool could give; 0 for each pool"),
+        "value_bought": (MONEY, "tokens bought times unit price"),
+        "value_consumed": (MONEY, "tokens consumed times unit price"),
+        "value_expired": (MONEY, "tokens expired times unit price"),
+        "overage_cost": (MONEY, "overage times its price"),
+        "effective_price": (
+            MONEY,
+            "value consumed, value expired and overage cost for each token used, to eight places; null if none was",
+        ),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -791,6 +904,12 @@ TABLES: Final[Mapping[str, Schema]] = {
     "rule_comparison": RULE_COMPARISON,
     "rule_fits": RULE_FITS,
     "rule_deciding": RULE_DECIDING,
+    "ledger": LEDGER,
+    "bookings": BOOKINGS,
+    "balances": BALANCES,
+    "expiring": EXPIRING,
+    "burn": BURN,
+    "cost": COST,
 }
 """All tables by name."""
 

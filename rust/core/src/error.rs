@@ -83,9 +83,31 @@ pub enum Error {
         /// The row within the batch, from 0.
         row: u64,
     },
+    /// Pools with less than is to be paid, where that is to be an error.
+    #[error(
+        "{} {place} takes {} tokens, but the pools that can pay it have {}: \
+         settle with on_empty=\"overage\" or \"refuse\", or correct the contract",
+        if *is_booking { "booking" } else { "row" }, tokens_of(*tokens), tokens_of(*within_reach)
+    )]
+    OutOfTokens {
+        /// Row of the charge, or place of the booking, from 0.
+        place: u64,
+        /// Whether it is a booking.
+        is_booking: bool,
+        /// What is to be paid, in 1/10,000.
+        tokens: i64,
+        /// What there is.
+        within_reach: i64,
+    },
     /// The caller asked to stop (Ctrl-C).
     #[error("interrupted")]
     Interrupted,
+}
+
+/// Tokens as people write them; there are no negative ones here.
+fn tokens_of(units: i64) -> String {
+    let text = format!("{}.{:04}", units / 10_000, units % 10_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What happened to a file while it was read.

@@ -91,6 +91,11 @@ fn raise_core(py: Python<'_>, error: &Error) -> PyErr {
             let row = row.to_string();
             exception(py, "ColumnValueError", &message, &[("column", "start"), ("row", &row)])
         }
+        Error::OutOfTokens { place, is_booking: false, .. } => {
+            let row = place.to_string();
+            exception(py, "BalanceError", &message, &[("column", "tokens"), ("row", &row)])
+        }
+        Error::OutOfTokens { .. } => exception(py, "BalanceError", &message, &[("location", "bookings")]),
         Error::TooLarge { .. } => exception(py, "CapacityError", &message, &[]),
         Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
     }

@@ -6,6 +6,7 @@ mod doubles;
 mod error;
 mod fit;
 mod input;
+mod ledger;
 mod lmstat;
 mod pair;
 mod read;
@@ -33,6 +34,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;
+    module.add_function(wrap_pyfunction!(ledger::settle, module)?)?;
     module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
