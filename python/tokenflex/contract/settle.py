@@ -1,0 +1,121 @@
+"""Settling: charges and bookings drawn from the pools of a contract, in order of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from tokenflex import _core, tables
+from tokenflex.arrow import AnyTable, coded_columns_of, refuses_clearly
+from tokenflex.contract.bookings import Booked, of_contract, of_statement
+from tokenflex.contract.ledger import Ledger
+from tokenflex.problems import Problems, report
+from tokenflex.times import EPOCH, MICROSECOND, instant_in_data, microseconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tokenflex.contract.contract import Contract
+
+_READS: Final = ("charged_at", "tokens")
+_MESSAGES: Final = {
+    "missing_time": "no instant: not drawn",
+    "no_tokens": "no tokens, as of a product without a rate: not drawn",
+    "negative_tokens": "less than no tokens: not drawn; what is given back is a booking of the contract",
+    "outside_term": "before the first pool of the contract opens, or when all have closed: not drawn",
+    "not_covered": "a product that the contract does not cover, or none: not drawn",
+}
+
+
+@refuses_clearly
+def settle(
+    contract: Contract,
+    charges: AnyTable,
+    *,
+    statement: AnyTable | None = None,
+    as_of: datetime | None = None,
+    problems: Problems | None = None,
+) -> Ledger:
+    """What `Contract.settle` does."""
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
+    found = Problems()
+    booked = list(of_contract(contract))
+    if statement is not None:
+        booked += of_statement(contract, statement, _Told("statement", found))
+    reads = _READS if contract.products is None else (*_READS, "product")
+    table, faults, refused, last = _core.settle(
+        *coded_columns_of(charges, reads), terms=_terms(contract, booked, until)
+    )
+    found.add(_bad_rows(pl.DataFrame(faults)))
+    for place in refused:
+        _tell_refusal(booked[place], found)
+    report(found.frame, problems, "settle")
+    entries = tables.finish(table, tables.LEDGER)
+    bookings = pl.DataFrame(booked, schema=dict(tables.BOOKINGS), orient="row")
+    return Ledger(contract=contract, entries=entries, bookings=bookings, as_of=EPOCH + last * MICROSECOND)
+
+
+class _Told:
+    """Adds problems of one table to a collector."""
+
+    def __init__(self, source: str, found: Problems) -> None:
+        self._source = source
+        self._found = found
+
+    def __call__(self, location: int, *, code: str, message: str) -> None:
+        row = (self._source, location, code, message)
+        self._found.add(pl.DataFrame([row], schema=dict(tables.PROBLEMS), orient="row"))
+
+
+def _tell_refusal(booked: Booked, found: Problems) -> None:
+    told = _Told("bookings" if booked.source == "contract" else "statement", found)
+    told(
+        booked.location,
+        code="beyond_balance",
+        message=f"{booked.kind} of {-booked.tokens} tokens on {booked.day} is more than there is: refused",
+    )
+
+
+def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core.LedgerTerms:
+    places = {pool.id: place for place, pool in enumerate(contract.pools)}
+    opens = [microseconds(pool.opens, "opens") for pool in contract.pools]
+    pools = [
+        (
+            pool.id,
+            opened,
+            microseconds(pool.closes, "closes"),
+            _units(pool.tokens),
+            None if pool.carries_to is None else places[pool.carries_to],
+        )
+        for pool, opened in zip(contract.pools, opens, strict=True)
+    ]
+    days = {each.day: microseconds(contract.first_instant(each.day), "day") for each in booked}
+    bookings = [
+        (days[each.day], each.kind, _units(each.tokens), None if each.pool is None else places[each.pool])
+        for each in booked
+    ]
+    # A pack is a fact once it is bought; later years are a plan.
+    known = opens if contract.packs else [min(opens)]
+    return {
+        "pools": pools,
+        "bookings": bookings,
+        "on_empty": contract.on_empty,
+        "products": None if contract.products is None else sorted(contract.products),
+        "as_of": as_of,
+        "at_least": max([*known, *days.values()]),
+    }
+
+
+def _units(tokens: object) -> int:
+    return tables.units(tokens)
+
+
+def _bad_rows(faults: pl.DataFrame) -> pl.DataFrame:
+    code = pl.col("code").cast(pl.String)
+    return faults.select(
+        source=pl.lit("charges"),
+        location="location",
+        code=code,
+        message=code.replace_strict(_MESSAGES, return_dtype=pl.String),
+    )
