@@ -943,7 +943,7 @@ CONTRACT: dict[str, Any] = {
 }
 
 
-def contract_of(document: object, **arguments: Any) -> tf.Contract:
+def contract_of(document: object, **arguments: Any) -> tf.ContractSnapshot:
     return tf.read_contract(json.dumps(document).encode(), **arguments)
 
 

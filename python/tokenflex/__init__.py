@@ -23,12 +23,15 @@ from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.words import explain_double_charges
+from tokenflex.contract.contract import Contract
+from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
     CapacityError,
     ColumnTypeError,
     ColumnValueError,
+    FieldsError,
     InternalError,
     MissingColumnError,
     SourceError,
@@ -49,7 +52,7 @@ from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
-from tokenflex.reading.contract import Contract, ContractYear, read_contract
+from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
 from tokenflex.reading.flexlm import FlexlmLog, read_flexlm
 from tokenflex.reading.groups import Groups
 from tokenflex.reading.identity import Identity
@@ -69,13 +72,16 @@ __all__ = [
     "TOKEN_FLEX",
     "ArgumentError",
     "ArgumentTypeError",
+    "Booking",
     "CapacityError",
     "Catalog",
     "ColumnGuess",
     "ColumnTypeError",
     "ColumnValueError",
     "Contract",
+    "ContractSnapshot",
     "ContractYear",
+    "FieldsError",
     "FlexlmLog",
     "Groups",
     "Identity",
@@ -85,7 +91,11 @@ __all__ = [
     "LmstatSnapshots",
     "Meter",
     "MissingColumnError",
+    "Pack",
+    "PerpetualLicense",
+    "Pool",
     "Prepared",
+    "PriceTier",
     "Problems",
     "Rate",
     "Rates",
@@ -97,6 +107,7 @@ __all__ = [
     "TokenflexError",
     "TokenflexWarning",
     "UserZones",
+    "YearSnapshot",
     "ZoneError",
     "__version__",
     "avoidable_charges",

@@ -6,6 +6,11 @@ Every exception is a `TokenflexError`, and the fitting built-in as well, so that
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class TokenflexError(Exception):
     """Anything that tokenflex raises on purpose.
@@ -36,6 +41,18 @@ class ArgumentError(TokenflexError, ValueError):
 
 class ArgumentTypeError(TokenflexError, TypeError):
     """An argument is of a type that cannot be taken."""
+
+
+class FieldsError(ArgumentError):
+    """Fields of a value are wrong. The message names all of them, not only the first.
+
+    Attributes:
+        fields: What is wrong, by field: `{"years[1].end": "is missing"}`.
+    """
+
+    def __init__(self, message: str, *, location: str | None = None, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, location=location)
+        self.fields = dict(fields or {})
 
 
 class ZoneError(TokenflexError, ValueError):

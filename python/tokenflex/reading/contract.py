@@ -19,7 +19,7 @@ _SCALE: Final = 4
 
 
 @dataclass(frozen=True)
-class ContractYear:
+class YearSnapshot:
     """One year of a contract. Tokens are exact; what the vendor does not say is None.
 
     Attributes:
@@ -44,7 +44,7 @@ class ContractYear:
 
 
 @dataclass(frozen=True)
-class Contract:
+class ContractSnapshot:
     """A Token Flex agreement as the vendor's API states it.
 
     Consumed and remaining tokens are snapshots, which need not agree with the usage that the vendor reports elsewhere.
@@ -61,10 +61,10 @@ class Contract:
     start: date | None
     end: date | None
     multiyear_provisioned: Decimal | None
-    years: tuple[ContractYear, ...]
+    years: tuple[YearSnapshot, ...]
 
 
-def read_contract(source: StatementSource, *, number: str | None = None) -> Contract:
+def read_contract(source: StatementSource, *, number: str | None = None) -> ContractSnapshot:
     """Reads a contract from the JSON of the vendor's API.
 
     Args:
@@ -186,7 +186,7 @@ def _list_of_objects(value: object) -> list[dict[str, Any]]:
     return value
 
 
-def _contract(fields: _Fields) -> Contract:
+def _contract(fields: _Fields) -> ContractSnapshot:
     number = fields.text("contractNumber", "number", "contract")
     if number is None:
         raise fields.refuse("contractNumber", "is missing")
@@ -197,7 +197,7 @@ def _contract(fields: _Fields) -> Contract:
     numbers = [year.year for year in years]
     if not years or len(set(numbers)) < len(numbers):
         raise fields.refuse("years", f"are {numbers}, but have to be one or more, each once")
-    contract = Contract(
+    contract = ContractSnapshot(
         number=number,
         start=fields.day("contractStartDate", "startDate"),
         end=fields.day("contractEndDate", "endDate"),
@@ -208,11 +208,11 @@ def _contract(fields: _Fields) -> Contract:
     return contract
 
 
-def _year(fields: _Fields) -> ContractYear:
+def _year(fields: _Fields) -> YearSnapshot:
     number = fields.text("contractYear", "year", "yearNumber")
     if number is None or not number.isdecimal() or int(number) == 0:
         raise fields.refuse("contractYear", f"is {number!r}, but has to be a number from 1 on")
-    year = ContractYear(
+    year = YearSnapshot(
         year=int(number),
         start=fields.day("startDate", "contractYearStartDate", "yearStartDate"),
         end=fields.day("endDate", "contractYearEndDate", "yearEndDate"),

@@ -1,0 +1,1 @@
+"""The contract: pools of tokens, packs, prices, and what was booked on them."""

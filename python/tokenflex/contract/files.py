@@ -1,0 +1,86 @@
+"""Contracts as TOML and JSON, every number as it is written."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from tokenflex.errors import ArgumentError
+from tokenflex.reading.statement.aliases import key_of
+
+_VENDORS: Final = {
+    key_of(name)
+    for name in ("contractNumber", "contractStartDate", "multiyearProvisionedTokens", "result", "data", "contracts")
+}
+"""Names that the vendor's JSON of a contract has, and a contract of ours has not."""
+
+
+def toml_of(fields: Mapping[str, Any]) -> str:
+    """The fields as TOML: what is one value first, then a table each for the servers and each part."""
+    lines = [f"{name} = {_literal(value)}" for name, value in fields.items() if not _is_table(value)]
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{name}]", *(f"{_text(key)} = {_literal(each)}" for key, each in value.items())]
+        elif _is_table(value):
+            for part in value:
+                lines += ["", f"[[{name}]]", *(f"{key} = {_literal(each)}" for key, each in part.items())]
+    return "\n".join([*lines, ""])
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and isinstance(value[0], Mapping))
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(each) for each in value)}]"
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    # JSON's literals are TOML's, except that TOML has no surrogate pairs and escapes DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def parsed_toml(text: str) -> dict[str, Any]:
+    """The fields of a TOML document."""
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(f"the contract is no TOML: {error}") from error
+
+
+def json_of(fields: Mapping[str, Any]) -> str:
+    """The fields as a JSON object."""
+    return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+
+
+def parsed_json(text: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    """What a JSON document holds."""
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=str, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(f"the contract is no JSON: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, unless a name stands in it twice: one of the two values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
+
+
+def is_vendors(document: object) -> bool:
+    """Whether JSON is of the vendor's contract endpoint and not of a contract of ours."""
+    if isinstance(document, list):
+        return True
+    return isinstance(document, Mapping) and any(key_of(name) in _VENDORS for name in document)
