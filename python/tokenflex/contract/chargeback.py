@@ -1,0 +1,223 @@
+"""The verb `chargeback`: who pays how much of what the ledger took, to the last decimal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import polars as pl
+
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
+from tokenflex.contract.money import apportioned, money, priced, tokens
+from tokenflex.contract.uses import uses_of
+from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.problems import Problems, report
+from tokenflex.reading.groups import Groups
+from tokenflex.reading.names import is_text
+
+if TYPE_CHECKING:
+    from tokenflex.contract.ledger import Ledger
+
+Split = Literal["window_start", "minutes"]
+
+TAKEN: Final = ("charge", "overage", "manual_consumption")
+"""Entries that somebody used tokens for; what expired or was adjusted is nobody's use."""
+_OWN: Final = ("user", "product", "server", "month", "pool")
+"""What an entry can be laid to without a further table."""
+_OF_ENTRY: Final = ("entry", "at", "kind", "pool", "charge", "amount", "cost")
+
+
+@refuses_clearly
+def chargeback(
+    ledger: Ledger,
+    *,
+    by: str | Iterable[str],
+    sessions: AnyTable | None = None,
+    groups: Groups | None = None,
+    split: Split = "window_start",
+    problems: Problems | None = None,
+) -> pl.DataFrame:
+    """Lays all tokens that a ledger took, and what they cost, to those who used them.
+
+    The lines add up to the ledger exactly: where a charge is split, what cannot be divided goes to those with the largest
+    remainders. Use that belongs to nobody known is a line too, with null.
+
+    Args:
+        ledger: What `Contract.settle` returned.
+        by: One or several of `"user"`, `"product"`, `"server"`, `"month"` (of the charge, in the contract's zone),
+            `"pool"`; `"group"` and `"cost_centre"` of `groups`; a dimension of theirs, such as `"site"`, or its cost
+            centre, `"site_cost_centre"`; or a column of text of `sessions` (or else of the charges), such as `"project"`.
+        sessions: The sessions that were charged; the charges count their rows in `session`. They say who used what a
+            machine paid for. Needed for columns of theirs and for `split="minutes"`.
+        groups: Who belongs to which group and cost centre, at the time of the charge (or of the use, where it is split).
+        split: `"window_start"`: all of a charge goes to the session that opened the window. `"minutes"`: it is split over
+            all sessions of the same user (or machine) and product in the window, by how long each was in use in it.
+        problems: Collects people without a group (`no_group`); without it, a `TokenflexWarning` tells of it.
+
+    Returns:
+        A row for each combination, the dearest first, see `tables.CHARGEBACK`; of its columns to lay by there are those of
+        `by`, in that order.
+
+    Raises:
+        ArgumentError: A name of `by` is unknown, or stands there twice; `sessions` are missing for it, or are others than
+            those that were charged.
+        MissingColumnError, ColumnTypeError: The tables are wrong; `column` says where.
+
+    Example:
+        >>> import tokenflex as tf, polars as pl
+        >>> from datetime import datetime, timezone
+        >>> def at(hour): return datetime(2026, 7, 13, hour, tzinfo=timezone.utc)
+        >>> sessions = pl.DataFrame({
+        ...     "user": ["ana", "ana"], "product": ["RVT", "RVT"], "project": ["bridge", "tunnel"],
+        ...     "start": [at(8), at(10)], "end": [at(10), at(11)]})
+        >>> charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates({"RVT": 10}))
+        >>> contract = tf.Contract(number="7", packs=[
+        ...     tf.Pack(id="a", tokens=500, purchased="2026-01-15", unit_price=3)])
+        >>> lines = tf.chargeback(
+        ...     contract.settle(charges), by="project", sessions=sessions, split="minutes")
+        >>> lines.select("project", "minutes", "tokens", "cost").rows()
+        [('bridge', 120, Decimal('6.6667'), Decimal('20.00010000')), ('tunnel', 60, Decimal('3.3333'), Decimal('9.99990000'))]
+    """
+    wanted = _wanted(by)
+    if split not in ("window_start", "minutes"):
+        raise ArgumentError(f'split is {split!r}, but has to be "window_start" or "minutes"', location="split")
+    if groups is not None and not isinstance(groups, Groups):
+        raise ArgumentTypeError(f"groups have to be a tokenflex.Groups, not {type(groups).__name__}", location="groups")
+    told = Problems()
+    table = ledger.charges
+    source = _Source(table, None if sessions is None else frame_of(sessions), groups)
+    source.check(wanted)
+    entries = _entries(ledger)
+    parts = _split(entries, table, source.sessions) if split == "minutes" else _whole(entries, table)
+    named = source.named(parts, wanted, zone=ledger.contract.zone, problems=told)
+    report(told.frame.unique(maintain_order=True), problems, "chargeback")
+    return _summed(named, parts, wanted)
+
+
+def _wanted(by: object) -> list[str]:
+    names = [by] if isinstance(by, str) else list(by) if isinstance(by, Iterable) else []
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ArgumentError(f"by is {by!r}, but has to be one or several names, each once", location="by")
+    return names
+
+
+def _entries(ledger: Ledger) -> pl.DataFrame:
+    """What was taken, as whole numbers: tokens in 1/10,000, cost in 1/100,000,000."""
+    taken = ledger.entries.filter(pl.col("kind").cast(pl.String).is_in(TAKEN))
+    return priced(taken.with_columns(pl.col("pool").cast(pl.String)), ledger.contract).select(_OF_ENTRY)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the names come from that tokens are laid to."""
+
+    charges: pl.DataFrame
+    sessions: pl.DataFrame | None
+    groups: Groups | None
+
+    @property
+    def of_groups(self) -> dict[str, str | None]:
+        """The columns that the groups give, each with the dimension that it is of."""
+        dimensions = [] if self.groups is None else self.groups.dimensions
+        found: dict[str, str | None] = {}
+        for dimension in dimensions:
+            found |= dict.fromkeys(_columns_of(dimension), dimension)
+        return found
+
+    def table_with(self, name: str) -> pl.DataFrame | None:
+        """The table that has a column of text of that name: the sessions, or else the charges."""
+        for table in (self.sessions, self.charges):
+            if table is not None and name in table.columns and is_text(table.schema[name]):
+                return table
+        return None
+
+    def check(self, wanted: list[str]) -> None:
+        """Raises for a name that nothing gives."""
+        for name in wanted:
+            if name in _OWN or name in self.of_groups or self.table_with(name) is not None:
+                continue
+            known = ", ".join([*_OWN, *self.of_groups])
+            more = "" if self.groups is not None else "; groups= gives group, cost_centre and dimensions"
+            more += "" if self.sessions is not None else "; sessions= gives columns of theirs"
+            raise ArgumentError(f"by: nothing is called {name!r}; there are {known}{more}", location="by")
+
+    def named(self, parts: pl.DataFrame, wanted: list[str], *, zone: str, problems: Problems) -> pl.DataFrame:
+        """A column for each name, a row for each part."""
+        people = pl.DataFrame([self._users(parts), parts["at"]])
+        grouped: dict[str, pl.Series] = {}
+        for dimension in dict.fromkeys(self.of_groups[name] for name in wanted if name in self.of_groups):
+            assert self.groups is not None, "dimensions are those of the groups"
+            joined = self.groups.join(people, column="user", at="at", dimension=dimension, problems=problems)
+            grouped |= {name: joined[name].cast(pl.String) for name in _columns_of(dimension)}
+        columns = []
+        for name in wanted:
+            if name in grouped:
+                columns.append(grouped[name])
+            elif name in ("user", "pool"):
+                columns.append((people if name == "user" else parts)[name])
+            elif name == "month":
+                local = parts["charged_at"].dt.convert_time_zone(zone)
+                columns.append(local.dt.date().dt.month_start().alias(name))
+            else:
+                columns.append(self._text(parts, name))
+        return pl.DataFrame(columns)
+
+    def _users(self, parts: pl.DataFrame) -> pl.Series:
+        """Who used it: the session's user, where sessions are given; else who paid."""
+        return self._text(parts, "user")
+
+    def _text(self, parts: pl.DataFrame, name: str) -> pl.Series:
+        table = self.charges if name == "product" else self.table_with(name)
+        if table is None:
+            return pl.Series(name, [None] * parts.height, dtype=pl.String)
+        rows = parts["session"] if table is self.sessions else parts["charge"]
+        return table[name].cast(pl.String).gather(rows).alias(name)
+
+
+def _columns_of(dimension: str | None) -> tuple[str, str]:
+    return ("group", "cost_centre") if dimension is None else (dimension, f"{dimension}_cost_centre")
+
+
+def _whole(entries: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
+    """All of an entry to the session that opened the window."""
+    row = entries["charge"]
+    none = pl.lit(None, pl.UInt64).alias("session")
+    session = charges["session"].cast(pl.UInt64).gather(row) if "session" in charges.columns else none
+    return entries.with_columns(session, charged_at="at", used=pl.lit(None, pl.Int64))
+
+
+def _split(entries: pl.DataFrame, charges: pl.DataFrame, sessions: pl.DataFrame | None) -> pl.DataFrame:
+    """An entry to all sessions in the window, by how long each was in use in it."""
+    if sessions is None:
+        raise ArgumentError("split='minutes' needs sessions=: what was in use, and how long", location="sessions")
+    uses = uses_of(charges, sessions)
+    whole = _whole(entries, charges)
+    parts = whole.drop("session", "used").join(uses, on="charge", how="inner", maintain_order="left")
+    left = whole.join(uses, on="charge", how="anti", maintain_order="left")
+    parts = parts.with_columns(at="since").drop("since")
+    weight = pl.col("used").clip(0)
+    # Where nothing lasted any time, all count alike.
+    parts = parts.with_columns(weight=pl.when(weight.sum().over("entry") > 0).then(weight).otherwise(1))
+    parts = parts.with_columns(apportioned(name, "weight", "entry") for name in ("amount", "cost"))
+    return pl.concat([parts.drop("weight"), left.select(parts.drop("weight").columns)])
+
+
+def _summed(named: pl.DataFrame, parts: pl.DataFrame, wanted: list[str]) -> pl.DataFrame:
+    whole = named.hstack(parts.select("charge", "used", "amount", "cost"))
+    sums = whole.group_by(wanted).agg(
+        charges=pl.col("charge").drop_nulls().n_unique().cast(pl.UInt64),
+        minutes=pl.when(pl.col("used").count() > 0).then(pl.col("used").sum() // 60_000_000).cast(pl.UInt64),
+        tokens=pl.col("amount").sum(),
+        cost=pl.col("cost").sum(),
+        unpriced=pl.col("amount").filter(pl.col("cost").is_null()).sum(),
+    )
+    ordered = sums.sort("cost", "tokens", *wanted, descending=[True, True, *[False] * len(wanted)], nulls_last=True)
+    return ordered.select(
+        *wanted,
+        "charges",
+        "minutes",
+        tokens=tokens("tokens"),
+        cost=money("cost"),
+        tokens_without_price=tokens("unpriced"),
+    )

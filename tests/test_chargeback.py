@@ -1,0 +1,182 @@
+"""`chargeback` adds up to the ledger, and splits by minutes as a plain count splits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tokenflex as tf
+from tokenflex import tables
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+SERVERS = {"mad": "Europe/Madrid", "chi": "America/Chicago"}
+RATES = tf.Rates(
+    [
+        tf.Rate("ACD", Decimal(7), family="cad"),
+        tf.Rate("LT", Decimal(3), family="cad"),
+        tf.Rate("VRD", Decimal("12.5")),
+        tf.Rate("NEW", Decimal("0.0007")),
+    ]
+)
+SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("user", "host", "product", "server", "project"), pl.String),
+    "start": tables.TIME,
+    "end": tables.TIME,
+}
+RULES = [
+    tf.FLEX,
+    tf.TOKEN_FLEX,
+    tf.Rule(window="day", zone="server", scope="server"),
+    tf.Rule(window="rolling", length=HOUR, machine_metered=frozenset({"VRD"})),
+    tf.Rule(window="day", zone="utc", machine_metered=frozenset({"VRD"}), min_duration=5 * MINUTE),
+]
+CONTRACT = tf.Contract(
+    number="1",
+    zone="Europe/Madrid",
+    overage_price="4.5",
+    packs=[
+        tf.Pack(id="a", tokens="31.5", purchased="2026-01-01", unit_price="2.99"),
+        tf.Pack(id="b", tokens=20, purchased="2026-02-01"),
+    ],
+    prices=[tf.PriceTier(from_tokens=0, unit_price="3.1417")],
+    bookings=[tf.Booking(day="2026-03-03", tokens="1.5", kind="manual_consumption")],
+)
+GROUPS = tf.Groups(
+    pl.DataFrame(
+        [
+            ("ana", "bridges", "4100", None, None, "2026-03-03"),
+            ("ana", "roads", "4200", None, "2026-03-03", None),
+            ("bo", "roads", None, None, None, None),
+            ("ana", "Madrid", None, "site", None, None),
+        ],
+        schema=["person", "group", "cost_centre", "dimension", "valid_from", "valid_to"],
+        orient="row",
+    )
+)
+
+
+def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> pl.DataFrame:
+    rows = []
+    for _ in range(draw(st.integers(1, 12))):
+        start = at(2) + timedelta(minutes=draw(st.integers(0, 3 * 1440)))
+        length = draw(st.one_of(st.sampled_from([0, 60, 1440, 2880]), st.integers(0, 2000)))
+        end = start + timedelta(minutes=length) if draw(st.integers(0, 9)) else None
+        rows.append(
+            (
+                draw(st.sampled_from(["ana", "bo", "ci"])),
+                draw(st.sampled_from(["pc1", "pc2"])),
+                draw(st.sampled_from(["ACD", "LT", "VRD", "NEW"])),
+                draw(st.sampled_from(["mad", "chi"])),
+                draw(st.sampled_from(["bridge", "tunnel", None])),
+                start,
+                end,
+            )
+        )
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def taken(ledger: tf.Ledger) -> tuple[Decimal, Decimal]:
+    """Tokens and cost of what was used, entry by entry."""
+    prices = {pool.id: pool.unit_price for pool in ledger.contract.pools} | {None: ledger.contract.overage_price}
+    tokens, cost = Decimal(0), Decimal(0)
+    kinds = ledger.entries.select(pl.col("kind", "pool").cast(pl.String), "tokens")
+    for kind, pool, amount in kinds.iter_rows():
+        if kind in ("charge", "overage", "manual_consumption"):
+            tokens -= amount
+            cost -= amount * (prices[pool] or 0)
+    return tokens, cost
+
+
+def settled(sessions: pl.DataFrame, rule: tf.Rule) -> tuple[pl.DataFrame, tf.Ledger]:
+    charges = tf.charge(sessions, rule=rule, rates=RATES, servers=SERVERS, problems=tf.Problems())
+    return charges, CONTRACT.settle(charges, problems=tf.Problems())
+
+
+BYS = [
+    ["user"],
+    ["project"],
+    ["group", "cost_centre"],
+    ["site"],
+    ["product", "month"],
+    ["server", "pool"],
+    ["user", "project", "group", "site_cost_centre"],
+]
+
+
+@given(
+    sessions=lives(),
+    rule=st.sampled_from(RULES),
+    by=st.sampled_from(BYS),
+    split=st.sampled_from(["window_start", "minutes"]),
+)
+@settings(max_examples=200)
+def test_the_lines_add_up_to_the_ledger(sessions: pl.DataFrame, rule: tf.Rule, by: list[str], split: Any) -> None:
+    _, ledger = settled(sessions, rule)
+    lines = tf.chargeback(ledger, by=by, sessions=sessions, groups=GROUPS, split=split, problems=tf.Problems())
+    assert lines.columns[: len(by)] == by
+    assert lines.select(by).n_unique() == lines.height
+    tokens, cost = taken(ledger)
+    assert (exact(lines["tokens"]), exact(lines["cost"])) == (tokens, cost)
+    assert exact(lines["tokens_without_price"]) == 0
+
+
+def exact(values: pl.Series) -> Decimal:
+    return sum(values.to_list(), Decimal(0))
+
+
+def share(amount: int, weights: list[int]) -> list[int]:
+    """By largest remainder, of equals the first."""
+    total = sum(weights)
+    if total == 0:
+        weights, total = [1] * len(weights), len(weights)
+    parts = [amount * weight // total for weight in weights]
+    order = sorted(range(len(weights)), key=lambda place: (-(amount * weights[place] % total), place))
+    for place in order[: amount - sum(parts)]:
+        parts[place] += 1
+    return parts
+
+
+@given(sessions=lives(), rule=st.sampled_from(RULES))
+@settings(max_examples=200)
+def test_minutes_are_split_as_a_plain_count_splits_them(sessions: pl.DataFrame, rule: tf.Rule) -> None:
+    charges, ledger = settled(sessions, rule)
+    lines = tf.chargeback(ledger, by=["user", "project"], sessions=sessions, split="minutes", problems=tf.Problems())
+    last = max([*sessions["start"], *sessions["end"].drop_nulls(), *charges["charged_at"]])
+    windows = charges.select(pl.col("user", "product", "server").cast(pl.String), "charged_at", "window_end").rows()
+    expected: defaultdict[Any, int] = defaultdict(int)
+    for kind, tokens, row in ledger.entries.select(pl.col("kind").cast(pl.String), "tokens", "charge").iter_rows():
+        amount = int(-tokens * 10_000)
+        if kind not in ("charge", "overage", "manual_consumption"):
+            continue
+        if row is None:
+            expected[None, None] += amount
+            continue
+        payer, product, server, begin, end = windows[row]
+        used = []
+        for user, host, of, where, project, start, ended in sessions.iter_rows():
+            pays = host if of in rule.machine_metered else user
+            if (pays, of) != (payer, product) or (rule.scope == "server" and where != server):
+                continue
+            since, until = max(start, begin), min(ended or last, end)
+            if since < until or (start == (ended or last) and begin <= start < end):
+                used.append(((user, project), (until - since) // timedelta(microseconds=1)))
+        for (who, _), part in zip(used, share(amount, [weight for _, weight in used]), strict=True):
+            expected[who] += part
+    found = {
+        (user, project): int(tokens * 10_000)
+        for user, project, tokens in lines.select("user", "project", "tokens").iter_rows()
+    }
+    assert {who: amount for who, amount in found.items() if amount} == {
+        who: amount for who, amount in expected.items() if amount
+    }
