@@ -24,10 +24,13 @@ from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.words import explain_double_charges
 from tokenflex.contract.contract import Contract
+from tokenflex.contract.forecast import Burn
+from tokenflex.contract.ledger import Ledger
 from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
+    BalanceError,
     CapacityError,
     ColumnTypeError,
     ColumnValueError,
@@ -72,7 +75,9 @@ __all__ = [
     "TOKEN_FLEX",
     "ArgumentError",
     "ArgumentTypeError",
+    "BalanceError",
     "Booking",
+    "Burn",
     "CapacityError",
     "Catalog",
     "ColumnGuess",
@@ -88,6 +93,7 @@ __all__ = [
     "InferredRule",
     "Inspection",
     "InternalError",
+    "Ledger",
     "LmstatSnapshots",
     "Meter",
     "MissingColumnError",

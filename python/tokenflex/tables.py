@@ -957,6 +957,11 @@ def decimal(units: int) -> Decimal:
     return Decimal(units).scaleb(-4)
 
 
+def units(tokens: Decimal) -> int:
+    """Tokens in units of 1/10,000."""
+    return int(tokens.scaleb(4))
+
+
 def finish(table: Table | pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """A table from the compiled part, with the columns and types of `schema`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,17 +13,21 @@ from tokenflex.errors import ColumnTypeError, ColumnValueError, MissingColumnErr
 from tokenflex.reading.names import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from datetime import date
 
     from tokenflex.contract.contract import Contract
-    from tokenflex.contract.terms import Booking, Pool
+    from tokenflex.contract.terms import Booking
 
 MANUAL: Final = {"MANUAL_CONSUMPTION": "manual_consumption", "MANUAL_ADJUSTMENT": "adjustment"}
 """The vendor's word for a manual row, and the kind of booking that it makes."""
+SCALE: Final = 4
+MOST: Final = tables.decimal(2**63 - 1)
+"""Tokens of one row lie below it."""
 _DATES: Final = ("transaction_date", "usage_date")
 """Where the day is looked for, in this order."""
 _TEXTS: Final = ("usage_category", "token_pool", "reason_type", "reason_comment")
-_READS: Final = ("usage_category", "tokens", *_DATES, *_TEXTS[1:])
+_READS: Final = ("tokens", *_DATES, *_TEXTS)
 
 
 class Booked(NamedTuple):
@@ -39,8 +42,17 @@ class Booked(NamedTuple):
     reason: str
     team: str | None
 
+    def __str__(self) -> str:
+        return f"{self.kind} of {abs(self.tokens)} tokens on {self.day}"
 
-Tell = "Callable[[int | None, str, str], None]"
+
+class Problem(NamedTuple):
+    """A row of `tables.PROBLEMS`."""
+
+    source: str
+    location: int
+    code: str
+    message: str
 
 
 def of_contract(contract: Contract) -> Iterator[Booked]:
@@ -56,28 +68,31 @@ def _change(booking: Booking) -> Decimal:
     return booking.tokens if booking.kind == "adjustment" else -booking.tokens
 
 
-def of_statement(contract: Contract, statement: AnyTable, tell: Callable[..., None]) -> Iterator[Booked]:
-    """The manual rows of a statement; those that cannot be booked are told of."""
-    rows = _manual_rows(statement)
-    own = {(booked.day, booked.kind, booked.pool, booked.tokens) for booked in of_contract(contract)}
-    for row in rows.iter_rows(named=True):
-        booked = _booked(contract, row, tell)
-        if booked is None:
+def of_statement(contract: Contract, statement: AnyTable) -> tuple[list[Booked], list[Problem]]:
+    """The manual rows of a statement, and what is wrong with those that cannot be booked."""
+    own = {(each.day, each.kind, each.pool, each.tokens) for each in of_contract(contract)}
+    bookings, problems = [], []
+    for row in _manual_rows(statement).iter_rows(named=True):
+        tokens = None if row["tokens"] is None else _exact(row["tokens"], row["row"])
+        problem = _problem_of_row(row, tokens) or _problem_of_day(contract, row)
+        if problem is not None or tokens is None:
+            problems += [] if problem is None else [problem]
             continue
+        booked = _booked(contract, row, tokens)
+        bookings.append(booked)
         if (booked.day, booked.kind, booked.pool, booked.tokens) in own:
-            tell(
-                booked.location,
-                code="booked_twice",
-                message=f"the contract has a booking of {booked.tokens} tokens on {booked.day} already: both are booked",
-            )
-        yield booked
+            said = f"{booked} is among the contract's bookings, too: both are booked"
+            problems.append(Problem("statement", booked.location, code="booked_twice", message=said))
+    return bookings, problems
 
 
 def _manual_rows(statement: AnyTable) -> pl.DataFrame:
     frame = frame_of(columns_of(statement, _READS))
     for name in ("usage_category", "tokens"):
         if name not in frame.columns:
-            raise MissingColumnError(f"column {name!r} is missing; a statement of tf.read_statement has it", column=name)
+            raise MissingColumnError(
+                f"column {name!r} is missing; a statement of tf.read_statement has it", column=name
+            )
     if not any(name in frame.columns for name in _DATES):
         raise MissingColumnError("one of the columns transaction_date and usage_date is needed", column=_DATES[0])
     for name in _TEXTS:
@@ -92,56 +107,55 @@ def _manual_rows(statement: AnyTable) -> pl.DataFrame:
             f"column 'tokens' is {tokens}, but has to be exact: cast it to pl.Decimal(38, 4)", column="tokens"
         )
     text = [pl.col(name).cast(pl.String) for name in _TEXTS if name in frame.columns]
-    rows = frame.with_row_index("row").with_columns(text)
     missing = [pl.lit(None, pl.String).alias(name) for name in _TEXTS if name not in frame.columns]
     days = [pl.col(name).cast(pl.Date) for name in _DATES if name in frame.columns]
-    return rows.filter(pl.col("usage_category").is_in(list(MANUAL))).with_columns(*missing, day=pl.coalesce(days))
+    rows = frame.with_row_index("row").with_columns(*text, *missing, day=pl.coalesce(days))
+    return rows.filter(pl.col("usage_category").is_in(list(MANUAL)))
 
 
-def _booked(contract: Contract, row: dict[str, Any], tell: Callable[..., None]) -> Booked | None:
-    place, day, kind = row["row"], row["day"], MANUAL[row["usage_category"]]
-    if row["tokens"] is None:
-        return tell(place, code="no_tokens", message="a manual row without tokens: not booked")
-    if day is None:
-        return tell(place, code="missing_time", message="a manual row without a date: not booked")
-    tokens = _exact(row["tokens"], place)
-    if kind == "manual_consumption" and tokens < 0:
-        return tell(place, code="negative_tokens", message=f"manual consumption of {tokens} tokens: not booked")
+def _problem_of_row(row: dict[str, Any], tokens: Decimal | None) -> Problem | None:
+    place = row["row"]
+    if tokens is None:
+        return Problem("statement", place, code="no_tokens", message="a manual row without tokens: not booked")
+    if row["day"] is None:
+        return Problem("statement", place, code="missing_time", message="a manual row without a date: not booked")
+    if row["usage_category"] == "MANUAL_CONSUMPTION" and tokens < 0:
+        said = f"manual consumption of {tokens} tokens: not booked"
+        return Problem("statement", place, code="negative_tokens", message=said)
+    return None
+
+
+def _problem_of_day(contract: Contract, row: dict[str, Any]) -> Problem | None:
+    place, day, name = row["row"], row["day"], row["token_pool"]
     if not contract.start <= day <= contract.end:
-        return tell(
-            place, code="outside_term", message=f"{day} lies outside of {contract.start} to {contract.end}: not booked"
-        )
-    name = row["token_pool"]
+        said = f"{day} lies outside of {contract.start} to {contract.end}: not booked"
+        return Problem("statement", place, code="outside_term", message=said)
     pool = None if name is None else contract.pool(name, day=day)
     if name is not None and pool is None:
-        return tell(place, code="unknown_pool", message=f"the contract has no pool {name!r} on {day}: not booked")
-    if not _is_open(contract, pool, day):
-        which = "no pool" if pool is None else f"the pool {pool.id!r} not"
-        return tell(place, code="pool_not_open", message=f"on {day} {which} is open: not booked")
+        said = f"the contract has no pool {name!r} on {day}: not booked"
+        return Problem("statement", place, code="unknown_pool", message=said)
+    at = contract.first_instant(day)
+    if not any(each.opens <= at < each.closes for each in (contract.pools if pool is None else [pool])):
+        said = f"{'no pool' if name is None else f'not the pool {name!r}'} is open on {day}: not booked"
+        return Problem("statement", place, code="pool_not_open", message=said)
+    return None
+
+
+def _booked(contract: Contract, row: dict[str, Any], tokens: Decimal) -> Booked:
+    pool = None if row["token_pool"] is None else contract.pool(row["token_pool"], day=row["day"])
+    reason = ": ".join(row[name] for name in ("reason_type", "reason_comment") if row[name])
+    name, kind = None if pool is None else pool.id, MANUAL[row["usage_category"]]
     # The vendor counts what is taken, the balance what is gained.
-    name = None if pool is None else pool.id
-    return Booked("statement", place, day, kind, name, -tokens, _reason(row), None)
+    return Booked("statement", row["row"], row["day"], kind, name, -tokens, reason, None)
 
 
 def _exact(tokens: int | Decimal, row: int) -> Decimal:
     exact = Decimal(tokens)
-    if exact != round(exact, tables.TOKENS.scale) or abs(exact) >= MOST:
+    if abs(exact) >= MOST or exact != round(exact, SCALE):
         raise ColumnValueError(
             f"column 'tokens' holds {exact} in row {row} of the statement: tokens have at most four decimals, and are "
             "less than 922 million million",
             column="tokens",
             row=row,
         )
-    return round(exact, tables.TOKENS.scale)
-
-
-MOST: Final = tables.decimal(2**63 - 1)
-
-
-def _is_open(contract: Contract, pool: Pool | None, day: date) -> bool:
-    at = contract.first_instant(day)
-    return any(each.opens <= at < each.closes for each in (contract.pools if pool is None else [pool]))
-
-
-def _reason(row: dict[str, Any]) -> str:
-    return ": ".join(row[name] for name in ("reason_type", "reason_comment") if row[name])
+    return round(exact, SCALE)

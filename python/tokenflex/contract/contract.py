@@ -13,6 +13,7 @@ from tokenflex.contract import files, snapshot
 from tokenflex.contract.days import first_instants
 from tokenflex.contract.fields import Checks, Exact, days_as_text, defaults_of, fill, plain
 from tokenflex.contract.pools import id_of, pools_of
+from tokenflex.contract.settle import settle
 from tokenflex.contract.whole import checked, read_parts
 from tokenflex.errors import ArgumentError, ArgumentTypeError, FieldsError, SourceError, SourceNotFoundError
 from tokenflex.reading.contract import ContractSnapshot, read_contract
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from decimal import Decimal
 
+    from tokenflex.arrow import AnyTable
+    from tokenflex.contract.ledger import Ledger
     from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
+    from tokenflex.problems import Problems
 
 Order: TypeAlias = Literal["annual_first", "contract_first", "earliest_end"]
 OnEmpty: TypeAlias = Literal["overage", "refuse", "error"]
@@ -223,6 +227,56 @@ class Contract:
         else:
             raise ArgumentTypeError(f"at has to be a date or an instant, not {type(at).__name__}", location="at")
         return () if self.model == "token_flex" and is_running else self.perpetual
+
+    def settle(
+        self,
+        charges: AnyTable,
+        *,
+        statement: AnyTable | None = None,
+        as_of: datetime | None = None,
+        problems: Problems | None = None,
+    ) -> Ledger:
+        """Draws charges and bookings from the pools, in order of time: the ledger of the contract.
+
+        A charge is drawn from the first pool in the contract's order that is open at its instant and has tokens, and
+        from the next where that runs dry. What no pool can give is a matter of `on_empty`. At the close of a pool what
+        is left expires, or is carried over.
+
+        Args:
+            charges: Charges as `tf.charge` gives them. Any Arrow table with `charged_at` (instants in any unit and
+                zone) and `tokens` (decimals or whole numbers) will do, with `product` where the contract does not
+                cover all. In any order; those that are in order of `charged_at` are not sorted again. Charges of one
+                instant are drawn in the order of the rows.
+            statement: A statement of `tf.read_statement`. Its manual rows are booked: MANUAL_CONSUMPTION takes
+                `tokens` from the pool that `token_pool` names, or from all in order, and MANUAL_ADJUSTMENT does the
+                same, or gives where `tokens` is negative. Other rows are not read.
+            as_of: The last instant of the ledger. Unless given it is that of the last charge or booking, or of the
+                last purchase of a pack. What comes later is not in the ledger.
+            problems: Collects charges and bookings that were not drawn; without it, a `TokenflexWarning` tells of
+                them.
+
+        Returns:
+            The ledger.
+
+        Raises:
+            BalanceError: The pools cannot pay a charge, and `on_empty` is `"error"`; `row` says which.
+            MissingColumnError, ColumnTypeError: A table lacks a column, or has it in a type that cannot be taken.
+            ColumnValueError: `tokens` has more than four decimals, or is too large; `row` says where.
+            CapacityError: A sum of tokens is too large.
+
+        Example:
+            >>> import tokenflex as tf, polars as pl
+            >>> from datetime import datetime, timezone
+            >>> contract = tf.Contract(number="team 7", packs=[
+            ...     tf.Pack(id="small", tokens=10, purchased="2026-07-01"),
+            ...     tf.Pack(id="large", tokens=100, purchased="2026-07-01")])
+            >>> charges = pl.DataFrame({
+            ...     "charged_at": [datetime(2026, 7, day, 8, tzinfo=timezone.utc) for day in (13, 14)],
+            ...     "tokens": [7, 7]})
+            >>> contract.settle(charges).balances().select("pool", "balance").rows()
+            [('small', Decimal('0.0000')), ('large', Decimal('96.0000')), (None, Decimal('96.0000'))]
+        """
+        return settle(self, charges, statement=statement, as_of=as_of, problems=problems)
 
     @classmethod
     def from_snapshot(cls, stated: ContractSnapshot, **terms: Any) -> Contract:  # noqa: ANN401 - of each field its own

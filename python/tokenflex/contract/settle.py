@@ -8,7 +8,8 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, refuses_clearly
-from tokenflex.contract.bookings import Booked, of_contract, of_statement
+from tokenflex.contract.bookings import Booked, Problem, of_contract, of_statement
+from tokenflex.contract.days import first_instants
 from tokenflex.contract.ledger import Ledger
 from tokenflex.problems import Problems, report
 from tokenflex.times import EPOCH, MICROSECOND, instant_in_data, microseconds
@@ -40,41 +41,28 @@ def settle(
     """What `Contract.settle` does."""
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     found = Problems()
-    booked = list(of_contract(contract))
+    booked, told = list(of_contract(contract)), []
     if statement is not None:
-        booked += of_statement(contract, statement, _Told("statement", found))
+        rows, wrong = of_statement(contract, statement)
+        booked += rows
+        told += wrong
     reads = _READS if contract.products is None else (*_READS, "product")
     table, faults, refused, last = _core.settle(
         *coded_columns_of(charges, reads), terms=_terms(contract, booked, until)
     )
     found.add(_bad_rows(pl.DataFrame(faults)))
-    for place in refused:
-        _tell_refusal(booked[place], found)
+    told += [_refusal(booked[place]) for place in refused]
+    found.add(pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row"))
     report(found.frame, problems, "settle")
     entries = tables.finish(table, tables.LEDGER)
     bookings = pl.DataFrame(booked, schema=dict(tables.BOOKINGS), orient="row")
     return Ledger(contract=contract, entries=entries, bookings=bookings, as_of=EPOCH + last * MICROSECOND)
 
 
-class _Told:
-    """Adds problems of one table to a collector."""
-
-    def __init__(self, source: str, found: Problems) -> None:
-        self._source = source
-        self._found = found
-
-    def __call__(self, location: int, *, code: str, message: str) -> None:
-        row = (self._source, location, code, message)
-        self._found.add(pl.DataFrame([row], schema=dict(tables.PROBLEMS), orient="row"))
-
-
-def _tell_refusal(booked: Booked, found: Problems) -> None:
-    told = _Told("bookings" if booked.source == "contract" else "statement", found)
-    told(
-        booked.location,
-        code="beyond_balance",
-        message=f"{booked.kind} of {-booked.tokens} tokens on {booked.day} is more than there is: refused",
-    )
+def _refusal(booked: Booked) -> Problem:
+    source = "bookings" if booked.source == "contract" else "statement"
+    said = f"{booked} is more than there is: refused"
+    return Problem(source, booked.location, code="beyond_balance", message=said)
 
 
 def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core.LedgerTerms:
@@ -85,14 +73,17 @@ def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core
             pool.id,
             opened,
             microseconds(pool.closes, "closes"),
-            _units(pool.tokens),
+            tables.units(pool.tokens),
             None if pool.carries_to is None else places[pool.carries_to],
         )
         for pool, opened in zip(contract.pools, opens, strict=True)
     ]
-    days = {each.day: microseconds(contract.first_instant(each.day), "day") for each in booked}
+    days = {
+        day: microseconds(instant, "day")
+        for day, instant in first_instants((each.day for each in booked), contract.zone).items()
+    }
     bookings = [
-        (days[each.day], each.kind, _units(each.tokens), None if each.pool is None else places[each.pool])
+        (days[each.day], each.kind, tables.units(each.tokens), None if each.pool is None else places[each.pool])
         for each in booked
     ]
     # A pack is a fact once it is bought; later years are a plan.
@@ -105,10 +96,6 @@ def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core
         "as_of": as_of,
         "at_least": max([*known, *days.values()]),
     }
-
-
-def _units(tokens: object) -> int:
-    return tables.units(tokens)
 
 
 def _bad_rows(faults: pl.DataFrame) -> pl.DataFrame:
