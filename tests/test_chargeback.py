@@ -147,13 +147,19 @@ def share(amount: int, weights: list[int]) -> list[int]:
     return parts
 
 
+def pays(user: str, host: str, product: str, rule: tf.Rule) -> str:
+    return host if product in rule.machine_metered else user
+
+
 @given(sessions=lives(), rule=st.sampled_from(RULES))
 @settings(max_examples=200)
 def test_minutes_are_split_as_a_plain_count_splits_them(sessions: pl.DataFrame, rule: tf.Rule) -> None:
     charges, ledger = settled(sessions, rule)
-    lines = tf.chargeback(ledger, by=["user", "project"], sessions=sessions, split="minutes", problems=tf.Problems())
+    lines = tf.chargeback(ledger, by=["user", "project"], sessions=sessions, rule=rule, split="minutes")
     last = max([*sessions["start"], *sessions["end"].drop_nulls(), *charges["charged_at"]])
-    windows = charges.select(pl.col("user", "product", "server").cast(pl.String), "charged_at", "window_end").rows()
+    names = [sessions.row(row)[:3] for row in charges["session"]]
+    payers = [pays(user, host, product, rule) for user, host, product in names]
+    windows = charges.select(pl.col("product", "server").cast(pl.String), "charged_at", "window_end").rows()
     expected: defaultdict[Any, int] = defaultdict(int)
     for kind, tokens, row in ledger.entries.select(pl.col("kind").cast(pl.String), "tokens", "charge").iter_rows():
         amount = int(-tokens * 10_000)
@@ -162,11 +168,10 @@ def test_minutes_are_split_as_a_plain_count_splits_them(sessions: pl.DataFrame, 
         if row is None:
             expected[None, None] += amount
             continue
-        payer, product, server, begin, end = windows[row]
+        payer, (product, server, begin, end) = payers[row], windows[row]
         used = []
         for user, host, of, where, project, start, ended in sessions.iter_rows():
-            pays = host if of in rule.machine_metered else user
-            if (pays, of) != (payer, product) or (rule.scope == "server" and where != server):
+            if (pays(user, host, of, rule), of) != (payer, product) or (rule.scope == "server" and where != server):
                 continue
             since, until = max(start, begin), min(ended or last, end)
             if since < until or (start == (ended or last) and begin <= start < end):

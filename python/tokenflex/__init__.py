@@ -23,6 +23,7 @@ from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.words import explain_double_charges
+from tokenflex.contract.chargeback import chargeback
 from tokenflex.contract.contract import Contract
 from tokenflex.contract.forecast import Burn
 from tokenflex.contract.ledger import Ledger
@@ -119,6 +120,7 @@ __all__ = [
     "avoidable_charges",
     "categorize",
     "charge",
+    "chargeback",
     "compare_rules",
     "denials",
     "double_charges",

@@ -819,6 +819,18 @@ BALANCES: Final = _table(
     },
 )
 
+CHARGEBACK: Final = _table(
+    "chargeback",
+    "One row for each user, product, group or whatever `chargeback` was asked to lay by; those columns come first.",
+    {
+        "charges": (pl.UInt64(), "how many have a part here"),
+        "minutes": (pl.UInt64(), "of use in the paid windows, rounded down; null unless it was split by minutes"),
+        "tokens": (TOKENS, "used, with overage and manual consumption"),
+        "cost": (MONEY, "of those whose pool has a price; null where none has"),
+        "tokens_without_price": (TOKENS, "those that are not in `cost`"),
+    },
+)
+
 EXPIRING: Final = _table(
     "expiring",
     "One row for each pool that has tokens and ends soon, the next first.",

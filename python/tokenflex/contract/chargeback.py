@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.contract.money import apportioned, money, priced, tokens
 from tokenflex.contract.uses import uses_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems, report
 from tokenflex.reading.groups import Groups
 from tokenflex.reading.names import is_text
@@ -35,33 +36,38 @@ def chargeback(
     by: str | Iterable[str],
     sessions: AnyTable | None = None,
     groups: Groups | None = None,
+    rule: Rule | None = None,
     split: Split = "window_start",
     problems: Problems | None = None,
 ) -> pl.DataFrame:
     """Lays all tokens that a ledger took, and what they cost, to those who used them.
 
-    The lines add up to the ledger exactly: where a charge is split, what cannot be divided goes to those with the largest
-    remainders. Use that belongs to nobody known is a line too, with null.
+    The lines add up to the ledger exactly: where a charge is split, what cannot be divided goes to those with the
+    largest remainders. Use that belongs to nobody known is a line too, with null.
 
     Args:
         ledger: What `Contract.settle` returned.
         by: One or several of `"user"`, `"product"`, `"server"`, `"month"` (of the charge, in the contract's zone),
             `"pool"`; `"group"` and `"cost_centre"` of `groups`; a dimension of theirs, such as `"site"`, or its cost
-            centre, `"site_cost_centre"`; or a column of text of `sessions` (or else of the charges), such as `"project"`.
-        sessions: The sessions that were charged; the charges count their rows in `session`. They say who used what a
-            machine paid for. Needed for columns of theirs and for `split="minutes"`.
-        groups: Who belongs to which group and cost centre, at the time of the charge (or of the use, where it is split).
-        split: `"window_start"`: all of a charge goes to the session that opened the window. `"minutes"`: it is split over
-            all sessions of the same user (or machine) and product in the window, by how long each was in use in it.
+            centre, `"site_cost_centre"`; or a column of text of `sessions` (or else of the charges), such as
+            `"project"`.
+        sessions: The sessions that were charged; the charges count their rows in `session`. Needed for
+            columns of theirs and for `split="minutes"`.
+        groups: Who belongs to which group and cost centre, at the time of the charge (or of the use, if it is split).
+        rule: By which the charges were made; needed only for its `machine_metered` and `scope`, where charges are
+            split.
+        split: `"window_start"`: all of a charge goes to the session that opened the window. `"minutes"`: it is split
+            over all sessions of the same user (or machine) and product in the window, by how long each was in use in
+            it.
         problems: Collects people without a group (`no_group`); without it, a `TokenflexWarning` tells of it.
 
     Returns:
-        A row for each combination, the dearest first, see `tables.CHARGEBACK`; of its columns to lay by there are those of
-        `by`, in that order.
+        A row for each combination, the dearest first: the columns of `by`, in that order, then those of
+        `tables.CHARGEBACK`.
 
     Raises:
-        ArgumentError: A name of `by` is unknown, or stands there twice; `sessions` are missing for it, or are others than
-            those that were charged.
+        ArgumentError: A name of `by` is unknown, or stands there twice; `sessions` are missing for it, or are others
+            than those that were charged.
         MissingColumnError, ColumnTypeError: The tables are wrong; `column` says where.
 
     Example:
@@ -77,19 +83,22 @@ def chargeback(
         >>> lines = tf.chargeback(
         ...     contract.settle(charges), by="project", sessions=sessions, split="minutes")
         >>> lines.select("project", "minutes", "tokens", "cost").rows()
-        [('bridge', 120, Decimal('6.6667'), Decimal('20.00010000')), ('tunnel', 60, Decimal('3.3333'), Decimal('9.99990000'))]
+        [('bridge', 120, Decimal('6.6667'), Decimal('20.00000000')),
+         ('tunnel', 60, Decimal('3.3333'), Decimal('10.00000000'))]
     """
     wanted = _wanted(by)
     if split not in ("window_start", "minutes"):
         raise ArgumentError(f'split is {split!r}, but has to be "window_start" or "minutes"', location="split")
     if groups is not None and not isinstance(groups, Groups):
         raise ArgumentTypeError(f"groups have to be a tokenflex.Groups, not {type(groups).__name__}", location="groups")
+    if rule is not None and not isinstance(rule, Rule):
+        raise ArgumentTypeError(f"rule has to be a tokenflex.Rule, not {type(rule).__name__}", location="rule")
     told = Problems()
     table = ledger.charges
     source = _Source(table, None if sessions is None else frame_of(sessions), groups)
     source.check(wanted)
     entries = _entries(ledger)
-    parts = _split(entries, table, source.sessions) if split == "minutes" else _whole(entries, table)
+    parts = _split(entries, table, source.sessions, rule) if split == "minutes" else _whole(entries, table)
     named = source.named(parts, wanted, zone=ledger.contract.zone, problems=told)
     report(told.frame.unique(maintain_order=True), problems, "chargeback")
     return _summed(named, parts, wanted)
@@ -144,11 +153,12 @@ class _Source:
 
     def named(self, parts: pl.DataFrame, wanted: list[str], *, zone: str, problems: Problems) -> pl.DataFrame:
         """A column for each name, a row for each part."""
-        people = pl.DataFrame([self._users(parts), parts["at"]])
+        people = pl.DataFrame([self._text(parts, "user"), parts["at"]])
         grouped: dict[str, pl.Series] = {}
         for dimension in dict.fromkeys(self.of_groups[name] for name in wanted if name in self.of_groups):
-            assert self.groups is not None, "dimensions are those of the groups"
-            joined = self.groups.join(people, column="user", at="at", dimension=dimension, problems=problems)
+            joined = cast("Groups", self.groups).join(
+                people, column="user", at="at", dimension=dimension, problems=problems
+            )
             grouped |= {name: joined[name].cast(pl.String) for name in _columns_of(dimension)}
         columns = []
         for name in wanted:
@@ -162,10 +172,6 @@ class _Source:
             else:
                 columns.append(self._text(parts, name))
         return pl.DataFrame(columns)
-
-    def _users(self, parts: pl.DataFrame) -> pl.Series:
-        """Who used it: the session's user, where sessions are given; else who paid."""
-        return self._text(parts, "user")
 
     def _text(self, parts: pl.DataFrame, name: str) -> pl.Series:
         table = self.charges if name == "product" else self.table_with(name)
@@ -187,11 +193,15 @@ def _whole(entries: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
     return entries.with_columns(session, charged_at="at", used=pl.lit(None, pl.Int64))
 
 
-def _split(entries: pl.DataFrame, charges: pl.DataFrame, sessions: pl.DataFrame | None) -> pl.DataFrame:
+def _split(
+    entries: pl.DataFrame, charges: pl.DataFrame, sessions: pl.DataFrame | None, rule: Rule | None
+) -> pl.DataFrame:
     """An entry to all sessions in the window, by how long each was in use in it."""
     if sessions is None:
         raise ArgumentError("split='minutes' needs sessions=: what was in use, and how long", location="sessions")
-    uses = uses_of(charges, sessions)
+    by_machine = frozenset[str]() if rule is None else rule.machine_metered
+    per_server = rule is not None and rule.scope == "server"
+    uses = uses_of(charges, sessions, machine_metered=by_machine, per_server=per_server)
     whole = _whole(entries, charges)
     parts = whole.drop("session", "used").join(uses, on="charge", how="inner", maintain_order="left")
     left = whole.join(uses, on="charge", how="anti", maintain_order="left")

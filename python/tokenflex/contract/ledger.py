@@ -42,6 +42,7 @@ class Ledger:
     Attributes:
         contract: The contract that was settled.
         entries: The changes, see `tables.LEDGER`.
+        charges: The charges that were settled, as they were given; `entries` count their rows.
         bookings: What was booked by hand, see `tables.BOOKINGS`.
         as_of: The last instant that it knows of, in UTC.
 
@@ -65,6 +66,7 @@ class Ledger:
 
     contract: Contract
     entries: pl.DataFrame
+    charges: pl.DataFrame
     bookings: pl.DataFrame
     as_of: datetime
 

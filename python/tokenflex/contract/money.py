@@ -17,9 +17,9 @@ _TOKEN: Final = pl.lit("0.0001").cast(pl.Decimal(38, 4))
 _MONEY: Final = pl.lit("0.00000001").cast(pl.Decimal(38, 8))
 
 
-def units(name: str) -> pl.Expr:
+def units(value: pl.Expr) -> pl.Expr:
     """Tokens or unit prices as whole numbers of 1/10,000."""
-    return (pl.col(name).cast(pl.Decimal(38, 4)) * 10_000).cast(_WIDE)
+    return (value.cast(pl.Decimal(38, 4)) * 10_000).cast(_WIDE)
 
 
 def tokens(name: str) -> pl.Expr:
@@ -43,11 +43,13 @@ def priced(taken: pl.DataFrame, contract: Contract) -> pl.DataFrame:
         schema={"pool": pl.String, "price": pl.Decimal(38, 4)},
     )
     whole = taken.join(known, on="pool", how="left", nulls_equal=True, maintain_order="left")
-    return whole.with_columns(amount=-units("tokens")).with_columns(cost=pl.col("amount") * units("price"))
+    return whole.with_columns(amount=units(-pl.col("tokens"))).with_columns(
+        cost=pl.col("amount") * units(pl.col("price"))
+    )
 
 
 def apportioned(name: str, weight: str, whole: str) -> pl.Expr:
-    """Whole numbers, each of which stands in all rows of its `whole`, divided among these rows in proportion to a weight.
+    """Whole numbers, each of which stands in all rows of its `whole`, divided among these in proportion to a weight.
 
     What is left after rounding down goes, one by one, to the rows with the largest remainders, of equals to the first.
     """

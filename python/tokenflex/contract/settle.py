@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import _core, tables
-from tokenflex.arrow import AnyTable, coded_columns_of, refuses_clearly
+from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
 from tokenflex.contract.bookings import Booked, Problem, of_contract, of_statement
 from tokenflex.contract.days import first_instants
 from tokenflex.contract.ledger import Ledger
@@ -47,16 +47,17 @@ def settle(
         booked += rows
         told += wrong
     reads = _READS if contract.products is None else (*_READS, "product")
-    table, faults, refused, last = _core.settle(
-        *coded_columns_of(charges, reads), terms=_terms(contract, booked, until)
-    )
+    given = frame_of(charges)
+    table, faults, refused, last = _core.settle(*coded_columns_of(given, reads), terms=_terms(contract, booked, until))
     found.add(_bad_rows(pl.DataFrame(faults)))
     told += [_refusal(booked[place]) for place in refused]
     found.add(pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row"))
     report(found.frame, problems, "settle")
     entries = tables.finish(table, tables.LEDGER)
     bookings = pl.DataFrame(booked, schema=dict(tables.BOOKINGS), orient="row")
-    return Ledger(contract=contract, entries=entries, bookings=bookings, as_of=EPOCH + last * MICROSECOND)
+    return Ledger(
+        contract=contract, entries=entries, charges=given, bookings=bookings, as_of=EPOCH + last * MICROSECOND
+    )
 
 
 def _refusal(booked: Booked) -> Problem:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import Final, Literal
 
 import polars as pl
 
 from tokenflex import tables
 from tokenflex.errors import ArgumentError, MissingColumnError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 _SESSIONS: Final = ("user", "product", "start", "end")
 _CHARGES: Final = ("user", "product", "charged_at", "window_end", "session")
 
 
-def uses_of(charges: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+def uses_of(
+    charges: pl.DataFrame, sessions: pl.DataFrame, *, machine_metered: frozenset[str], per_server: bool
+) -> pl.DataFrame:
     """For each charge the sessions of its payer and product in its window.
-
-    Windows of one payer and product do not overlap, except where each server charges by itself. So those that a session
-    touches are neighbours: found by where its start and its end fall.
 
     Returns:
         `charge` and `session` (rows of the tables), `since` (when the use in the window began), `used` (microseconds).
@@ -28,15 +25,17 @@ def uses_of(charges: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     """
     _check(charges, sessions)
     windows = charges.select(pl.col(name) for name in (*_CHARGES, *(["server"] if "server" in charges.columns else [])))
-    windows = windows.with_row_index("charge").with_columns(_texts(windows))
-    by_machine = _by_machine(windows, sessions)
-    used = _spans(sessions, by_machine, last=windows["charged_at"].max())
+    windows = windows.with_columns(_texts(windows)).with_row_index("charge")
+    if machine_metered and "host" in sessions.columns:
+        windows = windows.with_columns(sessions["host"].cast(pl.String).gather(windows["session"]))
+    windows = windows.with_columns(_paid_by_host(windows, machine_metered))
+    used = _spans(sessions, machine_metered, last=windows["charged_at"].max())
     keys = ["user", "product"]
-    windows = windows.sort(*keys, "charged_at")
-    if "server" in windows.columns and "server" in used.columns and _overlap(windows, keys):
+    if per_server and "server" in windows.columns and "server" in used.columns:
         keys.append("server")
-        windows = windows.sort(*keys, "charged_at")
-    windows = windows.with_row_index("place").with_columns(pl.col("place", "charge").cast(pl.Int64))
+    windows = (
+        windows.sort(*keys, "charged_at").with_row_index("place").with_columns(pl.col("place", "charge").cast(pl.Int64))
+    )
     pairs = _touched(used, windows, keys)
     known = pairs.hstack(windows.select(pl.col("charge", "charged_at", "window_end").gather(pairs["place"])))
     since = pl.max_horizontal("start", "charged_at")
@@ -57,7 +56,7 @@ def _check(charges: pl.DataFrame, sessions: pl.DataFrame) -> None:
     last = charges["session"].max()
     if isinstance(last, int) and last >= sessions.height:
         raise ArgumentError(
-            f"a charge is of session {last}, but sessions has {sessions.height} rows: give the sessions that were charged",
+            f"a charge is of session {last}, but sessions has {sessions.height} rows: give those that were charged",
             location="sessions",
         )
 
@@ -66,62 +65,45 @@ def _texts(table: pl.DataFrame) -> list[pl.Expr]:
     return [pl.col(name).cast(pl.String) for name in ("user", "product", "server", "host") if name in table.columns]
 
 
-def _by_machine(windows: pl.DataFrame, sessions: pl.DataFrame) -> list[str]:
-    """Products whose payer is the host of the session and not its user."""
-    if "host" not in sessions.columns:
-        return []
-    of = sessions.select(pl.col("user", "host").cast(pl.String).gather(windows["session"]))
-    paid = windows.select("product", payer="user").hstack(of)
-    is_host = (pl.col("payer") == pl.col("host")) & (pl.col("payer") != pl.col("user"))
-    found: list[str] = paid.filter(is_host)["product"].unique().to_list()
-    return found
+def _paid_by_host(table: pl.DataFrame, machine_metered: frozenset[str]) -> pl.Expr:
+    """Who pays: the host for what is metered by machine."""
+    if "host" not in table.columns:
+        return pl.col("user")
+    return pl.when(pl.col("product").is_in(list(machine_metered))).then("host").otherwise("user").alias("user")
 
 
-def _spans(sessions: pl.DataFrame, by_machine: list[str], *, last: object) -> pl.DataFrame:
+def _spans(sessions: pl.DataFrame, machine_metered: frozenset[str], *, last: object) -> pl.DataFrame:
     """What was in use from when to when, by who pays."""
     names = [name for name in ("server", "host") if name in sessions.columns]
     spans = sessions.select(*_SESSIONS, *names).with_row_index("row")
-    spans = spans.with_columns(*_texts(spans), pl.col("start", "end").cast(tables.TIME)).filter(
-        pl.col("start").is_not_null()
-    )
-    if by_machine:
-        spans = spans.with_columns(user=pl.when(pl.col("product").is_in(by_machine)).then("host").otherwise("user"))
+    spans = spans.with_columns(*_texts(spans), pl.col("start", "end").cast(tables.TIME))
+    spans = spans.filter(pl.col("start").is_not_null()).with_columns(_paid_by_host(spans, machine_metered))
     latest = pl.max_horizontal(pl.col("end").max(), pl.col("start").max(), pl.lit(last, tables.TIME))
     return spans.with_columns(end=pl.col("end").fill_null(latest)).filter(pl.col("end") >= pl.col("start"))
 
 
-def _overlap(windows: pl.DataFrame, keys: Sequence[str]) -> bool:
-    before = pl.col("window_end").shift(1).over(keys)
-    return bool(windows.select((pl.col("charged_at") < before).any()).item())
-
-
 def _touched(used: pl.DataFrame, windows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """A row for each session and each window (by `place`) that it touches."""
-    places = windows.select(*keys, "charged_at", "window_end", "place")
+    """A row for each session and each window (by `place`) that it touches.
+
+    Windows of one key may overlap, as the days of servers in two zones do. But none is longer than the longest, so
+    those that a session touches lie between the first that begins so long before it and the last that begins in it.
+    """
+    longest = windows.select((pl.col("window_end") - pl.col("charged_at")).max()).item() or timedelta(0)
+    places = windows.select(*keys, "charged_at", "place").sort("charged_at")
     used = used.select("row", *keys, "start", "end").with_columns(
+        since=pl.col("start") - longest + pl.duration(microseconds=1),
         # The last instant that is in use.
-        until=pl.max_horizontal("start", pl.col("end") - pl.duration(microseconds=1))
+        until=pl.max_horizontal("start", pl.col("end") - pl.duration(microseconds=1)),
     )
 
-    def found(on: str, strategy: str, name: str) -> pl.Series:
+    def found(on: str, strategy: Literal["backward", "forward"]) -> pl.Series:
         joined = used.sort(on).join_asof(
-            places.sort("charged_at").rename({"place": name}),
-            left_on=on,
-            right_on="charged_at",
-            by=keys,
-            strategy=strategy,  # type: ignore[arg-type]  # one of two words
-            check_sortedness=False,
+            places, left_on=on, right_on="charged_at", by=keys, strategy=strategy, check_sortedness=False
         )
-        return joined.sort("row").select("row", name, "window_end")
+        return joined.sort("row")["place"]
 
-    running, ahead, last = (
-        found("start", "backward", "a"),
-        found("start", "forward", "b"),
-        found("until", "backward", "c"),
-    )
-    used = used.sort("row")
-    whole = used.select("row", "start", "end").hstack([running["a"], running["window_end"], ahead["b"], last["c"]])
-    first = pl.when(pl.col("window_end") > pl.col("start")).then("a").otherwise("b")
-    whole = whole.with_columns(first=first).filter(pl.col("first") <= pl.col("c"))
-    ranges = whole.with_columns(place=pl.int_ranges("first", pl.col("c") + 1))
-    return ranges.select("row", "start", "end", "place").explode("place")
+    whole = used.sort("row").with_columns(first=found("since", "forward"), last=found("until", "backward"))
+    whole = whole.filter(pl.col("first") <= pl.col("last"))
+    ranges = whole.select("row", "start", "end", place=pl.int_ranges("first", pl.col("last") + 1)).explode("place")
+    ends = windows["window_end"].gather(ranges["place"])
+    return ranges.filter(ends > ranges["start"])
