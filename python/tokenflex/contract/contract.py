@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.contract import files, snapshot
 from tokenflex.contract.days import first_instants
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
 
 Order: TypeAlias = Literal["annual_first", "contract_first", "earliest_end"]
+NO_SERVERS: Final[Mapping[str, str]] = MappingProxyType({})
 OnEmpty: TypeAlias = Literal["overage", "refuse", "error"]
 
 
@@ -100,7 +102,7 @@ class Contract:
         order: Order | None = None,
         on_empty: OnEmpty = "overage",
         products: Iterable[str] | None = None,
-        servers: Mapping[str, str] | None = None,
+        servers: Mapping[str, str] = NO_SERVERS,
         perpetual: Iterable[PerpetualLicense] = (),
     ) -> None:
         given = {
