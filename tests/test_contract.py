@@ -419,8 +419,8 @@ def test_servers_can_be_listed_as_tables() -> None:
         ("a.json", "{", "a.json: the contract is no JSON"),
         ("a.json", '{"number": "a", "number": "b"}', "'number' stands twice"),
         ("a.json", "[" * 100_000, "a.json: the contract is no JSON"),
-        ("a.csv", "number", "neither .toml nor .json"),
-        ("a", "number", "neither .toml nor .json"),
+        ("a.csv", "number,zone", "a.csv: the contract is no TOML"),
+        ("a", "{", "a: the contract is no JSON"),
         ("a.toml", "\0\1", "a.toml: the contract is no TOML"),
         ("a.json", "[]", "holds no contract"),
     ],
@@ -431,6 +431,15 @@ def test_what_is_no_contract_is_a_source_error(name: str, text: str, said: str, 
         tf.Contract.read(tmp_path / name)
 
 
+def test_a_file_of_another_name_is_told_by_its_content(tmp_path: Path) -> None:
+    contract = tf.Contract.from_dict(TOKEN_FLEX)
+    for text in (contract.to_toml(), contract.to_json()):
+        (tmp_path / "contract").write_text(text, encoding="utf-8")
+        assert tf.Contract.read(tmp_path / "contract") == contract
+    (tmp_path / "contract").write_bytes(contract.to_toml().encode("utf-16"))
+    assert tf.Contract.read(tmp_path / "contract") == contract
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(tf.SourceNotFoundError, match="there is no contract"):
         tf.Contract.read(tmp_path / "a.toml")
@@ -438,7 +447,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     for call in (tf.Contract.read, two_years().write):
         with pytest.raises(tf.SourceError, match=r"b\.toml cannot be"):
             call(tmp_path / "b.toml")
-    with pytest.raises(tf.SourceError, match="neither"):
+    with pytest.raises(tf.SourceError, match=r"has to end with \.toml or \.json"):
         two_years().write(tmp_path / "contract.csv")
 
 
