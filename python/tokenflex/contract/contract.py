@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.contract import files, snapshot
 from tokenflex.contract.days import first_instants
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tokenflex.problems import Problems
 
 Order: TypeAlias = Literal["annual_first", "contract_first", "earliest_end"]
+NO_SERVERS: Final[Mapping[str, str]] = MappingProxyType({})
 OnEmpty: TypeAlias = Literal["overage", "refuse", "error"]
 
 
@@ -104,7 +106,7 @@ class Contract:
         order: Order | None = None,
         on_empty: OnEmpty = "overage",
         products: Iterable[str] | None = None,
-        servers: Mapping[str, str] | None = None,
+        servers: Mapping[str, str] = NO_SERVERS,
         perpetual: Iterable[PerpetualLicense] = (),
     ) -> None:
         given = {
@@ -354,7 +356,7 @@ class Contract:
 
     @classmethod
     def read(cls, path: str | Path, *, number: str | None = None) -> Contract:
-        """The contract in a `.toml` or `.json` file, also in the JSON of the vendor's contract endpoint.
+        """The contract in a file of TOML or JSON, also in the JSON of the vendor's contract endpoint.
 
         Args:
             path: The file. The vendor's JSON knows no zone: its days are taken as those of UTC, until
@@ -366,17 +368,17 @@ class Contract:
 
         Raises:
             SourceNotFoundError: There is no such file.
-            SourceError: It is no contract, or its ending is neither `.toml` nor `.json`.
+            SourceError: It is neither TOML nor JSON.
             FieldsError: Fields are wrong; the message names each.
         """
         path = Path(path)
-        is_json = _is_json(path)
         try:
             text, _ = text_of(path.read_bytes(), str(path), "cp1252")
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"there is no contract {path}", location=str(path)) from error
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
+        is_json = files.is_json(path.suffix, text)
         try:
             fields = files.parsed_json(text) if is_json else files.parsed_toml(text)
         except ArgumentError as error:
@@ -401,18 +403,13 @@ class Contract:
             SourceError: The file cannot be written, or its ending is another.
         """
         path = Path(path)
-        text = self.to_json() if _is_json(path) else self.to_toml()
+        if path.suffix.lower() not in files.ENDINGS:
+            raise SourceError(f"{path} has to end with .toml or .json, the forms of a contract", location=str(path))
+        text = self.to_json() if files.is_json(path.suffix, "") else self.to_toml()
         try:
             path.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise SourceError(f"{path} cannot be written: {error}", location=str(path)) from error
-
-
-def _is_json(path: Path) -> bool:
-    ending = path.suffix.lower()
-    if ending not in (".json", ".toml"):
-        raise SourceError(f"{path} is neither .toml nor .json, which contracts are written in", location=str(path))
-    return ending == ".json"
 
 
 def _made(fields: Mapping[str, Any], checks: Checks) -> Contract:
