@@ -323,7 +323,7 @@ def test_what_the_caller_gave_is_taken_over_and_not_held() -> None:
     servers["b"] = "UTC"
     products.append("RVT")
     assert contract.servers == {"mad-lic-01": "Europe/Madrid"}
-    assert contract.products == {"ACD"}
+    assert contract.products == frozenset({"ACD"})
     assert len(contract.years) == 2
 
 
