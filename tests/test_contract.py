@@ -288,6 +288,13 @@ def test_packs_in_any_order_make_the_same_pools(contract: tf.Contract, random: A
     assert dataclasses.replace(contract, packs=tuple(packs)).pools == contract.pools
 
 
+@given(st.permutations("abcdef"), st.lists(st.sampled_from([500, 5000]), min_size=6, max_size=6))
+def test_packs_that_are_alike_are_drawn_by_their_ids(ids: list[str], tokens: list[int]) -> None:
+    packs = [pack(name, tokens[place]) for place, name in enumerate(ids)]
+    pools = tf.Contract(number="t", packs=packs).pools
+    assert [(pool.tokens, pool.id) for pool in pools] == sorted((each.tokens, each.id) for each in packs)
+
+
 # Values.
 
 
