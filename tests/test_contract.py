@@ -288,6 +288,13 @@ def test_packs_in_any_order_make_the_same_pools(contract: tf.Contract, random: A
     assert dataclasses.replace(contract, packs=tuple(packs)).pools == contract.pools
 
 
+@given(st.permutations("abcdef"), st.lists(st.sampled_from([500, 5000]), min_size=6, max_size=6))
+def test_packs_that_are_alike_are_drawn_by_their_ids(ids: list[str], tokens: list[int]) -> None:
+    packs = [pack(name, tokens[place]) for place, name in enumerate(ids)]
+    pools = tf.Contract(number="t", packs=packs).pools
+    assert [(pool.tokens, pool.id) for pool in pools] == sorted((each.tokens, each.id) for each in packs)
+
+
 # Values.
 
 
@@ -323,7 +330,7 @@ def test_what_the_caller_gave_is_taken_over_and_not_held() -> None:
     servers["b"] = "UTC"
     products.append("RVT")
     assert contract.servers == {"mad-lic-01": "Europe/Madrid"}
-    assert (contract.covers("ACD"), contract.covers("RVT"), two_years().covers("RVT")) == (True, False, True)
+    assert contract.products == frozenset({"ACD"})
     assert len(contract.years) == 2
 
 
@@ -387,6 +394,11 @@ def test_the_fields_of_a_file_are_those_that_were_given() -> None:
     }
 
 
+def test_nothing_has_no_sign() -> None:
+    contract = two_years(contract_tokens="-0", overage_price=Decimal("-0.0"))
+    assert (str(contract.contract_tokens), str(contract.overage_price)) == ("0.0000", "0")
+
+
 def test_a_price_of_nothing_is_not_the_same_as_none() -> None:
     contract = two_years(overage_price=0)
     assert tf.Contract.from_toml(contract.to_toml()).overage_price == 0
@@ -440,6 +452,14 @@ def test_a_file_of_another_name_is_told_by_its_content(tmp_path: Path) -> None:
     assert tf.Contract.read(tmp_path / "contract") == contract
 
 
+def test_letters_that_are_lost_are_no_names(tmp_path: Path) -> None:
+    (tmp_path / "contract.toml").write_bytes(two_years(number="Müller").to_toml().encode("cp1252"))
+    assert tf.Contract.read(tmp_path / "contract.toml").number == "Müller"
+    (tmp_path / "contract.toml").write_bytes(b'number = "M\x81"')
+    with pytest.raises(tf.SourceError, match="1 letter that no reader knows"):
+        tf.Contract.read(tmp_path / "contract.toml")
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(tf.SourceNotFoundError, match="there is no contract"):
         tf.Contract.read(tmp_path / "a.toml")
@@ -485,6 +505,7 @@ def test_a_multi_year_pool_that_is_stated_by_year_only(tmp_path: Path) -> None:
     assert read_vendors(tmp_path, without({"multiyearProvisionedTokens"})).contract_tokens == 25_000
     years_only = without({"multiyearProvisionedTokens", "multiyearTokensAtStart"})
     assert read_vendors(tmp_path, years_only).contract_tokens == 0
+    assert read_vendors(tmp_path, without(set(), multiyearProvisionedTokens=0)).contract_tokens == 0
 
 
 def test_what_a_snapshot_lacks_is_named(tmp_path: Path) -> None:

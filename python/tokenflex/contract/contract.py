@@ -20,6 +20,7 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError, FieldsError, Sour
 from tokenflex.reading.contract import ContractSnapshot, read_contract
 from tokenflex.reading.statement.source import text_of
 from tokenflex.times import microseconds
+from tokenflex.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -195,10 +196,6 @@ class Contract:
         """The first instant of a day in the contract's zone, in UTC: 00:00 there, or later where the clock skips it."""
         return first_instants([day], self.zone)[day]
 
-    def covers(self, product: str) -> bool:
-        """Whether the contract covers a product line."""
-        return self.products is None or product in self.products
-
     def entitlements(self, *, at: date | datetime) -> tuple[PerpetualLicense, ...]:
         """The perpetual licenses that may be used: none while a Token Flex contract runs, all before and after it.
 
@@ -368,16 +365,21 @@ class Contract:
 
         Raises:
             SourceNotFoundError: There is no such file.
-            SourceError: It is neither TOML nor JSON.
+            SourceError: It cannot be read, or is neither TOML nor JSON.
+            ArgumentError: There is no contract of that number in it, or several and none was named.
             FieldsError: Fields are wrong; the message names each.
         """
         path = Path(path)
         try:
-            text, _ = text_of(path.read_bytes(), str(path), "cp1252")
+            text, lost = text_of(path.read_bytes(), str(path), "cp1252")
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"there is no contract {path}", location=str(path)) from error
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
+        if lost:
+            raise SourceError(
+                f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
+            )
         is_json = files.is_json(path.suffix, text)
         try:
             fields = files.parsed_json(text) if is_json else files.parsed_toml(text)

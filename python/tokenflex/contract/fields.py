@@ -141,7 +141,9 @@ class Checks:
     def exact(self, field: str, value: object) -> Decimal | None:
         """A number of at most four decimals, exactly."""
         if isinstance(value, float):
-            self.fault(field, f'is the float {value!r}, which may not be exact: write it as text, "{value!r}"')
+            self.fault(
+                field, f"is the float {value!r}, and floats are not exact: give a whole number, a Decimal or text"
+            )
             return None
         number = None
         if isinstance(value, Decimal | int | str) and not isinstance(value, bool):
@@ -150,11 +152,12 @@ class Checks:
         if number is None or not number.is_finite():
             self._wrong(field, value, "a number")
         elif not -LARGEST < number < LARGEST:
-            self._wrong(field, value, f"below {LARGEST:,}")
+            self._wrong(field, value, f"of an amount below {LARGEST:,}")
         elif number.quantize(SCALE, context=_CONTEXT) != number:
             self._wrong(field, value, "of at most four decimals")
         else:
-            return number.quantize(SCALE, context=_CONTEXT)
+            # Nothing is no less than nothing: a sign would be shown.
+            return number.quantize(SCALE, context=_CONTEXT) if number else Decimal("0.0000")
         return None
 
 
