@@ -23,7 +23,8 @@ CATEGORIES: Final = "the same, names as categories"
 PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
 READ_CSV: Final = "floor: `polars.read_csv`"
-FLOORS: Final = (GREP, READ_CSV, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
+SORT: Final = "floor: polars sorts the charges by `charged_at`"
+FLOORS: Final = (GREP, READ_CSV, SORT, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
 """What tokenflex is held against, and not what it should be faster than."""
 NUMBA: Final = "polars sort + numba scan"
 STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of time"
@@ -50,6 +51,8 @@ IDLE: Final = "idle time, rolling, 10 M sessions, 3 M activities"
 REPLAY_ROLLING: Final = "replay of a rolling rule, 1 M prepared sessions"
 REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
 DOUBLES: Final = "double charges, 10 M charges"
+LEDGER: Final = "settling with 60 packs, 10 M charges, shuffled"
+LEDGER_IN_ORDER: Final = "settling with 60 packs, 10 M charges, in order of time"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -64,6 +67,8 @@ ORDER: Final = (
     REPLAY_ROLLING,
     REPLAY_DAYS,
     DOUBLES,
+    LEDGER,
+    LEDGER_IN_ORDER,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -97,11 +102,15 @@ TARGETS: Final = (
     Target(REPLAY_ROLLING, BUDGET, 1),
     Target(REPLAY_DAYS, BUDGET, 1),
     Target(DOUBLES, POLARS_WINDOWS, 10),
+    Target(LEDGER, SORT, 3),
+    Target(LEDGER_IN_ORDER, SORT, 3),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""
 MOST_OF_STATEMENT: Final = 4
 """Reading an export may take this many times the file in memory."""
+MOST_OF_CHARGES: Final = 2
+"""Settling may take this many times the charges in memory, beyond them."""
 GROWING: Final = (ROLLING, DAY)
 
 
@@ -116,6 +125,8 @@ class Scoreboard:
     """Bytes: the peak while reading, the log, the events."""
     statement_memory: tuple[int, int] | None = None
     """Bytes: the peak while reading, the export."""
+    ledger_memory: list[tuple[str, int, int]] = field(default_factory=list)
+    """Order of the charges, and bytes: the peak while settling, beyond the charges; the charges."""
 
     def record(self, race: str, runner: str, seconds: float) -> None:
         self.seconds.setdefault(race, {})[runner] = seconds
@@ -131,6 +142,7 @@ class Scoreboard:
         yield from self._growth()
         yield from self._memory()
         yield from self._statement_memory()
+        yield from self._ledger_memory()
 
     def _compared(self, race: str, runner: str) -> tuple[str, str, str]:
         own = self.seconds[race].get(TOKENFLEX)
@@ -180,6 +192,14 @@ class Scoreboard:
             f"at most {MOST_OF_STATEMENT}x",
             verdict,
         )
+
+    def _ledger_memory(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        for order, peak, charges in self.ledger_memory:
+            ratio = peak / charges
+            title = f"settling, {order}, peak memory beyond the charges"
+            wording = f"{ratio:.2f}x the charges, {charges / 1e6:,.0f} MB"
+            verdict = _verdict(ratio, at_most=MOST_OF_CHARGES)
+            yield title, TOKENFLEX, f"{peak / 1e6:,.0f} MB", wording, f"at most {MOST_OF_CHARGES}x", verdict
 
     def markdown(self) -> list[str]:
         lines = ["| what | who | median time | ratio | target | |", "|---|---|--:|---|---|---|"]

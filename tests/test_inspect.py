@@ -51,6 +51,8 @@ API = b'[{"productName": "AutoCAD", "usageDate": "2024-03-01", "tokens": 7, "ema
 CONTRACT = b"""{"contractNumber": "110001", "contractStartDate": "2024-02-01", "contractEndDate": "2027-01-31",
 "years": [{"contractYear": 1, "provisionedTokens": 344000}]}"""
 
+OWN = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=500, purchased="2026-01-15")])
+
 RATES = b"product,tokens\nACD,7\nRVT,10\n"
 RULE = tf.FLEX.to_toml().encode()
 TABLE = b"Username,Product name,Start time,End time\nana,ACD,2026-07-13T08:00Z,2026-07-13T09:00Z\n"
@@ -65,6 +67,8 @@ EVERYTHING = {
     "account": (ACCOUNT, "usage export of the vendor (Flex, Autodesk Account)"),
     "api": (API, "usage export of the vendor (Flex reporting API)"),
     "contract": (CONTRACT, "contract of the vendor"),
+    "own contract": (OWN.to_toml().encode(), "contract (Flex)"),
+    "own contract as JSON": (OWN.to_json().encode(), "contract (Flex)"),
     "rates": (RATES, "token rates"),
     "rule": (RULE, "charging rule"),
     "rule as JSON": (tf.TOKEN_FLEX.to_json().encode(), "charging rule"),
@@ -113,6 +117,18 @@ def test_what_is_in_a_log(tmp_path: Path) -> None:
     assert found.problems["code"].to_list() == ["checkin_without_checkout"]
     assert "--timezone Europe/Madrid" in found.next
     assert not any("no zone" in note for note in found.notes)
+
+
+def test_what_is_in_a_contract(tmp_path: Path) -> None:
+    years = [tf.ContractYear(year=1, start="2024-02-01", end="2026-01-31", tokens=344_000)]
+    contract = tf.Contract(number="110001", zone="Europe/Madrid", years=years, contract_tokens=25_000)
+    for data in (contract.to_toml().encode(), contract.to_json().encode()):
+        found = inspected(tmp_path, data, "what")
+        assert (found.kind, found.content) == ("contract (Token Flex)", "contract 110001, 2 pools of tokens")
+        assert (found.first, found.last) == (contract.opens, contract.closes)
+        program = {"tf": tf}
+        exec(found.next.removeprefix("import tokenflex as tf\n"), program)  # noqa: S102 - what we tell people to run
+        assert program["contract"] == contract  # type: ignore[comparison-overlap]
 
 
 def test_without_a_zone_times_are_shown_as_written(tmp_path: Path) -> None:

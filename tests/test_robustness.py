@@ -391,7 +391,19 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         no_bars = {name: value for name, value in options.items() if name != "rule"}
         return tf.replay(tf.prepare(sessions), rules=[rule, tf.FLEX], **no_bars)
 
+    def settle(sessions: Any) -> object:
+        """The table as it is, and one that has instants and numbers where charges have them."""
+        named = {"start": "charged_at", "host": "tokens"}
+        if isinstance(sessions, pl.DataFrame):
+            present = {old: new for old, new in named.items() if old in sessions.columns}
+            TEAM.settle(sessions.rename(present), problems=tf.Problems())
+        return TEAM.settle(sessions, problems=tf.Problems())
+
     return {
+        "Contract.settle": settle,
+        "Contract.settle with a statement": lambda statement: TEAM.settle(
+            tf.charge(GOOD, **options), statement=statement, problems=tf.Problems()
+        ),
         "charge": lambda sessions: tf.charge(sessions, **options, problems=tf.Problems()),
         "charge as of the end": lambda sessions: tf.charge(
             sessions, **options, as_of=datetime(2199, 12, 31, tzinfo=UTC), problems=tf.Problems()
@@ -444,6 +456,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     }
 
 
+TEAM = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=10, purchased="2026-01-01")], products=["ACD", "LT"])
 GROUPS = tf.Groups(pl.DataFrame({"person": ["ana"], "group": ["bridges"], "valid_to": ["2026-01-01"]}))
 
 

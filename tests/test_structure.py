@@ -27,7 +27,9 @@ def test_names_of_the_package_are_its_public_names() -> None:
         assert hasattr(tf, name), name
 
 
+CONTRACT = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=1, purchased="2026-01-01")])
 VERBS = [
+    CONTRACT.settle,
     tf.avoidable_charges,
     tf.charge,
     tf.compare_rules,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import polars as pl
 
 from tokenflex import _core, tables
+from tokenflex.contract.contract import Contract
 from tokenflex.errors import SourceError, SourceNotFoundError, TokenflexError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
@@ -23,6 +24,7 @@ from tokenflex.reading.kinds import Kind, kind_of
 from tokenflex.reading.lmstat import read_lmstat
 from tokenflex.reading.rlm import read_rlm
 from tokenflex.reading.statement.read import read_statement
+from tokenflex.reading.statement.source import places, text_of
 from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.usage.sessions import pair
 from tokenflex.words import many
@@ -43,7 +45,7 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 
 KNOWN: Final = (
     "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, "
-    "token rates, rule, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature codes"
+    "token rates, rule, contract, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
@@ -208,8 +210,8 @@ def _rlm(file: Path, zones: Zones) -> Inspection:
 
 
 def _json(file: Path, zones: Zones) -> Inspection:
-    """The vendor's export or contract, or a rule: the first that takes it."""
-    found, refusals = _first((_statement, _contract, _rule), file, zones)
+    """The vendor's export, a contract of ours or of the vendor, or a rule: the first that takes it."""
+    found, refusals = _first((_statement, _contract, _contract_of_vendor, _rule), file, zones)
     return found or Inspection(str(file), "JSON that tokenflex does not know", notes=refusals)
 
 
@@ -294,6 +296,22 @@ _STATEMENTS: Final = {
 
 
 def _contract(file: Path, _: Zones) -> Inspection:
+    (place,) = places(str(file))
+    text, _codes = text_of(place.bytes(), str(file), "cp1252")
+    contract = Contract.from_json(text) if text.lstrip().startswith("{") else Contract.from_toml(text)
+    model = "Token Flex" if contract.model == "token_flex" else "Flex"
+    return Inspection(
+        str(file),
+        f"contract ({model})",
+        f"contract {contract.number}, {many(len(contract.pools), 'pool')} of tokens",
+        contract.opens,
+        contract.closes,
+        next=_python(f"contract = tf.Contract.read({str(file)!r})"),
+        verb="Contract.read",
+    )
+
+
+def _contract_of_vendor(file: Path, _: Zones) -> Inspection:
     contract = read_contract(file)
     return Inspection(
         str(file),
@@ -406,6 +424,7 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "sqlite": _sqlite,
     "duckdb": _duckdb,
     "rule": _rule,
+    "contract": _contract,
     "empty": _empty,
     "unknown": _unknown,
 }

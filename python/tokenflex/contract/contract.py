@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.contract import files, snapshot
 from tokenflex.contract.days import first_instants
@@ -19,6 +20,7 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError, FieldsError, Sour
 from tokenflex.reading.contract import ContractSnapshot, read_contract
 from tokenflex.reading.statement.source import text_of
 from tokenflex.times import microseconds
+from tokenflex.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tokenflex.problems import Problems
 
 Order: TypeAlias = Literal["annual_first", "contract_first", "earliest_end"]
+NO_SERVERS: Final[Mapping[str, str]] = MappingProxyType({})
 OnEmpty: TypeAlias = Literal["overage", "refuse", "error"]
 
 
@@ -104,7 +107,7 @@ class Contract:
         order: Order | None = None,
         on_empty: OnEmpty = "overage",
         products: Iterable[str] | None = None,
-        servers: Mapping[str, str] | None = None,
+        servers: Mapping[str, str] = NO_SERVERS,
         perpetual: Iterable[PerpetualLicense] = (),
     ) -> None:
         given = {
@@ -192,10 +195,6 @@ class Contract:
     def first_instant(self, day: date) -> datetime:
         """The first instant of a day in the contract's zone, in UTC: 00:00 there, or later where the clock skips it."""
         return first_instants([day], self.zone)[day]
-
-    def covers(self, product: str) -> bool:
-        """Whether the contract covers a product line."""
-        return self.products is None or product in self.products
 
     def entitlements(self, *, at: date | datetime) -> tuple[PerpetualLicense, ...]:
         """The perpetual licenses that may be used: none while a Token Flex contract runs, all before and after it.
@@ -354,7 +353,7 @@ class Contract:
 
     @classmethod
     def read(cls, path: str | Path, *, number: str | None = None) -> Contract:
-        """The contract in a `.toml` or `.json` file, also in the JSON of the vendor's contract endpoint.
+        """The contract in a file of TOML or JSON, also in the JSON of the vendor's contract endpoint.
 
         Args:
             path: The file. The vendor's JSON knows no zone: its days are taken as those of UTC, until
@@ -366,17 +365,22 @@ class Contract:
 
         Raises:
             SourceNotFoundError: There is no such file.
-            SourceError: It is no contract, or its ending is neither `.toml` nor `.json`.
+            SourceError: It cannot be read, or is neither TOML nor JSON.
+            ArgumentError: There is no contract of that number in it, or several and none was named.
             FieldsError: Fields are wrong; the message names each.
         """
         path = Path(path)
-        is_json = _is_json(path)
         try:
-            text, _ = text_of(path.read_bytes(), str(path), "cp1252")
+            text, lost = text_of(path.read_bytes(), str(path), "cp1252")
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"there is no contract {path}", location=str(path)) from error
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
+        if lost:
+            raise SourceError(
+                f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
+            )
+        is_json = files.is_json(path.suffix, text)
         try:
             fields = files.parsed_json(text) if is_json else files.parsed_toml(text)
         except ArgumentError as error:
@@ -401,18 +405,13 @@ class Contract:
             SourceError: The file cannot be written, or its ending is another.
         """
         path = Path(path)
-        text = self.to_json() if _is_json(path) else self.to_toml()
+        if path.suffix.lower() not in files.ENDINGS:
+            raise SourceError(f"{path} has to end with .toml or .json, the forms of a contract", location=str(path))
+        text = self.to_json() if files.is_json(path.suffix, "") else self.to_toml()
         try:
             path.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise SourceError(f"{path} cannot be written: {error}", location=str(path)) from error
-
-
-def _is_json(path: Path) -> bool:
-    ending = path.suffix.lower()
-    if ending not in (".json", ".toml"):
-        raise SourceError(f"{path} is neither .toml nor .json, which contracts are written in", location=str(path))
-    return ending == ".json"
 
 
 def _made(fields: Mapping[str, Any], checks: Checks) -> Contract:

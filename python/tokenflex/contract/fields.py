@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -29,6 +29,8 @@ LARGEST: Final = Decimal(10) ** 10
 
 _CONTEXT: Final = Context(prec=40, traps=[])
 _SHOWN: Final = 20
+_LONG: Final = 60
+_MOST: Final = 2**31
 
 _Kind = TypeVar("_Kind")
 
@@ -93,9 +95,9 @@ class Checks:
 
     def count(self, field: str, value: object) -> int | None:
         """A whole number from 1 on."""
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < _MOST:
             return value
-        self._wrong(field, value, "a whole number from 1 on")
+        self._wrong(field, value, f"a whole number from 1 to {_MOST - 1:,}")
         return None
 
     def zone(self, field: str, value: object) -> str | None:
@@ -106,7 +108,7 @@ class Checks:
         try:
             return _core.check_zone(value)
         except ZoneError as error:
-            self.fault(field, f"is {_shown(value)}: {error}")
+            self.fault(field, f"is wrong: {error}")
             return None
 
     def day(self, field: str, value: object) -> date | None:
@@ -139,7 +141,9 @@ class Checks:
     def exact(self, field: str, value: object) -> Decimal | None:
         """A number of at most four decimals, exactly."""
         if isinstance(value, float):
-            self.fault(field, f'is the float {value!r}, which may not be exact: write it as text, "{value!r}"')
+            self.fault(
+                field, f"is the float {value!r}, and floats are not exact: give a whole number, a Decimal or text"
+            )
             return None
         number = None
         if isinstance(value, Decimal | int | str) and not isinstance(value, bool):
@@ -148,18 +152,27 @@ class Checks:
         if number is None or not number.is_finite():
             self._wrong(field, value, "a number")
         elif not -LARGEST < number < LARGEST:
-            self._wrong(field, value, f"below {LARGEST:,}")
+            self._wrong(field, value, f"of an amount below {LARGEST:,}")
         elif number.quantize(SCALE, context=_CONTEXT) != number:
             self._wrong(field, value, "of at most four decimals")
         else:
-            return number.quantize(SCALE, context=_CONTEXT)
+            # Nothing is no less than nothing: a sign would be shown.
+            return number.quantize(SCALE, context=_CONTEXT) if number else Decimal("0.0000")
         return None
 
 
 def _shown(value: object) -> str:
-    """A value in a message: numbers and dates bare, long text cut."""
+    """A value in a message: numbers and dates bare, what is long cut."""
+    if isinstance(value, int) and value.bit_length() > _LONG:
+        return "a number of many digits"
     text = str(value) if isinstance(value, Decimal | date) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 - about a line
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+def total(tokens: Iterable[Decimal]) -> Decimal:
+    """The sum, exactly, whatever the caller's decimal context rounds to."""
+    with localcontext(_CONTEXT):
+        return sum(tokens, Decimal(0))
 
 
 def fill(target: object, fields: Mapping[str, object]) -> None:
@@ -198,10 +211,16 @@ def defaults_of(kind: type) -> dict[str, Any]:
 
 
 def plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the values
-    """The fields of a value as numbers, text, dates, lists and dictionaries; optional ones that are empty left out."""
-    found = {name: getattr(value, name) for name in defaults_of(type(value))}
-    required = [name for name, default in defaults_of(type(value)).items() if default is MISSING]
-    return {name: _plain(each) for name, each in found.items() if each or name in required}
+    """The fields of a value as numbers, text, dates, lists and dictionaries, without those that say nothing.
+
+    A price of 0 does say something, since unless given there is none.
+    """
+    found = {}
+    for name, default in defaults_of(type(value)).items():
+        each = getattr(value, name)
+        if each or (each is not None and default in (MISSING, None)):
+            found[name] = _plain(each)
+    return found
 
 
 def days_as_text(value: object) -> object:

@@ -18,6 +18,15 @@ _VENDORS: Final = {
 }
 """Names that the vendor's JSON of a contract has, and a contract of ours has not."""
 
+ENDINGS: Final = (".toml", ".json")
+
+
+def is_json(ending: str, text: str) -> bool:
+    """Whether a file is JSON and not TOML: by its ending, under another name by how it begins."""
+    if ending.lower() in ENDINGS:
+        return ending.lower() == ".json"
+    return text.lstrip().startswith(("{", "[{"))
+
 
 def toml_of(fields: Mapping[str, Any]) -> str:
     """The fields as TOML: what is one value first, then a table each for the servers and each part."""

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from tokenflex.contract.days import ONE_DAY, first_instants
+from tokenflex.contract.fields import total
 from tokenflex.contract.terms import Pool
 from tokenflex.contract.whole import CONTRACT_POOL, CURRENT_YEAR, MULTI_YEAR, annual_pool
 
@@ -48,7 +49,7 @@ _ORDERS: dict[str, Callable[[Pool], tuple[Any, ...]]] = {
 def _token_flex(contract: Contract, instants: Mapping[date, datetime]) -> Iterator[Pool]:
     if not contract.years:
         return
-    price = price_of(contract, sum((year.tokens for year in contract.years), contract.contract_tokens))
+    price = price_of(contract, total([contract.contract_tokens, *(year.tokens for year in contract.years)]))
     followers = [annual_pool(year) for year in contract.years[1:]]
     for year, follower in zip_longest(contract.years, followers):
         yield Pool(

@@ -40,7 +40,8 @@ def years_of(snapshot: ContractSnapshot, checks: Checks) -> list[object]:
 
 def contract_tokens_of(snapshot: ContractSnapshot) -> Decimal | int:
     """Tokens of the multi-year pool as provisioned, else as they were when the first year began."""
-    return snapshot.multiyear_provisioned or snapshot.years[0].multiyear_at_start or 0
+    stated = (snapshot.multiyear_provisioned, snapshot.years[0].multiyear_at_start)
+    return next((tokens for tokens in stated if tokens is not None), 0)
 
 
 def _lives(snapshot: ContractSnapshot) -> Sequence[tuple[date | None, date | None]]:

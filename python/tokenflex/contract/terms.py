@@ -173,12 +173,11 @@ class Booking:
     ) -> None:
         checks = Checks()
         what = checks.choice("kind", kind, KINDS)
-        if what == "adjustment":
-            booked = checks.exact("tokens", tokens)
-            if booked == 0:
-                checks.fault("tokens", "is 0, which adjusts nothing")
-        else:
-            booked = checks.tokens("tokens", tokens, or_none=False)
+        # Of an unknown kind no sign is wrong.
+        is_signed = what in ("adjustment", None)
+        booked = checks.exact("tokens", tokens) if is_signed else checks.tokens("tokens", tokens, or_none=False)
+        if is_signed and booked == 0:
+            checks.fault("tokens", "is 0, which changes nothing")
         if what == "move" and pool is None:
             checks.fault("pool", "is missing: a move takes from one pack, name it")
         if what == "move" and team is None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenflex.contract.days import ONE_DAY, years_later
-from tokenflex.contract.fields import MISSING, Checks, built
+from tokenflex.contract.fields import MISSING, Checks, built, total
 from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, PriceTier
 
 if TYPE_CHECKING:
@@ -114,8 +114,6 @@ def _products(given: object, checks: Checks) -> frozenset[str] | None:
 
 
 def _servers(given: object, checks: Checks) -> Mapping[str, str]:
-    if given is None:
-        return MappingProxyType({})
     if not isinstance(given, Mapping):
         checks.fault("servers", f"is {type(given).__name__}, but has to map license servers to IANA zones")
         return MappingProxyType({})
@@ -140,7 +138,7 @@ def _listed_servers(given: Iterable[object], checks: Checks) -> dict[Any, Any]:
             checks.fault(f"{where}.{unknown}", "is no field here; there are name, redundant, zone")
         name = checks.text(f"{where}.name", each.get("name", MISSING))
         if checks.flag(f"{where}.redundant", each.get("redundant", False)):
-            checks.fault(f"{where}.redundant", TRIAD)
+            checks.fault(where, TRIAD)
         zone = checks.zone(f"{where}.zone", each.get("zone", MISSING))
         if name in servers:
             checks.fault(f"{where}.name", f"is {name!r}, which stands twice")
@@ -215,8 +213,7 @@ def _purchases(found: Mapping[str, Any]) -> Iterable[tuple[str, Decimal]]:
         if pack.unit_price is None:
             yield f"packs[{place}] is a purchase", pack.tokens
     if found["years"] and found["contract_tokens"] is not None:
-        tokens = sum((year.tokens for year in found["years"]), found["contract_tokens"])
-        yield "the contract is a purchase", tokens
+        yield "the contract is a purchase", total([found["contract_tokens"], *(year.tokens for year in found["years"])])
 
 
 def _check_bookings(found: Mapping[str, Any], checks: Checks) -> None:

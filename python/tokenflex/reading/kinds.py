@@ -6,7 +6,19 @@ import re
 from typing import Final, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "flexlm", "lmstat", "rlm", "json", "table", "rule", "workbook", "parquet", "sqlite", "duckdb", "empty", "unknown"
+    "flexlm",
+    "lmstat",
+    "rlm",
+    "json",
+    "table",
+    "rule",
+    "contract",
+    "workbook",
+    "parquet",
+    "sqlite",
+    "duckdb",
+    "empty",
+    "unknown",
 ]
 """The kinds. A table of text, JSON and a workbook are told apart further by their columns."""
 
@@ -35,6 +47,7 @@ _LOGS: Final[dict[Kind, re.Pattern[str]]] = {
 """Lines that only one kind of log has."""
 
 _RULE: Final = re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE)
+_CONTRACT: Final = re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE)
 _SEPARATORS: Final = ",;\t|"
 
 
@@ -62,5 +75,7 @@ def _kind_of_text(start: str) -> Kind:
         return likely
     if _RULE.search(start):
         return "rule"
+    if _CONTRACT.search(start):
+        return "contract"
     first = start.splitlines()[0]
     return "table" if any(separator in first for separator in _SEPARATORS) else "unknown"

@@ -214,10 +214,14 @@ impl Imported {
     }
 
     /// A column of exact numbers in units of 1/10,000; `null` stands for a missing one.
-    pub fn token_units(&self, column: &'static str, null: i64) -> Result<Vec<i64>, TableError> {
-        let mut units = Vec::with_capacity(self.rows());
-        for array in self.column(column)? {
-            append_units(array, column, null, &mut units)?;
+    pub fn token_units(&self, column: &'static str, null: i64) -> Result<Column<i64>, Failure> {
+        let arrays = self.column(column)?;
+        let mut units = Column::zeros(self.rows())?;
+        let mut done = 0;
+        for array in arrays {
+            let place = &mut units[done..done + array.len()];
+            fill_units(array, (column, done), null, place)?;
+            done += array.len();
         }
         Ok(units)
     }
@@ -342,23 +346,24 @@ fn converted<'a, T: ArrowPrimitiveType<Native = i64>>(
 /// Decimals that tokens are kept with.
 const TOKEN_SCALE: i8 = 4;
 
-fn append_units(array: &ArrayRef, column: &'static str, null: i64, units: &mut Vec<i64>) -> Result<(), TableError> {
+/// `place` is the column's name and the first row's number.
+fn fill_units(array: &ArrayRef, place: (&'static str, usize), null: i64, units: &mut [i64]) -> Result<(), TableError> {
     if array.null_count() == array.len() {
-        units.extend(std::iter::repeat_n(null, array.len()));
+        units.fill(null);
         return Ok(());
     }
     match array.data_type() {
-        DataType::Decimal128(_, scale) => scaled::<Decimal128Type>(array, *scale, column, null, units),
-        DataType::UInt8 => scaled::<UInt8Type>(array, 0, column, null, units),
-        DataType::UInt16 => scaled::<UInt16Type>(array, 0, column, null, units),
-        DataType::UInt32 => scaled::<UInt32Type>(array, 0, column, null, units),
-        DataType::UInt64 => scaled::<UInt64Type>(array, 0, column, null, units),
-        DataType::Int8 => scaled::<Int8Type>(array, 0, column, null, units),
-        DataType::Int16 => scaled::<Int16Type>(array, 0, column, null, units),
-        DataType::Int32 => scaled::<Int32Type>(array, 0, column, null, units),
-        DataType::Int64 => scaled::<Int64Type>(array, 0, column, null, units),
+        DataType::Decimal128(_, scale) => scaled::<Decimal128Type>(array, *scale, place, null, units),
+        DataType::UInt8 => scaled::<UInt8Type>(array, 0, place, null, units),
+        DataType::UInt16 => scaled::<UInt16Type>(array, 0, place, null, units),
+        DataType::UInt32 => scaled::<UInt32Type>(array, 0, place, null, units),
+        DataType::UInt64 => scaled::<UInt64Type>(array, 0, place, null, units),
+        DataType::Int8 => scaled::<Int8Type>(array, 0, place, null, units),
+        DataType::Int16 => scaled::<Int16Type>(array, 0, place, null, units),
+        DataType::Int32 => scaled::<Int32Type>(array, 0, place, null, units),
+        DataType::Int64 => scaled::<Int64Type>(array, 0, place, null, units),
         other => Err(TableError::ColumnType {
-            column,
+            column: place.0,
             found: other.to_string(),
             needed: "exact numbers: decimals of up to 128 bits or whole numbers, in polars by .cast(pl.Decimal(38, 4))",
         }),
@@ -368,38 +373,38 @@ fn append_units(array: &ArrayRef, column: &'static str, null: i64, units: &mut V
 fn scaled<T>(
     array: &ArrayRef,
     scale: i8,
-    column: &'static str,
+    (column, first): (&'static str, usize),
     null: i64,
-    units: &mut Vec<i64>,
+    units: &mut [i64],
 ) -> Result<(), TableError>
 where
     T: ArrowPrimitiveType,
     T::Native: Into<i128>,
 {
-    let base = units.len();
     let by = TOKEN_SCALE.saturating_sub(scale);
     // No more than 10^38 fits; beyond that only a zero stays what it is.
     let power = 10_i128.checked_pow(u32::from(by.unsigned_abs()));
     let unit = |number: i128| match power {
         _ if number == 0 => Some(0),
-        Some(power) if by >= 0 => number.checked_mul(power).and_then(|units| i64::try_from(units).ok()),
+        Some(1) => i64::try_from(number).ok(),
+        Some(power) if by > 0 => number.checked_mul(power).and_then(|units| i64::try_from(units).ok()),
         Some(power) if number % power == 0 => i64::try_from(number / power).ok(),
         _ => None,
     };
-    for (row, number) in array.as_primitive::<T>().iter().enumerate() {
-        units.push(match number.map(Into::into) {
+    for (row, (place, number)) in units.iter_mut().zip(array.as_primitive::<T>().iter()).enumerate() {
+        *place = match number.map(Into::into) {
             None => null,
             Some(number) => unit(number).filter(|&units| units != null).ok_or_else(|| TableError::ColumnValue {
                 column,
-                row: base + row,
+                row: first + row,
                 message: format!(
                     "column {column:?} holds {number} x 10^{} in row {}: tokens have at most four decimals, and are \
                      less than 922 million million",
                     -i32::from(scale),
-                    base + row
+                    first + row
                 ),
             })?,
-        });
+        };
     }
     Ok(())
 }
