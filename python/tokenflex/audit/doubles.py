@@ -271,6 +271,14 @@ def _compiled(lines: pl.DataFrame, rates: Rates | None, terms: Terms) -> pl.Data
         if name in lines.columns
     ]
     compiled = lines.select(*columns, usage_date=date.cast(pl.UInt32, strict=False))
+    if terms.machine_metered and {"person", "host"} <= set(lines.columns):
+        # Two people on a machine that pays are not two spellings of it.
+        by_host = pl.col("product").cast(pl.String).is_in(terms.machine_metered)
+        compiled = compiled.with_columns(
+            lines.select(
+                user=pl.when(by_host).then(pl.col("host").cast(pl.String)).otherwise(pl.col("user").cast(pl.String))
+            )
+        )
     if rates is not None and rates.families() and "category" in lines.columns:
         category = lines["category"].cast(tables.CHARGES["category"]).to_physical().cast(pl.UInt32)
         units = (lines["tokens"] * 10_000).cast(pl.Int64).fill_null(-(2**63))
