@@ -10,7 +10,7 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, refuses_clearly
-from tokenflex.audit.stated import Level, Stated, scaled, sessions_of, stated_of, told_of
+from tokenflex.audit.stated import Level, Stated, constant_factor, scaled, sessions_of, stated_of, told_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.charge import Prepared, charge, prepare
 from tokenflex.metering.rates import Rates
@@ -32,10 +32,6 @@ _LEVELS: Final[dict[Level, str]] = {
     "user_day": "by user, product and date",
     "day": "by product and date",
 }
-_SHARE: Final = 0.9
-"""From this share of units on that all stand in one ratio it is the rates that are off."""
-_FEWEST: Final = 3
-"""So many units have to stand in one ratio before it is told of."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -312,12 +308,10 @@ def _doubts_of_rates(run: _Run, best: pl.DataFrame) -> pl.DataFrame:
     """Rates that cannot be those of the statement: of another currency, or of another contract."""
     found = []
     both = best.rename({"tokens": "computed"}).join(run.units_stated(), on=run.keys)
-    both = both.filter((pl.col("tokens") > 0) & (pl.col("computed") > 0))
-    ratio = (scaled("tokens") / scaled("computed")).round(6)
-    for value, count in both.select(ratio=ratio).group_by("ratio").len().sort("len", "ratio").tail(1).iter_rows():
-        if value != 1 and count >= max(_FEWEST, _SHARE * both.height):
-            message = f"{many(count, 'unit')} of {both.height:,} have {value:g} times the tokens of the rates"
-            found.append(("constant_factor", f"{message}: are these rates of another currency or contract?"))
+    if factor := constant_factor(both):
+        value, count = factor
+        message = f"{many(count, 'unit')} of {both.height:,} have {value:g} times the tokens of the rates"
+        found.append(("constant_factor", f"{message}: are these rates of another currency or contract?"))
     if run.stated.level != "day":
         found += [
             ("rate_not_stated", f"{product}: none of its {many(count, 'unit')} with tokens is a multiple of its rate")

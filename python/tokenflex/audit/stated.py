@@ -41,6 +41,12 @@ _OF_SERVERS: Final = ("DESKTOP_PRODUCT", "PRODUCT_CONSUMPTION")
 """Usage that license servers log."""
 
 
+_SHARE: Final = 0.9
+"""From this share of units on that all stand in one ratio it is the rates that are off."""
+_FEWEST: Final = 3
+"""So many units have to stand in one ratio before it is told of."""
+
+
 @dataclass(frozen=True)
 class Stated:
     """What is stated, ready to be compared.
@@ -83,6 +89,16 @@ class Stated:
         """All that is stated of what is compared, in 1/10,000."""
         compared = self.units.filter("is_compared") if self.level == "session" else self.units
         return int(compared.select(scaled("tokens").fill_null(0).sum()).item()) + self.others[1]
+
+
+def constant_factor(both: pl.DataFrame) -> tuple[float, int] | None:
+    """The one factor by which nearly all stated `tokens` differ from what was `computed`, and for how many rows."""
+    both = both.filter((pl.col("tokens") > 0) & (pl.col("computed") > 0))
+    ratio = (scaled("tokens") / scaled("computed")).round(6)
+    for value, count in both.select(ratio=ratio).group_by("ratio").len().sort("len", "ratio").tail(1).iter_rows():
+        if value != 1 and count >= max(_FEWEST, _SHARE * both.height):
+            return value, count
+    return None
 
 
 def scaled(column: str) -> pl.Expr:
