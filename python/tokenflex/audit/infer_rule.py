@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rule import Rule
 
-_LEVELS: Final[dict[Level, str]] = {
+LEVELS: Final[dict[Level, str]] = {
     "session": "session by session",
     "user_day": "by user, product and date",
     "day": "by product and date",
 }
+"""What is compared, in words."""
 _SHARE: Final = 0.9
 """From this share of units on that all stand in one ratio it is the rates that are off."""
 _FEWEST: Final = 3
@@ -81,7 +82,7 @@ class InferredRule:
             f"<InferredRule {best['description']}"
             if self.rule is not None
             else f"<InferredRule none fits; the best: {best['description']}",
-            f"  compared {_LEVELS[self.level]}, {self.first} to {self.last}, {many(self.fits.height, 'rule')}",
+            f"  compared {LEVELS[self.level]}, {self.first} to {self.last}, {many(self.fits.height, 'rule')}",
             f"  {_fit_in_words(best)}",
         ]
         if len(self.equals) > 1:
