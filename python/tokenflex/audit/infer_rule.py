@@ -96,7 +96,9 @@ class InferredRule:
     def _decided(self) -> str:
         said = dict(self.deciding.group_by("speaks_for").len().iter_rows())
         best, other = said.get("best", 0), said.get("runner_up", 0)
-        return f"between the two {many(best, 'unit')} speak for the first and {other:,} for the runner-up"
+        verb = "decides" if self.deciding.height == 1 else "decide"
+        units = many(self.deciding.height, "unit")
+        return f"between the two {units} {verb}: {best:,} for the first, {other:,} for the runner-up"
 
 
 def _fit_in_words(row: dict[str, object]) -> str:
