@@ -17,6 +17,7 @@ import tokenflex as tf
 from strategies import SERVERS as ALL_SERVERS
 from strategies import TIMES, instants
 from tokenflex import tables
+from tokenflex.metering.rule_grid import plainness
 
 if TYPE_CHECKING:
     from tokenflex.audit.infer_rule import InferredRule
@@ -423,6 +424,109 @@ def test_a_statement_of_nothing_is_an_error() -> None:
         tf.infer_rule(SESSIONS.clear(), statement, **TERMS)
 
 
+# What is laid to what, and in which order
+
+
+def small(*rows: tuple[str, str, str, datetime, float]) -> pl.DataFrame:
+    """Sessions of user, product, server, start and hours."""
+    names: dict[str, Any] = dict.fromkeys(("user", "product", "server"), pl.String)
+    times = dict.fromkeys(("start", "end"), tables.TIME)
+    ended = [(*who, start, start + hours * HOUR) for *who, start, hours in rows]
+    return pl.DataFrame(ended, schema=names | times, orient="row")
+
+
+def test_rows_are_laid_to_sessions_to_the_second_and_one_by_one() -> None:
+    start = at(2026, 3, 2, 9)
+    sessions = small(
+        ("user00", "RVT", "sin-lic-01", start + timedelta(milliseconds=700), 1),
+        ("user00", "RVT", "chi-lic-01", start + timedelta(milliseconds=200), 2),
+    )
+    # The vendor's clock has no parts of a second. Of two in one second the order of the servers' names decides.
+    statement = sessions.with_columns(pl.col("start").dt.truncate("1s"), tokens=pl.Series([7, 10]))
+    for rows in (statement, statement.reverse()):
+        problems = tf.Problems()
+        rules = [tf.Rule(window="rolling"), tf.Rule(window="rolling", scope="server")]
+        found = tf.infer_rule(sessions, rows, rules=rules, tolerance=1, problems=problems, **TERMS)
+        assert "no_session" not in codes(problems)
+        assert "no_row" not in codes(problems)
+        assert found.fits.select("rule_id", "matched", "differing", "missing").rows() == [
+            (rules[1].rule_id, 1, 1, 0),
+            (rules[0].rule_id, 1, 0, 1),
+        ]
+
+
+def test_a_row_of_another_second_is_about_no_session() -> None:
+    sessions = small(("user00", "RVT", "chi-lic-01", at(2026, 3, 2, 9), 1))
+    moved = sessions.with_columns(pl.col("start") + timedelta(seconds=1), tokens=pl.Series([10]))
+    problems = tf.Problems()
+    found = tf.infer_rule(sessions, moved, rules=[tf.FLEX], problems=problems, **TERMS)
+    assert found.fits.select("matched", "missing", "extra").rows() == [(0, 1, 1)]
+    assert sorted(codes(problems)) == ["no_row", "no_session"]
+
+
+def test_local_dates_reach_a_day_beyond_the_sessions() -> None:
+    sessions = small(("user00", "RVT", "chi-lic-01", at(2026, 3, 2, 1), 1))
+    rule = tf.Rule(window="day", zone="server")
+    statement = statement_by(sessions, rule, "day", **TERMS)
+    assert statement["usage_date"].to_list() == [date(2026, 3, 1)]
+    problems = tf.Problems()
+    found = tf.infer_rule(sessions, statement, rules=[tf.Rule(window="rolling"), rule], problems=problems, **TERMS)
+    assert found.rule == rule
+    assert codes(problems) == []
+
+
+def test_the_tolerance_is_a_share_of_the_stated_tokens() -> None:
+    starts = [at(2026, 3, day, 9) for day in range(2, 12)]
+    sessions = small(*(("user00", "RVT", "chi-lic-01", start, 1) for start in starts))
+    statement = sessions.with_columns(tokens=pl.Series([20, *[10] * 8, 0]))
+    rules = [tf.Rule(window="rolling")]
+    for tolerance, is_answer in (("0.2", True), ("0.1999", False)):
+        found = infer(sessions, statement, rules=rules, tolerance=tolerance, **TERMS)
+        assert found.fits.select("token_error", "tokens_stated").rows() == [(20, 100)]
+        assert (found.rule is not None) == is_answer
+
+
+def test_the_order_is_error_then_units_then_plainness_then_as_given() -> None:
+    statement = statement_by(SESSIONS, GRID[100], "session", **TERMS)
+    shuffled = random.Random(5).sample(GRID, len(GRID))
+    found = infer(SESSIONS, statement, rules=shuffled, **TERMS)
+    keys = [
+        (
+            row["token_error"],
+            row["missing"] + row["extra"] + row["differing"],
+            plainness(found.rules[row["rank"]]),
+            shuffled.index(found.rules[row["rank"]]),
+        )
+        for row in found.fits.iter_rows(named=True)
+    ]
+    assert keys == sorted(keys)
+
+
+def test_of_one_error_the_fewer_units_come_first_then_the_plainer_rule() -> None:
+    night = at(2026, 3, 2, 23)
+    sessions = small(*((user, "RVT", "chi-lic-01", night, 2) for user in ("user00", "user01")))
+    # By the rolling rules 10 each, by days of UTC 20 each: off by 20 in one unit, and by 10 in both.
+    statement = sessions.with_columns(tokens=pl.Series([30, 10]))
+    plain = tf.Rule(window="rolling")
+    less = replace(plain, min_duration=MINUTE, renew=False)
+    days = tf.Rule(window="day", zone="utc")
+    assert plainness(plain) < plainness(days) < plainness(less)
+    found = infer(sessions, statement, rules=[days, less, plain], **TERMS)
+    assert set(found.fits["token_error"]) == {20}
+    assert [found.rules[rank] for rank in (1, 2, 3)] == [plain, less, days]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_products_without_a_rate_have_no_tokens_by_any_rule(level: str) -> None:
+    statement = statement_by(SESSIONS, tf.FLEX, level, **TERMS)
+    problems = tf.Problems()
+    without = TERMS | {"rates": tf.Rates(RATES.rows[:2])}
+    found = tf.infer_rule(SESSIONS, statement, rules=[tf.FLEX], problems=problems, **without)
+    lost = statement.filter((pl.col("product") == "RVT") & (pl.col("tokens") > 0))
+    assert found.fits.select("missing", "token_error").rows() == [(lost.height, lost["tokens"].sum())]
+    assert "no_rate" in codes(problems)
+
+
 # What several rules charge
 
 
@@ -454,3 +558,25 @@ def test_a_comparison_says_once_what_many_rules_meet() -> None:
     assert codes(problems) == ["missing_user"]
     with pytest.raises(tf.ArgumentError, match="by is 'month'"):
         tf.compare_rules(SESSIONS, rules=[tf.FLEX], by="month", **TERMS)  # type: ignore[arg-type]  # a wrong word
+
+
+def test_a_server_that_does_not_report_is_left_out_and_told_of() -> None:
+    rule = tf.Rule(window="day", zone="server", min_duration=5 * MINUTE)
+    reporting = SESSIONS.filter(pl.col("server") != "sin-lic-01")
+    statement = statement_by(reporting, rule, "session", **TERMS)
+    rules = [rule, tf.Rule(window="rolling")]
+    problems = tf.Problems()
+    found = infer(SESSIONS, statement, rules=rules, problems=problems, **TERMS)
+    assert found.rule == rule
+    assert found.fits["token_error"][0] == 0
+    assert codes(problems) == ["server_not_stated"]
+    assert "of sin-lic-01: the statement names no such server: left out" in problems.frame["message"][0]
+    named = SESSIONS.select("user", "start").with_row_index("session").cast({"session": pl.UInt64})
+    joined = found.deciding.select("session", pl.col("user").cast(pl.String), "start").join(named, on="session")
+    assert joined.height == found.deciding.height > 0
+    assert (joined["user"] == joined["user_right"]).all()
+    assert (joined["start"] == joined["start_right"]).all()
+    prepared = tf.Problems()
+    less = infer(tf.prepare(SESSIONS), statement, rules=rules, problems=prepared, **TERMS)
+    assert less.fits["extra"][0] > 0
+    assert "server_not_stated" in codes(prepared)

@@ -124,6 +124,16 @@ def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.D
     return stated, told_of("statement", found)
 
 
+def unstated_servers(statement: AnyTable, sessions: pl.DataFrame) -> list[str]:
+    """The sessions' servers of which a statement by session knows nothing; none where it may call them otherwise."""
+    rows, level = _comparable(_rows(statement), [])
+    if level != "session" or "server" not in sessions.columns or rows["server"].null_count():
+        return []
+    used = set(sessions["server"].cast(pl.String).drop_nulls().unique())
+    unknown = used - set(rows["server"].unique())
+    return sorted(unknown) if unknown != used else []
+
+
 def _rows(statement: AnyTable) -> pl.DataFrame:
     """The rows with all columns that say something, in fixed types; `row` counts them."""
     table = columns_of(statement, _READS)

@@ -67,6 +67,8 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex charge {logs}", *terms, "--out charges.csv")
     yield "\nWhat the vendor charged twice, and why, by its statement, with the logs as evidence:\n"
     yield _command(f"tokenflex doubles {statement} --logs {logs}", *terms, people)
+    yield "\nBy which rule the vendor charged, by its statement:\n"
+    yield _command(f"tokenflex infer-rule {statement}", *terms[:-1], f"--rates {folder}/{firm.rates_path.name}")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

@@ -168,7 +168,9 @@ def _of_statement(asked: _Asked) -> _Charged:
     statement = tf.read_statement(asked.source[0], timezone=asked.zones, problems=problems)
     sessions = None
     if asked.logs:
-        sessions = sessions_of_logs(asked.logs, timezone=asked.zones, server=asked.server, quiet=asked.quiet)
+        sessions = sessions_of_logs(
+            asked.logs, timezone=asked.zones, server=asked.server, quiet=asked.quiet, problems=problems
+        )
     servers = asked.zones
     if isinstance(servers, str):
         servers = dict.fromkeys(statement["server"].cast(pl.String).drop_nulls().unique(), servers)
