@@ -224,7 +224,7 @@ def is_found(found: InferredRule, rule: tf.Rule) -> bool:
     return found.rule == rule or rule in found.equals
 
 
-def rules_of(every: int) -> Any:
+def rules_of(every: int) -> pytest.MarkDecorator:
     """A sample of the grid in each run of the suite, and all of it where there is time."""
     sample = pytest.param(GRID[::every], id="sample")
     return pytest.mark.parametrize("rules", [sample, pytest.param(GRID, id="every rule", marks=pytest.mark.heavy)])
@@ -400,6 +400,36 @@ def test_use_that_no_server_logs_is_not_compared() -> None:
     found = tf.infer_rule(SESSIONS, whole, rules=[tf.FLEX], problems=problems, **TERMS)
     assert found.fits["token_error"][0] == 0
     assert codes(problems) == ["not_of_servers", "not_of_servers"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code"),
+    [
+        ("start", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), "time_out_of_range"),
+        ("start", datetime(2200, 1, 1, tzinfo=UTC), "time_out_of_range"),
+        ("usage_date", date(1969, 12, 31), "time_out_of_range"),
+        ("usage_date", date(9999, 12, 31), "time_out_of_range"),
+        ("tokens", Decimal(10**12), "tokens_out_of_range"),
+        ("tokens", Decimal(-(10**13)), "tokens_out_of_range"),
+        ("tokens", Decimal("7.00001"), "tokens_out_of_range"),
+    ],
+)
+def test_a_value_that_no_data_may_have_costs_its_row_and_not_the_statement(column: str, value: Any, code: str) -> None:
+    statement = statement_by(SESSIONS, tf.FLEX, "day" if column == "usage_date" else "session", **TERMS)
+    statement = statement.filter(pl.col("tokens") > 0)
+    if value == Decimal("7.00001"):
+        statement = statement.cast({"tokens": pl.Decimal(38, 5)})
+    rows = statement.to_dicts()
+    lost, rows[3][column] = rows[3]["tokens"], value
+    problems = tf.Problems()
+    changed = pl.DataFrame(rows, schema=statement.schema)
+    found = tf.infer_rule(SESSIONS, changed, rules=[tf.FLEX], problems=problems, **TERMS)
+    fit = found.fits.row(0, named=True)
+    assert (fit["matched"], fit["missing"], fit["extra"], fit["differing"]) == (len(rows) - 1, 0, 1, 0)
+    assert fit["token_error"] == lost
+    assert {code, "not_compared"} <= set(codes(problems))
+    with pytest.raises(tf.ArgumentError, match=f"held against.*; {column} of 1 row"):
+        tf.infer_rule(SESSIONS, changed[3:4], rules=[tf.FLEX], **TERMS)
 
 
 def test_a_finer_level_comes_first_and_the_rest_is_told_of() -> None:

@@ -14,10 +14,10 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, columns_of, frame_of
 from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
-from tokenflex.metering.rates import SCALE
+from tokenflex.metering.rates import LARGEST, SCALE
 from tokenflex.reading.catalog import product_line
 from tokenflex.reading.names import is_text
-from tokenflex.times import EPOCH
+from tokenflex.times import EPOCH, TOO_LATE
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ _UNITS: Final[dict[Level, tuple[str, ...]]] = {
 _PRODUCT: Final = ("product", "feature", "product_name")
 _TEXT: Final = ("user", "server", "usage_category", *_PRODUCT)
 _READS: Final = (*_TEXT, "usage_date", "start", "tokens")
+_TYPES: Final[dict[str, pl.DataType]] = {"usage_date": pl.Date(), "start": tables.TIME, "tokens": tables.TOKENS}
+_RANGES: Final[dict[str, tuple[object, object]]] = {
+    "usage_date": (EPOCH.date(), TOO_LATE.date()),
+    "start": (EPOCH, TOO_LATE),
+    "tokens": (-LARGEST, LARGEST),
+}
+"""The values that data may have: from the first on, below the second."""
 _OF_SERVERS: Final = ("DESKTOP_PRODUCT", "PRODUCT_CONSUMPTION")
 """Usage that license servers log."""
 
@@ -82,7 +89,8 @@ class Stated:
     def tokens(self) -> int:
         """All that is stated of what is compared, in 1/10,000."""
         compared = self.units.filter("is_compared") if self.level == "session" else self.units
-        return int(compared.select(scaled("tokens").fill_null(0).sum()).item()) + self.others[1]
+        # Decimals have room for a sum that whole numbers of 64 bits have not.
+        return int(compared.select(pl.col("tokens").sum().cast(tables.TOKENS)).item() * 10**SCALE) + self.others[1]
 
 
 def scaled(column: str) -> pl.Expr:
@@ -92,8 +100,8 @@ def scaled(column: str) -> pl.Expr:
 
 def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.DataFrame]:
     """What a statement says of sessions (`user`, `product`, `start`, `end`), and the problems."""
-    rows = _rows(statement)
     found: list[tuple[str, str]] = []
+    rows = _rows(statement, found)
     rows, level = _comparable(rows, found)
     dates = pl.col("start").dt.date() if level == "session" else pl.col("usage_date")
     rows = rows.with_columns(usage_date=dates)
@@ -108,7 +116,7 @@ def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.D
     return stated, told_of("statement", found)
 
 
-def _rows(statement: AnyTable) -> pl.DataFrame:
+def _rows(statement: AnyTable, found: list[tuple[str, str]]) -> pl.DataFrame:
     """The rows with all columns that say something, in fixed types; `row` counts them."""
     table = columns_of(statement, _READS)
     frame = table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
@@ -116,21 +124,34 @@ def _rows(statement: AnyTable) -> pl.DataFrame:
         raise MissingColumnError("column 'tokens' is missing: a statement says how many were consumed", column="tokens")
     if not any(name in frame.columns for name in _PRODUCT):
         raise MissingColumnError(f"one of the columns {', '.join(_PRODUCT)} is needed", column="product")
-    columns = {}
+    columns = []
     for name in _READS:
-        dtype = frame.schema.get(name, pl.Null())
         if name not in frame.columns or frame[name].null_count() == frame.height:
-            columns[name] = pl.lit(None, {"usage_date": pl.Date(), "start": tables.TIME}.get(name, _plain(name)))
+            columns.append(pl.Series(name, [None] * frame.height, _TYPES.get(name, pl.String())))
         else:
-            _check(name, dtype)
-            columns[name] = pl.col(name).cast({"usage_date": pl.Date(), "start": tables.TIME}.get(name, _plain(name)))
-    whole = frame.select(**columns)
+            _check(name, frame.schema[name])
+            columns.append(_in_range(frame[name], found) if name in _TYPES else frame[name].cast(pl.String))
+    whole = pl.DataFrame(columns)
     lines = [pl.col("product"), product_line("feature"), pl.col("product_name")]
     return whole.with_columns(product=pl.coalesce(lines)).with_row_index("row")
 
 
-def _plain(name: str) -> pl.DataType:
-    return tables.TOKENS if name == "tokens" else pl.String()
+def _in_range(given: pl.Series, found: list[tuple[str, str]]) -> pl.Series:
+    """Times and tokens in their fixed types; those that no data may have are null, and told of."""
+    cast = given.cast(_TYPES[given.name], strict=False)
+    low, high = _RANGES[given.name]
+    is_fine = (cast >= low) & (cast < high)
+    if isinstance(given.dtype, pl.Decimal) and given.dtype.scale > SCALE:
+        is_fine &= cast.cast(given.dtype, strict=False) == given
+    kept = pl.select(pl.when(is_fine).then(cast)).to_series().alias(given.name)
+    lost = kept.null_count() - given.null_count()
+    if lost and given.name == "tokens":
+        message = f"tokens of {many(lost, 'row')} are {LARGEST:,} and more, or finer than 1/{10**SCALE:,}: not compared"
+        found.append(("tokens_out_of_range", message))
+    elif lost:
+        message = f"{given.name} of {many(lost, 'row')} lies before 1970 or from 2200 on: taken as unknown"
+        found.append(("time_out_of_range", message))
+    return kept
 
 
 def _check(name: str, dtype: pl.DataType) -> None:
@@ -168,8 +189,10 @@ def _comparable(rows: pl.DataFrame, found: list[tuple[str, str]]) -> tuple[pl.Da
                 without = many(kept.height - fine.height, "row")
                 found.append(("not_compared", f"{without} without one of {lacking}: not compared"))
             return fine, level
+    lost = "".join(f"; {message}" for _, message in found)
     raise ArgumentError(
-        "the statement says nothing that a rule can be held against: it needs rows with product, usage_date and tokens",
+        "the statement says nothing that a rule can be held against: it needs rows with product, usage_date and tokens"
+        f"{lost}",
         location="statement",
     )
 
