@@ -17,6 +17,7 @@ import tokenflex as tf
 from strategies import SERVERS as ALL_SERVERS
 from strategies import TIMES, instants
 from tokenflex import tables
+from tokenflex.audit.stated import stated_of
 
 if TYPE_CHECKING:
     from tokenflex.audit.infer_rule import InferredRule
@@ -382,6 +383,41 @@ def test_names_that_the_sessions_do_not_have_are_missing_and_told_of(level: str)
     assert found.fits["token_error"][0] == 2 * lost["tokens"].sum()
     assert found.fits["tokens_stated"][0] == statement["tokens"].sum()
     assert "no_session" in codes(problems)
+
+
+def by_second(rows: list[tuple[Any, ...]]) -> dict[Any, list[int]]:
+    """The places of rows of user, product, server and start that are one user's, product's and second's, in order."""
+    places: dict[Any, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda place: (rows[place][2] or "", place)):
+        user, product, _, start, *_ = rows[place]
+        places.setdefault((user, product, start.replace(microsecond=0)), []).append(place)
+    return places
+
+
+few = st.tuples(
+    st.sampled_from(["user00", "user01"]),
+    st.sampled_from(["ACD", "RVT"]),
+    st.sampled_from(["b", "a", None]),
+    st.sampled_from([0, 1, 999_999, 1_000_000]).map(lambda us: at(2026, 3, 2, 9) + timedelta(microseconds=us)),
+)
+
+
+@given(sessions=st.lists(few, min_size=1, max_size=12), stated=st.lists(few, min_size=1, max_size=12))
+def test_the_nth_row_of_a_second_is_about_its_nth_session(sessions: list[Any], stated: list[Any]) -> None:
+    names: dict[str, Any] = dict.fromkeys(("user", "product", "server"), pl.String)
+    frame = pl.DataFrame(sessions, schema=names | {"start": tables.TIME}, orient="row").with_columns(end="start")
+    statement = pl.DataFrame(stated, schema=names | {"start": tables.TIME}, orient="row")
+    statement = statement.with_columns(tokens=pl.int_range(1, pl.len() + 1))
+    found, _ = stated_of(statement, frame)
+    expected: list[Any] = [None] * len(sessions)
+    rows = by_second(stated)
+    for second, places in by_second(sessions).items():
+        for session, row in zip(places, rows.get(second, []), strict=False):
+            expected[session] = row + 1
+    lone = set(range(1, len(stated) + 1)) - set(expected)
+    assert found.units["tokens"].to_list() == expected
+    assert found.others == (len(lone), 10_000 * sum(lone))
+    assert found.without_row == expected.count(None)
 
 
 def test_sessions_without_a_row_are_counted() -> None:
