@@ -22,8 +22,11 @@ ORDERED: Final = "the same, in order of time"
 CATEGORIES: Final = "the same, names as categories"
 PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
+ONE_CHARGE: Final = "one `charge` of the same"
+ONE_REPLAY: Final = "replay of one of the rules"
+TEN_SECONDS: Final = "10 s"
 READ_CSV: Final = "floor: `polars.read_csv`"
-FLOORS: Final = (GREP, READ_CSV, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
+FLOORS: Final = (GREP, READ_CSV, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET, ONE_CHARGE, ONE_REPLAY, TEN_SECONDS)
 """What tokenflex is held against, and not what it should be faster than."""
 NUMBA: Final = "polars sort + numba scan"
 STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of time"
@@ -50,6 +53,9 @@ IDLE: Final = "idle time, rolling, 10 M sessions, 3 M activities"
 REPLAY_ROLLING: Final = "replay of a rolling rule, 1 M prepared sessions"
 REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
 DOUBLES: Final = "double charges, 10 M charges"
+ZONES: Final = "27 zones of `zone_whatif`, 10 M sessions"
+INFER: Final = "`infer_rule`, 200 rules, 1 M prepared sessions"
+INFER_FAMILIES: Final = "`infer_rule`, 50 rules with families, 1 M prepared sessions"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -64,6 +70,9 @@ ORDER: Final = (
     REPLAY_ROLLING,
     REPLAY_DAYS,
     DOUBLES,
+    ZONES,
+    INFER,
+    INFER_FAMILIES,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -97,6 +106,8 @@ TARGETS: Final = (
     Target(REPLAY_ROLLING, BUDGET, 1),
     Target(REPLAY_DAYS, BUDGET, 1),
     Target(DOUBLES, POLARS_WINDOWS, 10),
+    Target(ZONES, ONE_CHARGE, 4),
+    Target(INFER, TEN_SECONDS, 1),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""
