@@ -17,8 +17,8 @@ import tokenflex as tf
 from strategies import SERVERS as ALL_SERVERS
 from strategies import TIMES, instants
 from tokenflex import tables
+from tokenflex.audit.stated import comparable, stated_of
 from tokenflex.metering.rule_grid import plainness
-from tokenflex.audit.stated import stated_of
 
 if TYPE_CHECKING:
     from tokenflex.audit.infer_rule import InferredRule
@@ -409,7 +409,7 @@ def test_the_nth_row_of_a_second_is_about_its_nth_session(sessions: list[Any], s
     frame = pl.DataFrame(sessions, schema=names | {"start": tables.TIME}, orient="row").with_columns(end="start")
     statement = pl.DataFrame(stated, schema=names | {"start": tables.TIME}, orient="row")
     statement = statement.with_columns(tokens=pl.int_range(1, pl.len() + 1))
-    found, _ = stated_of(statement, frame)
+    found, _ = stated_of(comparable(statement), frame)
     expected: list[Any] = [None] * len(sessions)
     rows = by_second(stated)
     for second, places in by_second(sessions).items():

@@ -11,14 +11,15 @@ import polars as pl
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.audit.stated import (
+    Comparable,
     Level,
     Stated,
+    comparable,
     constant_factor,
     scaled,
     sessions_of,
     stated_of,
     told_of,
-    unstated_servers,
 )
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.charge import Prepared, charge, prepare
@@ -174,9 +175,10 @@ def infer_rule(
     met = Problems()
     if sessions is None:
         sessions = sessions_from(statement, problems=Problems())
-    sessions, rows = _of_stated_servers(sessions, statement, met)
+    compared = comparable(statement)
+    sessions, rows = _of_stated_servers(sessions, compared, met)
     frame = sessions_of(sessions.table if isinstance(sessions, Prepared) else sessions)
-    stated, found = stated_of(statement, frame)
+    stated, found = stated_of(compared, frame)
     met.add(found)
     grid = _grid(frame, servers, users, rates) if rules is None else checked_rules(rules)
     prepared = sessions if isinstance(sessions, Prepared) else prepare(sessions)
@@ -208,11 +210,11 @@ def infer_rule(
 
 
 def _of_stated_servers(
-    sessions: AnyTable | Prepared, statement: AnyTable, met: Problems
+    sessions: AnyTable | Prepared, compared: Comparable, met: Problems
 ) -> tuple[AnyTable | Prepared, pl.Series | None]:
     """The sessions that the vendor can know of, with their rows; a server that does not report is in no row of it."""
     table = frame_of(sessions.table if isinstance(sessions, Prepared) else sessions)
-    servers = unstated_servers(statement, table)
+    servers = compared.unknown_servers(table)
     if not servers:
         return sessions, None
     is_unknown = pl.col("server").cast(pl.String).is_in(servers)

@@ -115,13 +115,36 @@ def scaled(column: str) -> pl.Expr:
     return (pl.col(column).cast(tables.TOKENS) * 10**SCALE).cast(pl.Int64)
 
 
-def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.DataFrame]:
-    """What a statement says of sessions (`user`, `product`, `start`, `end`), and the problems."""
+@dataclass(frozen=True)
+class Comparable:
+    """The rows of a statement that a rule can be held against, at the finest level that they have."""
+
+    rows: pl.DataFrame
+    level: Level
+    found: tuple[tuple[str, str], ...]
+    """What was left out."""
+
+    def unknown_servers(self, sessions: pl.DataFrame) -> list[str]:
+        """The sessions' servers that a statement by session never names; none where it may call them otherwise."""
+        if self.level != "session" or "server" not in sessions.columns or self.rows["server"].null_count():
+            return []
+        used = set(sessions["server"].cast(pl.String).drop_nulls().unique())
+        unknown = used - set(self.rows["server"].unique())
+        return sorted(unknown) if unknown != used else []
+
+
+def comparable(statement: AnyTable) -> Comparable:
+    """What of a statement can be compared."""
     found: list[tuple[str, str]] = []
     rows = _rows(statement, found)
     rows, level = _comparable(rows, found)
     dates = pl.col("start").dt.date() if level == "session" else pl.col("usage_date")
-    rows = rows.with_columns(usage_date=dates)
+    return Comparable(rows.with_columns(usage_date=dates), level, tuple(found))
+
+
+def stated_of(compared: Comparable, sessions: pl.DataFrame) -> tuple[Stated, pl.DataFrame]:
+    """What a statement says of sessions (`user`, `product`, `start`, `end`), and the problems."""
+    rows, level, found = compared.rows, compared.level, list(compared.found)
     first, last = _common_days(rows, sessions, level, found)
     rows = rows.filter(pl.col("usage_date").is_between(first, last))
     if level == "session":
@@ -131,16 +154,6 @@ def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.D
         stated = Stated(level=level, first=first, last=last, units=units)
         _tell_unknown(units, sessions, found)
     return stated, told_of("statement", found)
-
-
-def unstated_servers(statement: AnyTable, sessions: pl.DataFrame) -> list[str]:
-    """The sessions' servers of which a statement by session knows nothing; none where it may call them otherwise."""
-    rows, level = _comparable(_rows(statement, []), [])
-    if level != "session" or "server" not in sessions.columns or rows["server"].null_count():
-        return []
-    used = set(sessions["server"].cast(pl.String).drop_nulls().unique())
-    unknown = used - set(rows["server"].unique())
-    return sorted(unknown) if unknown != used else []
 
 
 def _rows(statement: AnyTable, found: list[tuple[str, str]]) -> pl.DataFrame:
