@@ -22,9 +22,24 @@ ORDERED: Final = "the same, in order of time"
 CATEGORIES: Final = "the same, names as categories"
 PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
+ONE_CHARGE: Final = "one `charge` of the same"
+ONE_REPLAY: Final = "replay of one of the rules"
+TEN_SECONDS: Final = "10 s"
 READ_CSV: Final = "floor: `polars.read_csv`"
 SORT: Final = "floor: polars sorts the charges by `charged_at`"
-FLOORS: Final = (GREP, READ_CSV, SORT, COPY, ORDERED, CATEGORIES, PLAIN, BUDGET)
+FLOORS: Final = (
+    GREP,
+    READ_CSV,
+    SORT,
+    COPY,
+    ORDERED,
+    CATEGORIES,
+    PLAIN,
+    BUDGET,
+    ONE_CHARGE,
+    ONE_REPLAY,
+    TEN_SECONDS,
+)
 """What tokenflex is held against, and not what it should be faster than."""
 NUMBA: Final = "polars sort + numba scan"
 STABLE_NUMBA: Final = "polars stable sort + numba scan, for rows in order of time"
@@ -53,6 +68,9 @@ REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
 DOUBLES: Final = "double charges, 10 M charges"
 LEDGER: Final = "settling with 60 packs, 10 M charges, shuffled"
 LEDGER_IN_ORDER: Final = "settling with 60 packs, 10 M charges, in order of time"
+ZONES: Final = "27 zones of `zone_whatif`, 10 M sessions"
+INFER: Final = "`infer_rule`, 200 rules, 1 M prepared sessions"
+INFER_FAMILIES: Final = "`infer_rule`, 50 rules with families, 1 M prepared sessions"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -69,6 +87,9 @@ ORDER: Final = (
     DOUBLES,
     LEDGER,
     LEDGER_IN_ORDER,
+    ZONES,
+    INFER,
+    INFER_FAMILIES,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -104,6 +125,8 @@ TARGETS: Final = (
     Target(DOUBLES, POLARS_WINDOWS, 10),
     Target(LEDGER, SORT, 3),
     Target(LEDGER_IN_ORDER, SORT, 3),
+    Target(ZONES, ONE_CHARGE, 4),
+    Target(INFER, TEN_SECONDS, 1),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""

@@ -1,13 +1,11 @@
-"""What all tests share: the profiles of hypothesis, and a demo whose users have zones."""
+"""What all tests share: the profiles of hypothesis, and three months of the demo."""
 
 import os
-import random
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-import tokenflex as tf
-from tokenflex.demo import DemoFirm, firm, write_logs
+from tokenflex.demo import DemoFirm, write_logs
 
 # Examples that follow from the code alone, so that a red test is red again. The heavy profile explores.
 settings.register_profile(
@@ -18,9 +16,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(scope="session")
-def demo_with_users(tmp_path_factory: pytest.TempPathFactory) -> DemoFirm:
-    """Three months of the demo, with `users.csv`: the zone of everyone but one."""
-    made = write_logs(tmp_path_factory.mktemp("demo"), months=3)
-    people = {person.name: person.zone.name for person in firm.people(random.Random(7)) if person is not firm.ACCENTED}
-    tf.UserZones(people).write(made.folder / "users.csv")
-    return made
+def demo_firm(tmp_path_factory: pytest.TempPathFactory) -> DemoFirm:
+    """Three months of the demo."""
+    return write_logs(tmp_path_factory.mktemp("demo"), months=3)

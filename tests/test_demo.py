@@ -57,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def digest(made: DemoFirm) -> dict[str, str]:
-    paths = [*made.logs, made.rates_path]
+    paths = [*made.logs, made.rates_path, made.users_path, made.rule_path, made.statement_path]
     return {str(path.relative_to(made.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
@@ -89,7 +89,7 @@ def test_rates_file_says_which_rates_are_invented(run: Run) -> None:
     frame = tf.Rates.read(run.firm.rates_path).frame
     assert frame.height == len(run.firm.rates)
     invented = {rate.product for rate in run.firm.rates if rate.is_invented}
-    assert invented == {"CIV3D", "INVPROSA", "3DSMAX"}
+    assert invented == {"CIV3D", "INVPROSA", "INVNTOR", "3DSMAX", "ARCHDESK", "VRDPRO"}
     sourced = {rate.product: rate.tokens for rate in run.firm.rates if not rate.is_invented}
     assert sourced == {"ACD": 7, "RVT": 10, "NAVMAN": 9}
 

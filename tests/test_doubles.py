@@ -567,3 +567,73 @@ def test_rows_of_a_statement_without_times_are_told_of() -> None:
     found = tf.double_charges(statement, users=USERS, rule=tf.FLEX, rates=RATES, problems=problems)
     assert found.is_empty()
     assert problems.frame["code"].to_list() == ["no_times"]
+
+
+def stated(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
+    """A statement: for each session of ana's in Revit its first hour, its last one, the category and the tokens."""
+    return tf.read_statement(
+        vendor.sessions_csv(
+            *(
+                {
+                    "usageDate": start[:10],
+                    "productLineCode": "RVT",
+                    "userName": "ana",
+                    "sessionStartDate": start,
+                    "sessionEndDate": end,
+                    "licenseServerTimeZoneOffset": "+0:00",
+                    "licenseServerName": "srv",
+                    "chargeCategory": category,
+                    "usageCategory": "DESKTOP_PRODUCT",
+                    "tokensConsumed": tokens,
+                }
+                for start, end, category, tokens in rows
+            )
+        )
+    )
+
+
+def judged(statement: pl.DataFrame, problems: tf.Problems, **more: Any) -> list[tuple[str, Decimal]]:
+    rates = more.pop("rates", RATES)
+    found = tf.double_charges(
+        statement,
+        users={"ana": "UTC"},
+        rule=tf.Rule(window="day", zone="utc"),
+        rates=rates,
+        problems=problems,
+        **more,
+    )
+    return found.select(pl.col("cause").cast(pl.String), "tokens").rows()
+
+
+def test_a_charge_that_is_dearer_than_the_rate_is_no_second_one() -> None:
+    day = ("2026-07-13T08:00:00", "2026-07-13T09:00:00")
+    for tokens, cases in (("10", []), ("12", []), ("7", []), ("20", [("unexplained", Decimal(10))])):
+        assert judged(stated((*day, "CHARGED", tokens)), tf.Problems()) == cases
+    again = ("2026-07-13T10:00:00", "2026-07-13T11:00:00", "CHARGED", "3")
+    assert judged(stated((*day, "CHARGED", "10"), again), tf.Problems()) == [("unexplained", Decimal(3))]
+    # Over midnight: the second of two charges, at half its price.
+    night = stated(("2026-07-13T20:00:00", "2026-07-14T02:00:00", "CHARGED", "15"))
+    assert judged(night, tf.Problems()) == [("own_midnight", Decimal(5))]
+
+
+def test_a_statement_with_rates_of_another_contract_is_told_of_or_refused() -> None:
+    days = [(f"2026-07-{day}T08:00:00", f"2026-07-{day}T09:00:00", "CHARGED", "10") for day in range(13, 18)]
+    problems = tf.Problems()
+    judged(stated(*days), problems, rates=tf.Rates({"RVT": 8}))
+    assert problems.frame["code"].to_list() == ["constant_factor"]
+    assert "1.25 times" in problems.frame["message"][0]
+    with pytest.raises(tf.ArgumentError, match="have 2 times the tokens of the rates") as raised:
+        judged(stated(*days), tf.Problems(), rates=tf.Rates({"RVT": 5}))
+    assert raised.value.location == "rates"
+
+
+def test_sessions_of_another_period_are_no_evidence() -> None:
+    days = [(f"2026-07-{day}T08:00:00", f"2026-07-{day}T09:00:00", "CHARGED", "10") for day in range(13, 18)]
+    rows = [("ana", "RVT", "srv", at(day, 8, month=7), at(day, 9, month=7)) for day in (13, 14)]
+    evidence = pl.DataFrame(rows, schema=SESSIONS, orient="row")
+    problems = tf.Problems()
+    judged(stated(*days), problems, sessions=evidence)
+    assert problems.frame["code"].to_list() == ["partly_covered"]
+    later = evidence.with_columns(pl.col("start", "end") + timedelta(days=60))
+    with pytest.raises(tf.ArgumentError, match="they have no day in common"):
+        judged(stated(*days), tf.Problems(), sessions=later)

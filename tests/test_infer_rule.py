@@ -17,6 +17,8 @@ import tokenflex as tf
 from strategies import SERVERS as ALL_SERVERS
 from strategies import TIMES, instants
 from tokenflex import tables
+from tokenflex.audit.stated import comparable, stated_of
+from tokenflex.metering.rule_grid import plainness
 
 if TYPE_CHECKING:
     from tokenflex.audit.infer_rule import InferredRule
@@ -224,34 +226,51 @@ def is_found(found: InferredRule, rule: tf.Rule) -> bool:
     return found.rule == rule or rule in found.equals
 
 
+def rules_of(every: int) -> pytest.MarkDecorator:
+    """A sample of the grid in each run of the suite, and all of it where there is time."""
+    sample = pytest.param(GRID[::every], id="sample")
+    return pytest.mark.parametrize("rules", [sample, pytest.param(GRID, id="every rule", marks=pytest.mark.heavy)])
+
+
+def changed(statement: pl.DataFrame, change: str, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sessions and statement, of which one has lost or altered a hundredth of its rows."""
+    if change == "sessions lost":
+        # A log that is not whole. What is charged then moves to the next session of the window.
+        return SESSIONS.sample(fraction=0.99, seed=seed), statement
+    if change == "lost":
+        return SESSIONS, statement.sample(fraction=0.99, seed=seed)
+    rng = random.Random(seed)
+    tokens = [Decimal(rng.randrange(30)) if rng.random() < 0.01 else given for given in statement["tokens"].to_list()]
+    return SESSIONS, statement.with_columns(tokens=pl.Series(tokens, dtype=tables.TOKENS))
+
+
+@rules_of(every=24)
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_rule_of_the_grid_is_found_by_its_statement(level: str) -> None:
+def test_every_rule_of_the_grid_is_found_by_its_statement(level: str, rules: list[tf.Rule]) -> None:
     prepared = tf.prepare(SESSIONS)
-    for rule in GRID[::24]:
+    missed = []
+    for rule in rules:
         found = infer(prepared, statement_by(SESSIONS, rule, level, **TERMS), **TERMS)
         assert found.level == level
-        assert is_found(found, rule), rule
         assert found.fits["token_error"][0] == 0
+        if not is_found(found, rule):
+            missed.append((rule, found))
+    assert missed == []
 
 
+@rules_of(every=48)
 @pytest.mark.parametrize("change", ["lost", "altered", "sessions lost"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_rule_is_found_with_a_hundredth_of_the_rows_lost_or_altered(level: str, change: str) -> None:
-    for seed, rule in enumerate(GRID[::48]):
-        statement, sessions = statement_by(SESSIONS, rule, level, **TERMS), SESSIONS
-        if change == "sessions lost":
-            # A log that is not whole. What is charged then moves to the next session of the window.
-            sessions = sessions.sample(fraction=0.99, seed=seed)
-        elif change == "lost":
-            statement = statement.sample(fraction=0.99, seed=seed)
-        else:
-            rng = random.Random(seed)
-            tokens = [
-                Decimal(rng.randrange(30)) if rng.random() < 0.01 else given for given in statement["tokens"].to_list()
-            ]
-            statement = statement.with_columns(tokens=pl.Series(tokens, dtype=tables.TOKENS))
+def test_every_rule_is_found_with_a_hundredth_of_the_rows_lost_or_altered(
+    level: str, change: str, rules: list[tf.Rule]
+) -> None:
+    missed = []
+    for seed, rule in enumerate(rules):
+        sessions, statement = changed(statement_by(SESSIONS, rule, level, **TERMS), change, seed)
         found = infer(sessions, statement, **TERMS)
-        assert is_found(found, rule), (rule, found)
+        if not is_found(found, rule):
+            missed.append((rule, found))
+    assert missed == []
 
 
 def test_the_statement_alone_is_enough() -> None:
@@ -367,6 +386,41 @@ def test_names_that_the_sessions_do_not_have_are_missing_and_told_of(level: str)
     assert "no_session" in codes(problems)
 
 
+def by_second(rows: list[tuple[Any, ...]]) -> dict[Any, list[int]]:
+    """The places of rows of user, product, server and start that are one user's, product's and second's, in order."""
+    places: dict[Any, list[int]] = {}
+    for place in sorted(range(len(rows)), key=lambda place: (rows[place][2] or "", place)):
+        user, product, _, start, *_ = rows[place]
+        places.setdefault((user, product, start.replace(microsecond=0)), []).append(place)
+    return places
+
+
+few = st.tuples(
+    st.sampled_from(["user00", "user01"]),
+    st.sampled_from(["ACD", "RVT"]),
+    st.sampled_from(["b", "a", None]),
+    st.sampled_from([0, 1, 999_999, 1_000_000]).map(lambda us: at(2026, 3, 2, 9) + timedelta(microseconds=us)),
+)
+
+
+@given(sessions=st.lists(few, min_size=1, max_size=12), stated=st.lists(few, min_size=1, max_size=12))
+def test_the_nth_row_of_a_second_is_about_its_nth_session(sessions: list[Any], stated: list[Any]) -> None:
+    names: dict[str, Any] = dict.fromkeys(("user", "product", "server"), pl.String)
+    frame = pl.DataFrame(sessions, schema=names | {"start": tables.TIME}, orient="row").with_columns(end="start")
+    statement = pl.DataFrame(stated, schema=names | {"start": tables.TIME}, orient="row")
+    statement = statement.with_columns(tokens=pl.int_range(1, pl.len() + 1))
+    found, _ = stated_of(comparable(statement), frame)
+    expected: list[Any] = [None] * len(sessions)
+    rows = by_second(stated)
+    for second, places in by_second(sessions).items():
+        for session, row in zip(places, rows.get(second, []), strict=False):
+            expected[session] = row + 1
+    lone = set(range(1, len(stated) + 1)) - set(expected)
+    assert found.units["tokens"].to_list() == expected
+    assert found.others == (len(lone), 10_000 * sum(lone))
+    assert found.without_row == expected.count(None)
+
+
 def test_sessions_without_a_row_are_counted() -> None:
     statement = statement_by(SESSIONS, tf.FLEX, "session", **TERMS)
     found = infer(SESSIONS, statement.filter(pl.col("product") != "RVT"), rules=[tf.FLEX], **TERMS)
@@ -383,6 +437,36 @@ def test_use_that_no_server_logs_is_not_compared() -> None:
     found = tf.infer_rule(SESSIONS, whole, rules=[tf.FLEX], problems=problems, **TERMS)
     assert found.fits["token_error"][0] == 0
     assert codes(problems) == ["not_of_servers", "not_of_servers"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code"),
+    [
+        ("start", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), "time_out_of_range"),
+        ("start", datetime(2200, 1, 1, tzinfo=UTC), "time_out_of_range"),
+        ("usage_date", date(1969, 12, 31), "time_out_of_range"),
+        ("usage_date", date(9999, 12, 31), "time_out_of_range"),
+        ("tokens", Decimal(10**12), "tokens_out_of_range"),
+        ("tokens", Decimal(-(10**13)), "tokens_out_of_range"),
+        ("tokens", Decimal("7.00001"), "tokens_out_of_range"),
+    ],
+)
+def test_a_value_that_no_data_may_have_costs_its_row_and_not_the_statement(column: str, value: Any, code: str) -> None:
+    statement = statement_by(SESSIONS, tf.FLEX, "day" if column == "usage_date" else "session", **TERMS)
+    statement = statement.filter(pl.col("tokens") > 0)
+    if value == Decimal("7.00001"):
+        statement = statement.cast({"tokens": pl.Decimal(38, 5)})
+    rows = statement.to_dicts()
+    lost, rows[3][column] = rows[3]["tokens"], value
+    problems = tf.Problems()
+    changed = pl.DataFrame(rows, schema=statement.schema)
+    found = tf.infer_rule(SESSIONS, changed, rules=[tf.FLEX], problems=problems, **TERMS)
+    fit = found.fits.row(0, named=True)
+    assert (fit["matched"], fit["missing"], fit["extra"], fit["differing"]) == (len(rows) - 1, 0, 1, 0)
+    assert fit["token_error"] == lost
+    assert {code, "not_compared"} <= set(codes(problems))
+    with pytest.raises(tf.ArgumentError, match=f"held against.*; {column} of 1 row"):
+        tf.infer_rule(SESSIONS, changed[3:4], rules=[tf.FLEX], **TERMS)
 
 
 def test_a_finer_level_comes_first_and_the_rest_is_told_of() -> None:
@@ -423,6 +507,109 @@ def test_a_statement_of_nothing_is_an_error() -> None:
         tf.infer_rule(SESSIONS.clear(), statement, **TERMS)
 
 
+# What is laid to what, and in which order
+
+
+def small(*rows: tuple[str, str, str, datetime, float]) -> pl.DataFrame:
+    """Sessions of user, product, server, start and hours."""
+    names: dict[str, Any] = dict.fromkeys(("user", "product", "server"), pl.String)
+    times = dict.fromkeys(("start", "end"), tables.TIME)
+    ended = [(*who, start, start + hours * HOUR) for *who, start, hours in rows]
+    return pl.DataFrame(ended, schema=names | times, orient="row")
+
+
+def test_rows_are_laid_to_sessions_to_the_second_and_one_by_one() -> None:
+    start = at(2026, 3, 2, 9)
+    sessions = small(
+        ("user00", "RVT", "sin-lic-01", start + timedelta(milliseconds=700), 1),
+        ("user00", "RVT", "chi-lic-01", start + timedelta(milliseconds=200), 2),
+    )
+    # The vendor's clock has no parts of a second. Of two in one second the order of the servers' names decides.
+    statement = sessions.with_columns(pl.col("start").dt.truncate("1s"), tokens=pl.Series([7, 10]))
+    for rows in (statement, statement.reverse()):
+        problems = tf.Problems()
+        rules = [tf.Rule(window="rolling"), tf.Rule(window="rolling", scope="server")]
+        found = tf.infer_rule(sessions, rows, rules=rules, tolerance=1, problems=problems, **TERMS)
+        assert "no_session" not in codes(problems)
+        assert "no_row" not in codes(problems)
+        assert found.fits.select("rule_id", "matched", "differing", "missing").rows() == [
+            (rules[1].rule_id, 1, 1, 0),
+            (rules[0].rule_id, 1, 0, 1),
+        ]
+
+
+def test_a_row_of_another_second_is_about_no_session() -> None:
+    sessions = small(("user00", "RVT", "chi-lic-01", at(2026, 3, 2, 9), 1))
+    moved = sessions.with_columns(pl.col("start") + timedelta(seconds=1), tokens=pl.Series([10]))
+    problems = tf.Problems()
+    found = tf.infer_rule(sessions, moved, rules=[tf.FLEX], problems=problems, **TERMS)
+    assert found.fits.select("matched", "missing", "extra").rows() == [(0, 1, 1)]
+    assert sorted(codes(problems)) == ["no_row", "no_session"]
+
+
+def test_local_dates_reach_a_day_beyond_the_sessions() -> None:
+    sessions = small(("user00", "RVT", "chi-lic-01", at(2026, 3, 2, 1), 1))
+    rule = tf.Rule(window="day", zone="server")
+    statement = statement_by(sessions, rule, "day", **TERMS)
+    assert statement["usage_date"].to_list() == [date(2026, 3, 1)]
+    problems = tf.Problems()
+    found = tf.infer_rule(sessions, statement, rules=[tf.Rule(window="rolling"), rule], problems=problems, **TERMS)
+    assert found.rule == rule
+    assert codes(problems) == []
+
+
+def test_the_tolerance_is_a_share_of_the_stated_tokens() -> None:
+    starts = [at(2026, 3, day, 9) for day in range(2, 12)]
+    sessions = small(*(("user00", "RVT", "chi-lic-01", start, 1) for start in starts))
+    statement = sessions.with_columns(tokens=pl.Series([20, *[10] * 8, 0]))
+    rules = [tf.Rule(window="rolling")]
+    for tolerance, is_answer in (("0.2", True), ("0.1999", False)):
+        found = infer(sessions, statement, rules=rules, tolerance=tolerance, **TERMS)
+        assert found.fits.select("token_error", "tokens_stated").rows() == [(20, 100)]
+        assert (found.rule is not None) == is_answer
+
+
+def test_the_order_is_error_then_units_then_plainness_then_as_given() -> None:
+    statement = statement_by(SESSIONS, GRID[100], "session", **TERMS)
+    shuffled = random.Random(5).sample(GRID, len(GRID))
+    found = infer(SESSIONS, statement, rules=shuffled, **TERMS)
+    keys = [
+        (
+            row["token_error"],
+            row["missing"] + row["extra"] + row["differing"],
+            plainness(found.rules[row["rank"]]),
+            shuffled.index(found.rules[row["rank"]]),
+        )
+        for row in found.fits.iter_rows(named=True)
+    ]
+    assert keys == sorted(keys)
+
+
+def test_of_one_error_the_fewer_units_come_first_then_the_plainer_rule() -> None:
+    night = at(2026, 3, 2, 23)
+    sessions = small(*((user, "RVT", "chi-lic-01", night, 2) for user in ("user00", "user01")))
+    # By the rolling rules 10 each, by days of UTC 20 each: off by 20 in one unit, and by 10 in both.
+    statement = sessions.with_columns(tokens=pl.Series([30, 10]))
+    plain = tf.Rule(window="rolling")
+    less = replace(plain, min_duration=MINUTE, renew=False)
+    days = tf.Rule(window="day", zone="utc")
+    assert plainness(plain) < plainness(days) < plainness(less)
+    found = infer(sessions, statement, rules=[days, less, plain], **TERMS)
+    assert set(found.fits["token_error"]) == {20}
+    assert [found.rules[rank] for rank in (1, 2, 3)] == [plain, less, days]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_products_without_a_rate_have_no_tokens_by_any_rule(level: str) -> None:
+    statement = statement_by(SESSIONS, tf.FLEX, level, **TERMS)
+    problems = tf.Problems()
+    without = TERMS | {"rates": tf.Rates(RATES.rows[:2])}
+    found = tf.infer_rule(SESSIONS, statement, rules=[tf.FLEX], problems=problems, **without)
+    lost = statement.filter((pl.col("product") == "RVT") & (pl.col("tokens") > 0))
+    assert found.fits.select("missing", "token_error").rows() == [(lost.height, lost["tokens"].sum())]
+    assert "no_rate" in codes(problems)
+
+
 # What several rules charge
 
 
@@ -454,3 +641,25 @@ def test_a_comparison_says_once_what_many_rules_meet() -> None:
     assert codes(problems) == ["missing_user"]
     with pytest.raises(tf.ArgumentError, match="by is 'month'"):
         tf.compare_rules(SESSIONS, rules=[tf.FLEX], by="month", **TERMS)  # type: ignore[arg-type]  # a wrong word
+
+
+def test_a_server_that_does_not_report_is_left_out_and_told_of() -> None:
+    rule = tf.Rule(window="day", zone="server", min_duration=5 * MINUTE)
+    reporting = SESSIONS.filter(pl.col("server") != "sin-lic-01")
+    statement = statement_by(reporting, rule, "session", **TERMS)
+    rules = [rule, tf.Rule(window="rolling")]
+    problems = tf.Problems()
+    found = infer(SESSIONS, statement, rules=rules, problems=problems, **TERMS)
+    assert found.rule == rule
+    assert found.fits["token_error"][0] == 0
+    assert codes(problems) == ["server_not_stated"]
+    assert "of sin-lic-01: the statement names no such server: left out" in problems.frame["message"][0]
+    named = SESSIONS.select("user", "start").with_row_index("session").cast({"session": pl.UInt64})
+    joined = found.deciding.select("session", pl.col("user").cast(pl.String), "start").join(named, on="session")
+    assert joined.height == found.deciding.height > 0
+    assert (joined["user"] == joined["user_right"]).all()
+    assert (joined["start"] == joined["start_right"]).all()
+    prepared = tf.Problems()
+    less = infer(tf.prepare(SESSIONS), statement, rules=rules, problems=prepared, **TERMS)
+    assert less.fits["extra"][0] > 0
+    assert "server_not_stated" in codes(prepared)

@@ -387,8 +387,9 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         known = GOOD.select("user", time="start")
         return tf.avoidable_charges(sessions, **options, activity=known, problems=tf.Problems())
 
+    no_bars = {name: value for name, value in options.items() if name != "rule"}
+
     def replay(sessions: Any) -> object:
-        no_bars = {name: value for name, value in options.items() if name != "rule"}
         return tf.replay(tf.prepare(sessions), rules=[rule, tf.FLEX], **no_bars)
 
     def settle(sessions: Any) -> object:
@@ -417,6 +418,15 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "summarize_avoidable": tf.summarize_avoidable,
         "categorize": lambda sessions: tf.categorize(sessions, **options, problems=tf.Problems()),
         "replay": replay,
+        "compare_rules": lambda sessions: tf.compare_rules(
+            sessions, **no_bars, rules=[rule, tf.FLEX], by="server", problems=tf.Problems()
+        ),
+        "infer_rule": lambda sessions: tf.infer_rule(
+            sessions, STATED, **no_bars, rules=[rule, tf.FLEX], problems=tf.Problems()
+        ),
+        "infer_rule by the statement alone": lambda statement: tf.infer_rule(
+            None, with_tokens(statement), **no_bars, rules=[rule, tf.FLEX], problems=tf.Problems()
+        ),
         "zone_whatif": lambda sessions: tf.zone_whatif(
             sessions, rates=options["rates"], rule=tf.TOKEN_FLEX, users={"ana": "Europe/Madrid"}, problems=tf.Problems()
         ),
@@ -463,22 +473,93 @@ GROUPS = tf.Groups(pl.DataFrame({"person": ["ana"], "group": ["bridges"], "valid
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 @pytest.mark.parametrize("verb", verbs(tf.FLEX))
 def test_no_table_shows_a_defect(verb: str, rule: tf.Rule) -> None:
-    call = verbs(rule)[verb]
-    defects = []
-    for name, hostile in HOSTILE.items():
+    assert defects(verbs(rule)[verb], HOSTILE) == []
+
+
+def defects(call: Callable[[Any], object], hostile: dict[str, Any]) -> list[str]:
+    """The tables on which a call ends with anything but an answer or an error of the library's own."""
+    found = []
+    for name, one in hostile.items():
         try:
-            call(hostile)
+            call(one)
         except tf.InternalError as error:
-            defects.append(f"{name}: {error}")
+            found.append(f"{name}: {error}")
         except tf.TokenflexError:
             pass
         except Exception as error:  # noqa: BLE001 - what it may be is said below
             # Pyarrow itself says which column stands twice.
             if not (name == "a column twice" and "user" in str(error)):
-                defects.append(f"{name}: {error!r}")
+                found.append(f"{name}: {error!r}")
         except BaseException as error:  # noqa: BLE001 - a panic is no Exception
-            defects.append(f"{name}: {error!r}")
-    assert defects == []
+            found.append(f"{name}: {error!r}")
+    return found
+
+
+# Hostile statements. `HOSTILE` has no tokens and no dates.
+
+
+def with_tokens(table: Any) -> Any:
+    """A hostile table as a statement, which has tokens."""
+    return table.with_columns(tokens=7) if isinstance(table, pl.DataFrame) and table.width else table
+
+
+STATED = with_tokens(GOOD).with_columns(
+    usage_date=pl.col("start").dt.date(), usage_category=pl.lit("DESKTOP_PRODUCT"), tokens=pl.lit(7, tf.tables.TOKENS)
+)
+AMOUNTS: list[Any] = [
+    pl.Series([2**63 - 1, -(2**63), 2**62, 0], dtype=pl.Int64),
+    pl.Series([2**64 - 1] * 4, dtype=pl.UInt64),
+    pl.Series([2**127 - 1, -(2**127) + 1, 1, 0], dtype=pl.Int128),
+    pl.Series(["9" * 14 + ".9999", "-" + "9" * 14 + ".9999", "0.0001", None]).str.to_decimal(scale=4),
+    pl.Series(["9" * 34 + ".9999"] * 4).str.to_decimal(scale=4),
+    pl.Series(["0." + "0" * 37 + "1"] * 4).str.to_decimal(scale=38),
+    pl.Series([-7, -7, -7, -7]),
+    pl.Series([0, 0, 0, 0]),
+]
+DATES: list[Any] = [
+    pl.Series([-(2**31), -1, 0, 2**31 - 1], dtype=pl.Int32).cast(pl.Date),
+    pl.Series([date(1, 1, 1), date(9999, 12, 31), None, date(2026, 7, 13)]),
+    pl.Series([date(2026, 7, 12), date(2026, 7, 13), date(2026, 7, 14), date(2026, 7, 15)]),
+]
+STATEMENTS: dict[str, Any] = {
+    "nothing": None,
+    "as it should be": STATED,
+    "no rows": STATED.clear(),
+    "no batches": pa.Table.from_batches([], STATED.to_arrow().schema),
+    "each row twice": pl.concat([STATED, STATED]),
+    "of other people": STATED.with_columns(user=pl.lit("nobody")),
+    "of other products": STATED.with_columns(product=pl.lit("nothing")),
+    "of features": STATED.rename({"product": "feature"}),
+    "names of categories": STATED.with_columns(pl.col("user", "product", "server").cast(pl.Categorical())),
+    **{f"no {name}": STATED.drop(name) for name in STATED.columns},
+    **{
+        f"{name} of {type(values[0]).__name__} {place}": STATED.with_columns(pl.Series(name, values, strict=False))
+        for name in STATED.columns
+        for place, values in enumerate(SEVERAL)
+    },
+    **{
+        f"start at the edges in {unit}": pl.concat([STATED, STATED]).with_columns(times(I64, unit).alias("start"))
+        for unit in ("ms", "us", "ns")
+    },
+    **{f"tokens {place}": STATED.with_columns(amounts.alias("tokens")) for place, amounts in enumerate(AMOUNTS)},
+    **{f"dates {place}": STATED.with_columns(dates.alias("usage_date")) for place, dates in enumerate(DATES)},
+}
+COARSER: dict[str, tuple[str, ...]] = {"session": (), "user_day": ("start",), "day": ("start", "user")}
+"""The columns that a statement of this level lacks."""
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+@pytest.mark.parametrize("level", COARSER)
+def test_no_statement_shows_a_defect(level: str, rule: tf.Rule) -> None:
+    options = {name: value for name, value in arguments(rule, GOOD).items() if name != "rule"}
+
+    def infer(statement: Any) -> tf.InferredRule:
+        if isinstance(statement, pl.DataFrame):
+            statement = statement.drop(COARSER[level], strict=False)
+        return tf.infer_rule(GOOD, statement, **options, rules=[rule, tf.FLEX], problems=tf.Problems())
+
+    assert infer(STATED).level == level
+    assert defects(infer, STATEMENTS) == []
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ VERBS = [
     tf.double_charges,
     tf.explain_double_charges,
     tf.guess_columns,
+    tf.infer_rule,
     tf.infer_zones,
     tf.inspect,
     tf.pair,
@@ -52,15 +53,21 @@ VERBS = [
     tf.summarize_avoidable,
     tf.zone_whatif,
 ]
+POSITIONAL: dict[object, tuple[str, ...]] = {tf.infer_rule: ("sessions", "statement")}
+"""Verbs that take more than one. `infer_rule` holds two tables against each other, and neither is an option of the
+other; it is called as `tf.infer_rule(sessions, statement)`."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_takes_one_positional_argument_and_tells_all(verb: object) -> None:
     assert callable(verb)
     signature = inspect.signature(verb)
+    names = list(signature.parameters)
     kinds = [parameter.kind for parameter in signature.parameters.values()]
-    assert kinds[0] == inspect.Parameter.POSITIONAL_OR_KEYWORD
-    assert set(kinds[1:]) <= {inspect.Parameter.KEYWORD_ONLY}
+    positional = POSITIONAL.get(verb, (names[0],))
+    assert names[: len(positional)] == list(positional)
+    assert set(kinds[: len(positional)]) == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    assert set(kinds[len(positional) :]) <= {inspect.Parameter.KEYWORD_ONLY}
     text = inspect.getdoc(verb) or ""
     for part in ("Args:", "Returns:", "Raises:", "Example:"):
         assert part in text, part

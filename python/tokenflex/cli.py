@@ -10,7 +10,7 @@ import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex.commands import charge, demo, doubles, inspect, whatif
+from tokenflex.commands import charge, demo, doubles, infer_rule, inspect, whatif
 
 # In this text \b keeps the lines of a paragraph as they are.
 _HELP = """Compute what Autodesk's token licensing (Flex, Token Flex) charges, from the license servers' own logs.
@@ -73,3 +73,4 @@ app.command(help=inspect.HELP)(inspect.inspect)
 app.command(help=charge.HELP)(charge.charge)
 app.command(help=doubles.HELP)(doubles.doubles)
 app.command(help=whatif.HELP)(whatif.whatif)
+app.command(help=infer_rule.HELP)(infer_rule.infer_rule)

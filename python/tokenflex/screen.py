@@ -46,7 +46,7 @@ def show(summary: Summary, to: Console, *, zones: Mapping[str, str]) -> None:
     _twice(summary, to, zones)
     _spellings(summary, to)
     _uncharged(summary, to)
-    _problems(summary, to)
+    show_problems(summary.problems, to)
     _servers(summary, to, zones)
     _files(summary, to)
 
@@ -83,6 +83,19 @@ def show_together(lines: list[str], to: Console) -> None:
         to.print("Files of one kind in one folder are read at once:", style="bold")
         _show_next(lines, to)
         to.print()
+
+
+def show_problems(groups: pl.DataFrame, to: Console) -> None:
+    """Prints what `problem_groups` gives: each code once, with its first case."""
+    if groups.is_empty():
+        to.print("No problems in the data.\n")
+        return
+    table = new_table("code", ">rows", "the first one")
+    for row in groups.iter_rows(named=True):
+        place = _place(row["source"], row["location"])
+        message = " ".join(row["message"].split())
+        table.add_row(row["code"], f"{row['rows']:,}", Text.assemble((place, "dim"), f"\n{message[:_MESSAGE_SHOWN]}"))
+    print_table(to, "Problems in the data", table)
 
 
 def _show_next(lines: list[str], to: Console) -> None:
@@ -220,18 +233,6 @@ def _uncharged(summary: Summary, to: Console) -> None:
     for reason, rows, of, detail in summary.uncharged.iter_rows():
         table.add_row(reason, f"{rows:,}", of, detail, style="" if rows else "dim")
     print_table(to, "Not charged, and why", table)
-
-
-def _problems(summary: Summary, to: Console) -> None:
-    if summary.problems.is_empty():
-        to.print("No problems in the data.\n")
-        return
-    table = new_table("code", ">rows", "the first one")
-    for row in summary.problems.iter_rows(named=True):
-        place = _place(row["source"], row["location"])
-        message = " ".join(row["message"].split())
-        table.add_row(row["code"], f"{row['rows']:,}", Text.assemble((place, "dim"), f"\n{message[:_MESSAGE_SHOWN]}"))
-    print_table(to, "Problems in the data", table)
 
 
 def _servers(summary: Summary, to: Console, zones: Mapping[str, str]) -> None:

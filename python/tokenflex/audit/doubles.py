@@ -9,7 +9,7 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
-from tokenflex.audit.evidence import BELOW_MINIMUM, MANUAL, SWAPPED, payers, put_right, reconnects
+from tokenflex.audit.evidence import BELOW_MINIMUM, MANUAL, SWAPPED, check_period, payers, put_right, reconnects
 from tokenflex.audit.lines import Basis, Terms, lines_of_charges, lines_of_statement, terms_of_charges
 from tokenflex.audit.people import (
     Stay,
@@ -112,7 +112,8 @@ def double_charges(
     Raises:
         ZoneError: A zone does not exist, or `users` is empty; or as by `charge`.
         ArgumentError: One person has two zones; charges do not say by which rule they were made and no rule is given;
-            a statement or sessions come without rule and rates.
+            a statement or sessions come without rule and rates; `sessions` are of other days than the charges; the
+            statement has everywhere a multiple of the tokens of the rates.
         MissingColumnError, ColumnTypeError: The table is wrong; `column` says where.
 
     Example:
@@ -136,6 +137,8 @@ def double_charges(
     frame = frame_of(charges)
     evidence = None if sessions is None else frame_of(sessions)
     lines, terms = _lines(frame, evidence, Basis(rule, rates, servers), found)
+    if evidence is not None:
+        check_period(lines, evidence, found)
     lines = put_right(lines, terms.machine_metered)
     persons = persons_by_name([*(user for user, *_ in given), *_names(lines, "user")], who)
     lines = payers(lines, _person_column(lines, who, persons, terms, found), terms.machine_metered)
@@ -271,6 +274,14 @@ def _compiled(lines: pl.DataFrame, rates: Rates | None, terms: Terms) -> pl.Data
         if name in lines.columns
     ]
     compiled = lines.select(*columns, usage_date=date.cast(pl.UInt32, strict=False))
+    if terms.machine_metered and {"person", "host"} <= set(lines.columns):
+        # Two people on a machine that pays are not two spellings of it.
+        by_host = pl.col("product").cast(pl.String).is_in(terms.machine_metered)
+        compiled = compiled.with_columns(
+            lines.select(
+                user=pl.when(by_host).then(pl.col("host").cast(pl.String)).otherwise(pl.col("user").cast(pl.String))
+            )
+        )
     if rates is not None and rates.families() and "category" in lines.columns:
         category = lines["category"].cast(tables.CHARGES["category"]).to_physical().cast(pl.UInt32)
         units = (lines["tokens"] * 10_000).cast(pl.Int64).fill_null(-(2**63))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex.audit.people import is_dated, persons_by_name
+from tokenflex.audit.stated import told_of
+from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems
 
 if TYPE_CHECKING:
@@ -35,6 +37,25 @@ def put_right(lines: pl.DataFrame, machine_metered: list[str]) -> pl.DataFrame:
         user=pl.when(is_swapped).then("host").otherwise("user"),
         host=pl.when(is_swapped).then("user").otherwise("host"),
     )
+
+
+def check_period(lines: pl.DataFrame, sessions: pl.DataFrame, found: Problems) -> None:
+    """Sessions of other days than the charges are no evidence of them.
+
+    Raises:
+        ArgumentError: They have no day in common.
+    """
+    charged = lines.select(a=pl.col("charged_at").min().dt.date(), b=pl.col("charged_at").max().dt.date()).row(0)
+    if "start" not in sessions.columns or None in charged or not isinstance(sessions.schema["start"], pl.Datetime):
+        return
+    used = sessions.select(a=pl.col("start").min().dt.date(), b=pl.col("start").max().dt.date()).row(0)
+    if None in used:
+        return
+    told = f"the charges lie in {charged[0]} to {charged[1]}, the sessions in {used[0]} to {used[1]}"
+    if used[0] > charged[1] or used[1] < charged[0]:
+        raise ArgumentError(f"{told}: they have no day in common", location="sessions")
+    if (used[0] - charged[0]).days > 1 or (charged[1] - used[1]).days > 1:
+        found.add(told_of("sessions", [("partly_covered", f"{told}: what they show is shown of the common days only")]))
 
 
 def payers(lines: pl.DataFrame, persons: pl.Series | None, machine_metered: list[str]) -> pl.DataFrame:

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import _core, tables
-from tokenflex.arrow import AnyTable, refuses_clearly
-from tokenflex.audit.stated import Level, Stated, scaled, sessions_of, stated_of, told_of
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
+from tokenflex.audit.stated import (
+    Comparable,
+    Level,
+    Stated,
+    comparable,
+    constant_factor,
+    scaled,
+    sessions_of,
+    stated_of,
+    told_of,
+)
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.charge import Prepared, charge, prepare
 from tokenflex.metering.rates import Rates
@@ -27,15 +37,12 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rule import Rule
 
-_LEVELS: Final[dict[Level, str]] = {
+LEVELS: Final[dict[Level, str]] = {
     "session": "session by session",
     "user_day": "by user, product and date",
     "day": "by product and date",
 }
-_SHARE: Final = 0.9
-"""From this share of units on that all stand in one ratio it is the rates that are off."""
-_FEWEST: Final = 3
-"""So many units have to stand in one ratio before it is told of."""
+"""What is compared, in words."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +88,7 @@ class InferredRule:
             f"<InferredRule {best['description']}"
             if self.rule is not None
             else f"<InferredRule none fits; the best: {best['description']}",
-            f"  compared {_LEVELS[self.level]}, {self.first} to {self.last}, {many(self.fits.height, 'rule')}",
+            f"  compared {LEVELS[self.level]}, {self.first} to {self.last}, {many(self.fits.height, 'rule')}",
             f"  {_fit_in_words(best)}",
         ]
         if len(self.equals) > 1:
@@ -95,7 +102,9 @@ class InferredRule:
     def _decided(self) -> str:
         said = dict(self.deciding.group_by("speaks_for").len().iter_rows())
         best, other = said.get("best", 0), said.get("runner_up", 0)
-        return f"between the two {many(best, 'unit')} speak for the first and {other:,} for the runner-up"
+        verb = "decides" if self.deciding.height == 1 else "decide"
+        units = many(self.deciding.height, "unit")
+        return f"between the two {units} {verb}: {best:,} for the first, {other:,} for the runner-up"
 
 
 def _fit_in_words(row: dict[str, object]) -> str:
@@ -126,7 +135,8 @@ def infer_rule(
         sessions: As for `charge`; `None` for the sessions that the statement itself tells of.
         statement: A table of `tables.STATEMENT`, such as `read_statement` gives. Any Arrow table will do that has
             `tokens`, one of `product`, `feature` and `product_name`, and `usage_date` or `start` with `user`. Users
-            and products have to be spelled as in the sessions. Rows of cloud use and manual rows are not compared.
+            and products have to be spelled as in the sessions. Rows of cloud use and manual rows are not compared, nor
+            are sessions of a server that a statement by session never names.
         rates: As for `charge`, for all rules.
         servers: As for `charge`; rules of the servers' days are tried only with them.
         users: As for `charge`; rules of the users' days are tried only with them.
@@ -165,8 +175,10 @@ def infer_rule(
     met = Problems()
     if sessions is None:
         sessions = sessions_from(statement, problems=Problems())
+    compared = comparable(statement)
+    sessions, rows = _of_stated_servers(sessions, compared, met)
     frame = sessions_of(sessions.table if isinstance(sessions, Prepared) else sessions)
-    stated, found = stated_of(statement, frame)
+    stated, found = stated_of(compared, frame)
     met.add(found)
     grid = _grid(frame, servers, users, rates) if rules is None else checked_rules(rules)
     prepared = sessions if isinstance(sessions, Prepared) else prepare(sessions)
@@ -180,6 +192,8 @@ def infer_rule(
     deciding = tables.empty(tables.RULE_DECIDING)
     if runner_up is not None:
         deciding = run.deciding(best, run.units_of(by_rank[runner_up], Problems()))
+    if rows is not None:
+        deciding = deciding.with_columns(rows.gather(deciding["session"]).alias("session"))
     met.add(_doubts_of_rates(run, best))
     report(met.frame, problems, "infer_rule")
     is_near = ranked["token_error"][0] <= ranked["tokens_stated"][0] * limit
@@ -193,6 +207,26 @@ def infer_rule(
         last=stated.last,
         sessions_without_row=stated.without_row,
     )
+
+
+def _of_stated_servers(
+    sessions: AnyTable | Prepared, compared: Comparable, met: Problems
+) -> tuple[AnyTable | Prepared, pl.Series | None]:
+    """The sessions that the vendor can know of, with their rows; a server that does not report is in no row of it."""
+    table = frame_of(sessions.table if isinstance(sessions, Prepared) else sessions)
+    servers = compared.unknown_servers(table)
+    if not servers:
+        return sessions, None
+    is_unknown = pl.col("server").cast(pl.String).is_in(servers)
+    known = table.with_row_index("row").filter(~is_unknown.fill_null(value=False))
+    told = f"{many(table.height - known.height, 'session')} of {', '.join(servers)}: the statement names no such server"
+    if isinstance(sessions, Prepared):
+        met.add(
+            told_of("sessions", [("server_not_stated", f"{told}; their charges count as extra: prepare the others")])
+        )
+        return sessions, None
+    met.add(told_of("sessions", [("server_not_stated", f"{told}: left out. Does it report to the vendor?")]))
+    return known.drop("row"), known["row"].cast(pl.UInt64)
 
 
 def _tolerance(given: object) -> Decimal:
@@ -312,12 +346,10 @@ def _doubts_of_rates(run: _Run, best: pl.DataFrame) -> pl.DataFrame:
     """Rates that cannot be those of the statement: of another currency, or of another contract."""
     found = []
     both = best.rename({"tokens": "computed"}).join(run.units_stated(), on=run.keys)
-    both = both.filter((pl.col("tokens") > 0) & (pl.col("computed") > 0))
-    ratio = (scaled("tokens") / scaled("computed")).round(6)
-    for value, count in both.select(ratio=ratio).group_by("ratio").len().sort("len", "ratio").tail(1).iter_rows():
-        if value != 1 and count >= max(_FEWEST, _SHARE * both.height):
-            message = f"{many(count, 'unit')} of {both.height:,} have {value:g} times the tokens of the rates"
-            found.append(("constant_factor", f"{message}: are these rates of another currency or contract?"))
+    if factor := constant_factor(both):
+        value, count = factor
+        message = f"{many(count, 'unit')} of {both.height:,} have {value:g} times the tokens of the rates"
+        found.append(("constant_factor", f"{message}: are these rates of another currency or contract?"))
     if run.stated.level != "day":
         found += [
             ("rate_not_stated", f"{product}: none of its {many(count, 'unit')} with tokens is a multiple of its rate")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.audit.stated import constant_factor, scaled, told_of
 from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
 from tokenflex.metering.charge import charge
 from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems
 from tokenflex.reading.names import is_text
 from tokenflex.usage.vendor import product_of, sessions_from
+from tokenflex.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +108,8 @@ def _check(charges: pl.DataFrame) -> None:
 def lines_of_statement(statement: pl.DataFrame, basis: Basis, found: Problems) -> pl.DataFrame:
     """The charges that a statement tells of: a row of it has the tokens of all windows that were laid to its session.
 
-    The rule says at which instants these fell. What the vendor charged beyond them is laid to the session's start.
+    The rule says at which instants these fell. What the vendor charged beyond them is laid to the session's start where
+    it is a charge of its own, and otherwise makes the first of them dearer.
     """
     rule, rates, servers = basis.rule, basis.rates, basis.servers
     if rule is None or rates is None:
@@ -160,17 +163,41 @@ def _due(
 ) -> pl.DataFrame:
     """Those charges of the rule that the vendor charged as well: in order, as far as the session's tokens go."""
     charges = charge(_plain(sessions), rule=rule, rates=rates, servers=servers, problems=found)
+    _check_rates(sessions, charges, found)
     stated = sessions["vendor_tokens"].fill_null(0).gather(charges["session"])
     # In order of time, so that the running sum of a session's charges says which of them its tokens pay for.
     running = pl.col("tokens").cast(pl.Decimal(38, 4)).cum_sum().over("session")
-    kept = charges.with_columns(stated).filter((running <= pl.col("vendor_tokens")) & (pl.col("vendor_tokens") > 0))
-    return _texts(kept.drop("vendor_tokens", "rule_id"))
+    left = pl.col("vendor_tokens") - running + pl.col("tokens")
+    kept = charges.with_columns(stated).with_columns(left=left).filter((pl.col("left") > 0) | (pl.col("tokens") == 0))
+    kept = kept.filter(pl.col("vendor_tokens") > 0).with_columns(pl.min_horizontal("tokens", "left").alias("tokens"))
+    return _texts(kept.drop("vendor_tokens", "left", "rule_id"))
+
+
+def _check_rates(sessions: pl.DataFrame, charges: pl.DataFrame, found: Problems) -> None:
+    """Rates of another currency or contract: told of, or refused where they would make every charge a second one."""
+    computed = charges.group_by("session").agg(computed=pl.col("tokens").sum(), unknown=pl.col("tokens").null_count())
+    computed = computed.filter(pl.col("unknown") == 0)
+    both = computed.with_columns(tokens=sessions["vendor_tokens"].fill_null(0).gather(computed["session"]))
+    factor = constant_factor(both)
+    if factor is None:
+        return
+    value, count = factor
+    message = (
+        f"{many(count, 'session')} of {both.height:,} have {value:g} times the tokens of the rates: are these rates of "
+        "another currency or contract?"
+    )
+    if value > 1 and value == round(value):
+        raise ArgumentError(message, location="rates")
+    found.add(told_of("rates", [("constant_factor", message)]))
 
 
 def _beyond(
     sessions: pl.DataFrame, due: pl.DataFrame, rule: Rule, rates: Rates, servers: Mapping[str, str] | None
 ) -> pl.DataFrame:
-    """What the vendor charged beyond the rule, each as a launch whose window is the one that it would have opened."""
+    """What the vendor charged beyond the rule, each as a launch whose window is the one that it would have opened.
+
+    `is_second` says whether it is a charge of its own: the session was due none, or it is a multiple of the rate.
+    """
     paid = due.group_by("session").agg(pl.col("tokens").sum().alias("paid"))
     left = sessions.with_row_index("session").with_columns(pl.col("session").cast(pl.UInt64))
     left = left.join(paid, on="session", how="left", maintain_order="left")
@@ -187,10 +214,12 @@ def _beyond(
         "incremental": False,
     }
     opened = charge(alone, rule=Rule.from_dict(fields), rates=rates, servers=servers, problems=Problems())
+    price = opened.select(price=scaled("tokens")).to_series()
     windows = opened.select("session", "charged_at", "window_end", "usage_date")
-    rows = left.select("session", "user", "product", "server", "beyond", "vendor_category").select(
+    rows = left.select("session", "user", "product", "server", "beyond", "vendor_category", "paid").select(
         pl.all().gather(windows["session"])
     )
+    is_multiple = ((price > 0) & (rows.select(scaled("beyond")).to_series() % price == 0)).fill_null(value=False)
     return _texts(
         rows.select(
             "user",
@@ -206,16 +235,23 @@ def _beyond(
             trigger=pl.lit("launch").cast(tables.CHARGES["trigger"]),
             tokens="beyond",
             session="session",
+            is_second=pl.col("paid").is_null() | is_multiple,
         )
     )
 
 
 def _in_full(due: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
-    """Both as one table. Where a difference was due and the vendor charged more, it is one charge and not two."""
-    differences = due.filter(pl.col("category") == "INCREMENTAL").unique("session", keep="first", maintain_order=True)
-    more = extra.join(differences.select("session", "charged_at"), on=["session", "charged_at"], how="semi")
+    """Both as one table. A charge that was due, and that the vendor made dearer, is one charge and not two.
+
+    So is one at a launch where a difference was due and the vendor charged more.
+    """
+    first = due.unique("session", keep="first", maintain_order=True)
+    targets = first.select("session", at="charged_at", is_difference=pl.col("category") == "INCREMENTAL")
+    more = extra.join(targets, on="session").filter(
+        ~pl.col("is_second") | (pl.col("is_difference") & (pl.col("at") == pl.col("charged_at")))
+    )
     whole = due.join(
-        more.select("session", "charged_at", pl.col("tokens").alias("more"), pl.col("category").alias("stated")),
+        more.select("session", charged_at="at", more="tokens", stated="category"),
         on=["session", "charged_at"],
         how="left",
         maintain_order="left",
@@ -223,8 +259,8 @@ def _in_full(due: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
         tokens=pl.col("tokens") + pl.col("more").fill_null(0),
         category=pl.coalesce("stated", "category"),
     )
-    rest = extra.join(more, on=["session", "charged_at"], how="anti", maintain_order="left")
-    return pl.concat([whole.drop("more", "stated"), rest], how="diagonal")
+    rest = extra.join(more, on="session", how="anti", maintain_order="left")
+    return pl.concat([whole.drop("more", "stated"), rest.drop("is_second")], how="diagonal")
 
 
 def _plain(sessions: pl.DataFrame) -> pl.DataFrame:

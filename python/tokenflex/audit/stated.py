@@ -14,10 +14,10 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, columns_of, frame_of
 from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
-from tokenflex.metering.rates import SCALE
+from tokenflex.metering.rates import LARGEST, SCALE
 from tokenflex.reading.catalog import product_line
 from tokenflex.reading.names import is_text
-from tokenflex.times import EPOCH
+from tokenflex.times import EPOCH, TOO_LATE
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -35,10 +35,24 @@ _UNITS: Final[dict[Level, tuple[str, ...]]] = {
 """The columns that say which unit a row is about, by level from the finest on."""
 
 _PRODUCT: Final = ("product", "feature", "product_name")
+_KEYS: Final = ("user", "product", "second")
 _TEXT: Final = ("user", "server", "usage_category", *_PRODUCT)
 _READS: Final = (*_TEXT, "usage_date", "start", "tokens")
+_TYPES: Final[dict[str, pl.DataType]] = {"usage_date": pl.Date(), "start": tables.TIME, "tokens": tables.TOKENS}
+_RANGES: Final[dict[str, tuple[object, object]]] = {
+    "usage_date": (EPOCH.date(), TOO_LATE.date()),
+    "start": (EPOCH, TOO_LATE),
+    "tokens": (-LARGEST, LARGEST),
+}
+"""The values that data may have: from the first on, below the second."""
 _OF_SERVERS: Final = ("DESKTOP_PRODUCT", "PRODUCT_CONSUMPTION")
 """Usage that license servers log."""
+
+
+_SHARE: Final = 0.9
+"""From this share of units on that all stand in one ratio it is the rates that are off."""
+_FEWEST: Final = 3
+"""So many units have to stand in one ratio before it is told of."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,18 @@ class Stated:
     def tokens(self) -> int:
         """All that is stated of what is compared, in 1/10,000."""
         compared = self.units.filter("is_compared") if self.level == "session" else self.units
-        return int(compared.select(scaled("tokens").fill_null(0).sum()).item()) + self.others[1]
+        # Decimals have room for a sum that whole numbers of 64 bits have not.
+        return int(compared.select(pl.col("tokens").sum().cast(tables.TOKENS)).item() * 10**SCALE) + self.others[1]
+
+
+def constant_factor(both: pl.DataFrame) -> tuple[float, int] | None:
+    """The one factor by which nearly all stated `tokens` differ from what was `computed`, and for how many rows."""
+    both = both.filter((pl.col("tokens") > 0) & (pl.col("computed") > 0))
+    ratio = (scaled("tokens") / scaled("computed")).round(6)
+    for value, count in both.select(ratio=ratio).group_by("ratio").len().sort("len", "ratio").tail(1).iter_rows():
+        if value != 1 and count >= max(_FEWEST, _SHARE * both.height):
+            return value, count
+    return None
 
 
 def scaled(column: str) -> pl.Expr:
@@ -90,13 +115,36 @@ def scaled(column: str) -> pl.Expr:
     return (pl.col(column).cast(tables.TOKENS) * 10**SCALE).cast(pl.Int64)
 
 
-def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.DataFrame]:
-    """What a statement says of sessions (`user`, `product`, `start`, `end`), and the problems."""
-    rows = _rows(statement)
+@dataclass(frozen=True)
+class Comparable:
+    """The rows of a statement that a rule can be held against, at the finest level that they have."""
+
+    rows: pl.DataFrame
+    level: Level
+    found: tuple[tuple[str, str], ...]
+    """What was left out."""
+
+    def unknown_servers(self, sessions: pl.DataFrame) -> list[str]:
+        """The sessions' servers that a statement by session never names; none where it may call them otherwise."""
+        if self.level != "session" or "server" not in sessions.columns or self.rows["server"].null_count():
+            return []
+        used = set(sessions["server"].cast(pl.String).drop_nulls().unique())
+        unknown = used - set(self.rows["server"].unique())
+        return sorted(unknown) if unknown != used else []
+
+
+def comparable(statement: AnyTable) -> Comparable:
+    """What of a statement can be compared."""
     found: list[tuple[str, str]] = []
+    rows = _rows(statement, found)
     rows, level = _comparable(rows, found)
     dates = pl.col("start").dt.date() if level == "session" else pl.col("usage_date")
-    rows = rows.with_columns(usage_date=dates)
+    return Comparable(rows.with_columns(usage_date=dates), level, tuple(found))
+
+
+def stated_of(compared: Comparable, sessions: pl.DataFrame) -> tuple[Stated, pl.DataFrame]:
+    """What a statement says of sessions (`user`, `product`, `start`, `end`), and the problems."""
+    rows, level, found = compared.rows, compared.level, list(compared.found)
     first, last = _common_days(rows, sessions, level, found)
     rows = rows.filter(pl.col("usage_date").is_between(first, last))
     if level == "session":
@@ -108,7 +156,7 @@ def stated_of(statement: AnyTable, sessions: pl.DataFrame) -> tuple[Stated, pl.D
     return stated, told_of("statement", found)
 
 
-def _rows(statement: AnyTable) -> pl.DataFrame:
+def _rows(statement: AnyTable, found: list[tuple[str, str]]) -> pl.DataFrame:
     """The rows with all columns that say something, in fixed types; `row` counts them."""
     table = columns_of(statement, _READS)
     frame = table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns_of(table, None))
@@ -116,21 +164,34 @@ def _rows(statement: AnyTable) -> pl.DataFrame:
         raise MissingColumnError("column 'tokens' is missing: a statement says how many were consumed", column="tokens")
     if not any(name in frame.columns for name in _PRODUCT):
         raise MissingColumnError(f"one of the columns {', '.join(_PRODUCT)} is needed", column="product")
-    columns = {}
+    columns = []
     for name in _READS:
-        dtype = frame.schema.get(name, pl.Null())
         if name not in frame.columns or frame[name].null_count() == frame.height:
-            columns[name] = pl.lit(None, {"usage_date": pl.Date(), "start": tables.TIME}.get(name, _plain(name)))
+            columns.append(pl.Series(name, [None] * frame.height, _TYPES.get(name, pl.String())))
         else:
-            _check(name, dtype)
-            columns[name] = pl.col(name).cast({"usage_date": pl.Date(), "start": tables.TIME}.get(name, _plain(name)))
-    whole = frame.select(**columns)
+            _check(name, frame.schema[name])
+            columns.append(_in_range(frame[name], found) if name in _TYPES else frame[name].cast(pl.String))
+    whole = pl.DataFrame(columns)
     lines = [pl.col("product"), product_line("feature"), pl.col("product_name")]
     return whole.with_columns(product=pl.coalesce(lines)).with_row_index("row")
 
 
-def _plain(name: str) -> pl.DataType:
-    return tables.TOKENS if name == "tokens" else pl.String()
+def _in_range(given: pl.Series, found: list[tuple[str, str]]) -> pl.Series:
+    """Times and tokens in their fixed types; those that no data may have are null, and told of."""
+    cast = given.cast(_TYPES[given.name], strict=False)
+    low, high = _RANGES[given.name]
+    is_fine = (cast >= low) & (cast < high)
+    if isinstance(given.dtype, pl.Decimal) and given.dtype.scale > SCALE:
+        is_fine &= cast.cast(given.dtype, strict=False) == given
+    kept = pl.select(pl.when(is_fine).then(cast)).to_series().alias(given.name)
+    lost = kept.null_count() - given.null_count()
+    if lost and given.name == "tokens":
+        message = f"tokens of {many(lost, 'row')} are {LARGEST:,} and more, or finer than 1/{10**SCALE:,}: not compared"
+        found.append(("tokens_out_of_range", message))
+    elif lost:
+        message = f"{given.name} of {many(lost, 'row')} lies before 1970 or from 2200 on: taken as unknown"
+        found.append(("time_out_of_range", message))
+    return kept
 
 
 def _check(name: str, dtype: pl.DataType) -> None:
@@ -168,8 +229,10 @@ def _comparable(rows: pl.DataFrame, found: list[tuple[str, str]]) -> tuple[pl.Da
                 without = many(kept.height - fine.height, "row")
                 found.append(("not_compared", f"{without} without one of {lacking}: not compared"))
             return fine, level
+    lost = "".join(f"; {message}" for _, message in found)
     raise ArgumentError(
-        "the statement says nothing that a rule can be held against: it needs rows with product, usage_date and tokens",
+        "the statement says nothing that a rule can be held against: it needs rows with product, usage_date and tokens"
+        f"{lost}",
         location="statement",
     )
 
@@ -207,10 +270,9 @@ def _by_session(
     rows: pl.DataFrame, sessions: pl.DataFrame, first: date, last: date, found: list[tuple[str, str]]
 ) -> Stated:
     """Lays rows to sessions by user, product and start, to the second; the n-th of several to the n-th."""
-    keys = ["user", "product", "second"]
-    each, rows = _numbered(sessions.with_row_index("row"), keys), _numbered(rows, keys)
-    joined = each.join(rows.select(*keys, "n", "tokens"), on=[*keys, "n"], how="left").sort("row")
-    lone = rows.join(each, on=[*keys, "n"], how="anti")
+    each, rows = (_numbered(frame) for frame in _coded(sessions.with_row_index("row"), rows))
+    joined = each.join(rows.select(*_KEYS, "n", "tokens", "row"), on=[*_KEYS, "n"], how="left").sort("row")
+    lone = rows.join(joined.select(row="row_right"), on="row", how="anti")
     compared = pl.col("start").dt.date().is_between(first, last).fill_null(value=False)
     units = joined.select("tokens", is_compared=compared)
     with_tokens = lone.filter(pl.col("tokens") != 0).select(scaled("tokens")).to_series().abs()
@@ -233,11 +295,22 @@ def _by_session(
     )
 
 
-def _numbered(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    server = pl.col("server").cast(pl.String) if "server" in frame.columns else pl.lit(None, pl.String)
-    names = [pl.col(name).cast(pl.String) for name in ("user", "product")]
-    frame = frame.with_columns(*names, server=server, second=pl.col("start").dt.truncate("1s"))
-    return frame.sort(*keys, "server", "row").with_columns(n=pl.int_range(pl.len()).over(keys))
+def _coded(*frames: pl.DataFrame) -> list[pl.DataFrame]:
+    """The frames with names as places in the order of all their names, which are sorted and joined much faster."""
+    frames = tuple(frame if "server" in frame.columns else frame.with_columns(server=None) for frame in frames)
+    text = [frame.with_columns(pl.col("user", "product", "server").cast(pl.String)) for frame in frames]
+    for name in ("user", "product", "server"):
+        names = pl.concat([frame[name].unique() for frame in text]).unique().drop_nulls().sort()
+        text = [frame.with_columns(pl.col(name).cast(pl.Enum(names)).to_physical()) for frame in text]
+    return text
+
+
+def _numbered(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows in order of user, product and second, with `n`: the how manieth of these it is."""
+    frame = frame.with_columns(second=pl.col("start").dt.truncate("1s")).sort(*_KEYS, "server", "row")
+    place = pl.int_range(pl.len())
+    is_first = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift()) for key in _KEYS)
+    return frame.with_columns(n=place - pl.when(is_first).then(place).forward_fill().fill_null(0))
 
 
 def _tell_unknown(units: pl.DataFrame, sessions: pl.DataFrame, found: list[tuple[str, str]]) -> None:

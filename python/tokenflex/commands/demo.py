@@ -35,18 +35,19 @@ def demo(
     """
     with readable_errors():
         firm = write_logs(folder or tempfile.mkdtemp(prefix="tokenflex-demo-"), months=months)
+        rule = tf.Rule.read(firm.rule_path)
         run = metered(
             [str(firm.folder / "logs")],
             timezone=firm.servers,
             server=None,
-            rule=tf.TOKEN_FLEX,
+            rule=rule,
             rates=tf.Rates.read(firm.rates_path),
             as_of=None,
             quiet=False,
         )
         to = screen.console()
         to.print("An invented firm: its servers, people and use are made up by this program.", style="dim")
-        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=tf.TOKEN_FLEX)
+        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=rule)
         screen.show(summary, to, zones=firm.servers)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
@@ -57,7 +58,21 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     rates = ", ".join(f"{rate.product} {rate.tokens} ({rate.source})" for rate in public)
     yield f"Rates: {rates}; all others are demo values, not prices of the vendor."
     yield f"The logs are in {firm.folder / 'logs'}"
-    zones = [f"--timezone {server}={zone}" for server, zone in firm.servers.items()]
-    logs, prices = shlex.quote(str(firm.folder / "logs")), shlex.quote(str(firm.rates_path))
+    folder = shlex.quote(str(firm.folder))
+    terms = [*(f"--timezone {server}={zone}" for server, zone in firm.servers.items())]
+    terms.append(f"--rates {folder}/{firm.rates_path.name} --rule {folder}/{firm.rule_path.name}")
+    people = f"--users {folder}/{firm.users_path.name}"
+    logs, statement = f"{folder}/logs", f"{folder}/{firm.statement_path.name}"
     yield "\nNext, the same by hand, with the charges in a file:\n"
-    yield " \\\n    ".join([f"  tokenflex charge {logs}", *zones, f"--rates {prices} --out charges.csv"])
+    yield _command(f"tokenflex charge {logs}", *terms, "--out charges.csv")
+    yield "\nWhat the vendor charged twice, and why, by its statement, with the logs as evidence:\n"
+    yield _command(f"tokenflex doubles {statement} --logs {logs}", *terms, people)
+    yield "\nBy which rule the vendor charged, by its statement:\n"
+    yield _command(f"tokenflex infer-rule {statement}", *terms[:-1], f"--rates {folder}/{firm.rates_path.name}")
+    yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
+    yield _command(f"tokenflex doubles {logs}", *terms, people)
+    yield _command(f"tokenflex whatif {logs}", *terms, people)
+
+
+def _command(*parts: str) -> str:
+    return " \\\n    ".join([f"  {parts[0]}", *parts[1:]])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
+from rich.padding import Padding
 
 import tokenflex as tf
 from tokenflex import screen
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+INDENT = 2
 SHOWN = 3
 """Cases told of each cause unless asked for more."""
 
@@ -75,6 +77,9 @@ def doubles(
     aliases: Annotated[
         Path | None, typer.Option(help="Who is who, as CSV: spelling, person. Case and domains are known without.")
     ] = None,
+    variants: Annotated[
+        Path | None, typer.Option(help="Which codes are one product, as CSV: product, line. Feature codes are known.")
+    ] = None,
     show: Annotated[int, typer.Option(min=0, help="How many cases of each cause are told.")] = SHOWN,
     out: Annotated[Path | None, typer.Option(help="Write all cases here: .parquet or .csv.")] = None,
     as_of: AsOfOption = None,
@@ -96,6 +101,7 @@ def doubles(
         )
         lives = users_of(users)
         identity = None if aliases is None else tf.Identity.read(aliases)
+        same = None if variants is None else _variants_of(variants)
         charged = _of_statement(asked) if is_statement(source) else _of_logs(asked)
         found = tf.double_charges(
             charged.charges,
@@ -105,6 +111,7 @@ def doubles(
             rates=asked.rates,
             servers=charged.servers,
             identity=identity,
+            variants=same,
             problems=charged.problems,
         )
         total = charged.charges["tokens"].sum()
@@ -143,6 +150,17 @@ class _Charged:
     problems: tf.Problems
 
 
+def _variants_of(path: Path) -> dict[str, str]:
+    """Product line of each product in a file."""
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        fail(f"--variants {path}: no CSV: {error}")
+    if lacking := {"product", "line"} - set(table.columns):
+        fail(f"--variants {path}: column {min(lacking)!r} is missing: it has to have product and line")
+    return dict(table.select("product", "line").drop_nulls().iter_rows())
+
+
 def _of_statement(asked: _Asked) -> _Charged:
     if asked.rates is None:
         fail("--rates is missing: without rates nothing says which windows a statement's tokens paid for")
@@ -150,7 +168,9 @@ def _of_statement(asked: _Asked) -> _Charged:
     statement = tf.read_statement(asked.source[0], timezone=asked.zones, problems=problems)
     sessions = None
     if asked.logs:
-        sessions = sessions_of_logs(asked.logs, timezone=asked.zones, server=asked.server, quiet=asked.quiet)
+        sessions = sessions_of_logs(
+            asked.logs, timezone=asked.zones, server=asked.server, quiet=asked.quiet, problems=problems
+        )
     servers = asked.zones
     if isinstance(servers, str):
         servers = dict.fromkeys(statement["server"].cast(pl.String).drop_nulls().unique(), servers)
@@ -232,7 +252,7 @@ def _show(answer: Doubles, shown: int, to: Console) -> None:
             break
         to.print(f"{cause} ({many(cases.height, 'case')})", style="bold cyan")
         for text in cases["explanation"].head(shown):
-            to.print(f"  {text}")
+            to.print(Padding(text, (0, 0, 0, INDENT)))
         to.print()
     _not_judged(answer.problems, to)
 

@@ -46,28 +46,29 @@ def metered(
     if sessions.is_empty():
         fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
     if rates is None:
-        _rates_template(sessions)
+        rates_template(sessions)
     servers = _servers(log, timezone)
     charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, as_of=as_of, problems=problems)
     return Metered(log, servers, rates, sessions, charges, pl.concat([log.problems, problems.frame]))
 
 
 def sessions_of_logs(
-    logs: list[str], *, timezone: str | dict[str, str] | None, server: str | None, quiet: bool
+    logs: list[str],
+    *,
+    timezone: str | dict[str, str] | None,
+    server: str | None,
+    quiet: bool,
+    problems: tf.Problems | None = None,
 ) -> pl.DataFrame:
-    """Reads and pairs."""
+    """Reads and pairs; `problems` collects those of both."""
+    problems = tf.Problems() if problems is None else problems
     with reading_bar(quiet=quiet) as progress:
         log = tf.read_flexlm(logs, timezone=timezone, server=server, progress=progress)
-    return tf.pair(log.events, packages=log.packages, problems=tf.Problems())
+    problems.add(log.problems)
+    return tf.pair(log.events, packages=log.packages, problems=problems)
 
 
-def _servers(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:
-    if isinstance(timezone, str):
-        return dict.fromkeys(log.coverage["server"].cast(pl.String), timezone)
-    return timezone or {}
-
-
-def _rates_template(sessions: pl.DataFrame) -> NoReturn:
+def rates_template(sessions: pl.DataFrame) -> NoReturn:
     """Says that rates are missing; the template goes to stdout, so that `> rates.csv` makes the file."""
     typer.echo("product,tokens,effective_from")
     for product in sessions["product"].cast(pl.String).unique().drop_nulls().sort():
@@ -76,3 +77,9 @@ def _rates_template(sessions: pl.DataFrame) -> NoReturn:
         "--rates is missing: what is a day of each product worth?",
         "Fill in the template above (your contract has the tokens), save it, and give it by --rates rates.csv.",
     )
+
+
+def _servers(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:
+    if isinstance(timezone, str):
+        return dict.fromkeys(log.coverage["server"].cast(pl.String), timezone)
+    return timezone or {}

@@ -6,10 +6,18 @@ import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NoReturn
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 import tokenflex as tf
 from tokenflex import screen
@@ -127,33 +135,57 @@ def writer_of(out: Path | None) -> Callable[[pl.DataFrame], None]:
     """Checks the file before the long work, and writes it whole or not at all."""
     if out is None:
         return lambda _: None
-    if out.suffix not in (".parquet", ".csv"):
-        fail(f"--out {out}: give a name that ends in .parquet or .csv")
-    if not out.parent.is_dir():
-        fail(f"--out {out}: there is no folder {out.parent}")
+    may_be_written(out, "--out", (".parquet", ".csv"))
 
     def write(table: pl.DataFrame) -> None:
-        part = out.with_name(f".{out.name}.{os.getpid()}.part")
-        try:
-            with part.open("xb") as file:
-                table.write_parquet(file) if out.suffix == ".parquet" else table.write_csv(file)
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(out) as file:
+            table.write_parquet(file) if out.suffix == ".parquet" else table.write_csv(file)
 
     return write
+
+
+def may_be_written(path: Path, option: str, endings: tuple[str, ...]) -> None:
+    """Ends the program where a file has a name of another kind, or no folder to be in."""
+    if path.suffix not in endings:
+        fail(f"{option} {path}: give a name that ends in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        fail(f"{option} {path}: there is no folder {path.parent}")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
 def reading_bar(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
     """A bar on stderr while the logs are read; none where nobody would see it."""
+    with _bar("reading", DownloadColumn(), quiet=quiet) as told:
+        yield told
+
+
+@contextmanager
+def counting_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """The same for things that are counted."""
+    with _bar(what, MofNCompleteColumn(), quiet=quiet) as told:
+        yield told
+
+
+@contextmanager
+def _bar(what: str, done_of_all: ProgressColumn, *, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
     to = screen.console(stderr=True)
     if quiet or not to.is_terminal:
         yield None
         return
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=to, transient=True) as bar:
-        task = bar.add_task("reading", total=None)
+    with Progress(TextColumn(what), BarColumn(), done_of_all, TimeRemainingColumn(), console=to, transient=True) as bar:
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

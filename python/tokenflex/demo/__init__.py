@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tokenflex.demo import log
 from tokenflex.demo.firm import (
+    ACCENTED,
     CHI,
     MAD,
     PRODUCTS,
@@ -22,10 +23,16 @@ from tokenflex.demo.firm import (
     UNLICENSED,
     WITHOUT_RATE,
     DemoRate,
+    Person,
     Server,
     last_instant,
+    people,
 )
-from tokenflex.demo.work import Outage, Use, uses
+from tokenflex.demo.mistakes import Mistake, mistakes
+from tokenflex.demo.statement import RULE, Stated, write_statement
+from tokenflex.demo.use import Outage, Use
+from tokenflex.demo.work import uses
+from tokenflex.metering.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,6 +87,8 @@ class DemoFacts:
     """Sessions whose check-in the log no longer holds, since it ends in the midst of a shutdown."""
     sessions_without_rate: int
     days_without_lines: int
+    vendor_mistakes: dict[str, int]
+    """What the statement charges twice, by cause as of `double_charges`, beside what the rule itself doubles."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,9 @@ class DemoFirm:
         servers: license server -> IANA time zone
         rates: the daily rates; each says whether it is public or a value of the demo
         rates_path: the same as a CSV file
+        users_path: CSV of the zone by which each user lives; one user is left out
+        rule_path: the charging rule of the firm's contract as TOML
+        statement_path: what the vendor states, session by session, of the servers that report
         sessions: what truly happened, in order of start
         facts: counts of what was planted
     """
@@ -101,6 +113,9 @@ class DemoFirm:
     servers: dict[str, str]
     rates: tuple[DemoRate, ...]
     rates_path: Path
+    users_path: Path
+    rule_path: Path
+    statement_path: Path
     sessions: tuple[DemoSession, ...]
     facts: DemoFacts
 
@@ -121,7 +136,10 @@ class _File:
 
 
 def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFirm:
-    """Writes the demo's logs into `folder/logs` and its rates into `folder/rates.csv`.
+    """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
+
+    That is `rates.csv`, `users.csv` (where people live), `rule.toml` (of the contract) and `statement.csv` (the
+    vendor's, with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -164,15 +182,24 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     for file in files:
         _write(folder / "logs" / file.path, file)
     _write_rates(folder / "rates.csv")
+    _write_users(folder / "users.csv", people(random.Random(seed)))
+    (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
     sessions = _sessions(used, last)
+    wrong = mistakes()
+    write_statement(folder / "statement.csv", _stated(sessions), wrong, Rates.read(folder / "rates.csv"))
     return DemoFirm(
         folder=folder,
         logs=tuple(folder / "logs" / file.path for file in files),
         servers={server.name: server.zone.name for server in SERVERS},
         rates=RATES,
         rates_path=folder / "rates.csv",
+        users_path=folder / "users.csv",
+        rule_path=folder / "rule.toml",
+        statement_path=folder / "statement.csv",
         sessions=tuple(sessions),
-        facts=_facts(written, files, used=used, sessions=sessions, outages=outages, lost=lost, unpaired=unpaired),
+        facts=_facts(
+            written, files, used=used, sessions=sessions, outages=outages, lost=lost, unpaired=unpaired, wrong=wrong
+        ),
     )
 
 
@@ -298,7 +325,15 @@ def _write_rates(path: Path) -> None:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["product", "tokens", "effective_from", "family", "source"])
         for rate in RATES:
-            rows.writerow([rate.product, rate.tokens, rate.effective_from or "", "", rate.source])
+            rows.writerow([rate.product, rate.tokens, rate.effective_from or "", rate.family, rate.source])
+
+
+def _write_users(path: Path, staff: list[Person]) -> None:
+    """Where everyone lives, but for the one who came last: nobody told the administrator."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["user", "zone"])
+        rows.writerows([person.name, person.zone.name] for person in staff if person is not ACCENTED)
 
 
 def _facts(
@@ -310,6 +345,7 @@ def _facts(
     outages: tuple[Outage, ...],
     lost: set[int],
     unpaired: int,
+    wrong: tuple[Mistake, ...],
 ) -> DemoFacts:
     lines = [line for server_lines in written.values() for line in server_lines]
     events = Counter(line.event for line in lines)
@@ -340,6 +376,7 @@ def _facts(
         shutdown_sessions=len({_key(used[place]) for place in lost}),
         sessions_without_rate=sum(session.feature in PRODUCTS[WITHOUT_RATE].features for session in sessions),
         days_without_lines=2,
+        vendor_mistakes=dict(Counter(mistake.cause for mistake in wrong)),
     )
 
 
@@ -365,6 +402,23 @@ def _sessions(used: Iterable[Use], last: int) -> list[DemoSession]:
             ended = _time(end) if end < last else None
             sessions.append(DemoSession(server.name, user, host, feature, _time(start), ended))
     return sorted(sessions, key=lambda session: session.start)
+
+
+def _stated(sessions: Iterable[DemoSession]) -> list[Stated]:
+    """The sessions that the vendor knows of: ended, and of servers that report."""
+    reporting = {server.name: server for server in SERVERS if server.reports}
+    return [
+        Stated(
+            reporting[session.server],
+            session.user,
+            session.host,
+            session.feature,
+            round(session.start.timestamp()),
+            round(session.end.timestamp()),
+        )
+        for session in sessions
+        if session.end is not None and session.server in reporting
+    ]
 
 
 def _time(at: int) -> datetime:

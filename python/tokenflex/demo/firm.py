@@ -101,8 +101,13 @@ PRODUCTS = {
         ),
         Product("3DSMAX", "3ds Max", "662003DSMAX_F", ("876933DSMAX_2023_0F", "875683DSMAX_2022_0F")),
         Product("INHSMP", "Inventor HSM", None, ("87577INHSMP_2022_0F",)),
+        Product("INVNTOR", "Inventor", "85578INVNTOR_F", ("87067INVNTOR_2019_0F",)),
+        Product("ARCHDESK", "AutoCAD Architecture", "65300ARCHDESK_F", ("87087ARCHDESK_2019_0F",)),
+        Product("VRDPRO", "VRED Professional", "86312VRDPRO_F", ("87182VRDPRO_2019_0F",)),
     )
 }
+EVERYDAY = ("ACD", "RVT", "NAVMAN", "CIV3D", "INVPROSA", "3DSMAX")
+"""What people open beside their main product; of the rest every use is planted."""
 UNLICENSED = "87663MAYA_2023_0F"
 """A feature that is asked for and that no license file holds."""
 WITHOUT_RATE = "INHSMP"
@@ -119,6 +124,8 @@ class DemoRate:
     tokens: Decimal
     effective_from: date | None
     source: str
+    family: str = ""
+    """Products of one family are similar: a dearer one costs the difference."""
 
     @property
     def is_invented(self) -> bool:
@@ -132,8 +139,11 @@ RATES = (
     DemoRate("NAVMAN", Decimal(9), None, "third party, Flex, 2026"),
     DemoRate("CIV3D", Decimal(9), None, _DEMO),
     DemoRate("CIV3D", Decimal("9.5"), date(2025, 11, 1), _DEMO),
-    DemoRate("INVPROSA", Decimal(8), None, _DEMO),
+    DemoRate("INVPROSA", Decimal(8), None, _DEMO, family="Inventor"),
+    DemoRate("INVNTOR", Decimal(6), None, _DEMO, family="Inventor"),
     DemoRate("3DSMAX", Decimal("6.5"), None, _DEMO),
+    DemoRate("ARCHDESK", Decimal("7.5"), None, _DEMO),
+    DemoRate("VRDPRO", Decimal(12), None, _DEMO),
 )
 
 
@@ -198,7 +208,7 @@ def people(rng: random.Random) -> list[Person]:
         for number, bird in enumerate(_BIRDS[:count], start=1):
             host = f"{office.upper()}-WS-{number:03d}"
             main = mains[number % len(mains)]
-            others = tuple(rng.sample([code for code in PRODUCTS if code not in (main, WITHOUT_RATE)], 2))
+            others = tuple(rng.sample([code for code in EVERYDAY if code != main], 2))
             staff.append(
                 Person(
                     name=f"{bird}.{office}",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tokenflex.demo.firm import Server
-    from tokenflex.demo.work import Outage, Use
+    from tokenflex.demo.use import Outage, Use
 
 _EPOCH = date(1970, 1, 1)
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -105,18 +105,19 @@ def stamped(line: Line, server: Server, *, iso: bool = False) -> str:
     return f"{hour:{pad}d}:{minute:02d}:{second:02d} ({line.daemon}) {line.message}"
 
 
-def _local_date(server: Server, at: int) -> date:
+def local_date(server: Server, at: int) -> date:
+    """The date of an instant at a server."""
     return _EPOCH + timedelta(days=(at + server.zone.offset(at)) // DAY)
 
 
 def _short_date(server: Server, at: int) -> str:
-    day = _local_date(server, at)
+    day = local_date(server, at)
     return f"{day.month}/{day.day}/{day.year}"
 
 
 def _long_date(server: Server, at: int) -> str:
     """As in `Thu May 05 2022 08:42:20 Hora de verano romance`."""
-    day = _local_date(server, at)
+    day = local_date(server, at)
     second = (at + server.zone.offset(at)) % DAY
     clock = f"{second // HOUR:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
     month = _MONTHS[day.month - 1]
@@ -211,7 +212,7 @@ def _clockwork(server: Server, begin: int, end: int) -> Iterator[Line]:
     ):
         for at in range(first, end, step):
             yield Line(at, 0, daemon, f"TIMESTAMP {_short_date(server, at)}")
-    day = _local_date(server, begin)
+    day = local_date(server, begin)
     while (at := server.zone.midnight(day := day + timedelta(days=1)) + 2) < end:
         yield Line(at, 0, "lmgrd", f"Rereading license file... Requested from SYSTEM@{server.name}")
         yield Line(at, 0, "adskflex", "Rereading license file...")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tokenflex.demo.firm import (
     ACCENTED,
@@ -15,49 +15,19 @@ from tokenflex.demo.firm import (
     MAD,
     PRODUCTS,
     SATURDAY,
+    SIN,
     WITHOUT_RATE,
     Person,
-    Product,
     Server,
     instant,
     people,
 )
+from tokenflex.demo.mistakes import mistakes
+from tokenflex.demo.use import MINUTE, Outage, Use
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
-
-MINUTE = 60
-
-
-@dataclass(frozen=True)
-class Outage:
-    """A time in which a server's vendor daemon did not run."""
-
-    server: Server
-    down: int
-    up: int
-    how: Literal["crash", "heartbeat", "stop", "cut"]
-    """A stop writes a check-in for each checkout; with `cut` the log ends before all are written. The others: none."""
-
-    @property
-    def is_crash(self) -> bool:
-        """Whether the daemon went without a word about the open checkouts."""
-        return self.how in ("crash", "heartbeat")
-
-
-@dataclass(frozen=True)
-class Use:
-    """One checkout of a product and its check-in. `end_reason` is empty for an ordinary one."""
-
-    server: Server
-    user: str
-    host: str
-    product: Product
-    feature: str
-    start: int
-    end: int
-    end_reason: str = ""
 
 
 def uses(rng: random.Random, last: int, outages: tuple[Outage, ...]) -> list[Use]:
@@ -67,6 +37,7 @@ def uses(rng: random.Random, last: int, outages: tuple[Outage, ...]) -> list[Use
     days = [FIRST_DAY + timedelta(days=number) for number in range((last - first) // DAY + 1)]
     planned = [use for person in staff for use in _life(rng, person, days)]
     planned += _planted(staff)
+    planned += [use for mistake in mistakes() for use in mistake.uses]
     found = [part for use in planned for part in _around_outages(rng, use, outages)]
     return [use for use in found if use.server.first_instant + MINUTE < use.start < last - 10 * MINUTE]
 
@@ -154,6 +125,11 @@ def _planted(staff: list[Person]) -> Iterator[Use]:
     yield use("petrel.mad", MAD, "INVPROSA", madrid.utc(2025, 9, 24, 10, 2, 9), madrid.utc(2025, 9, 24, 13, 31))
     for bird, code in (("dipper", "ACD"), ("gannet", "RVT"), ("linnet", "CIV3D"), ("plover", "ACD")):
         yield use(f"{bird}.mad", MAD, code, madrid.utc(2025, 10, 31, 9, len(bird) * 5), madrid.utc(2025, 10, 31, 15))
+    # A Monday's work in Singapore on two servers: in Chicago it is Sunday still, so both dates are paid.
+    for bird, day in (("gannet", 15), ("egret", 22)):
+        morning = SIN.zone.utc(2025, 9, day, 9, len(bird))
+        yield use(f"{bird}.sin", SIN, "ARCHDESK", morning, morning + HOUR)
+        yield use(f"{bird}.sin", CHI, "ARCHDESK", morning + 2 * HOUR, morning + 3 * HOUR)
 
 
 def _around_outages(rng: random.Random, use: Use, outages: tuple[Outage, ...]) -> Iterator[Use]:
