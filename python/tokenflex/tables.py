@@ -783,7 +783,30 @@ LEDGER: Final = _table(
             "of the pool; overage has an account of its own, from 0 down; for a refusal what all open pools have",
         ),
         "balance_after": (TOKENS, "the same, after the entry"),
-        "charge": (pl.UInt64(), "row, from 0, of the charge; null if it is of none"),
+        "charge": (pl.UInt64(), "row, from 0, of the charge in `Ledger.charges`; null if it is of none"),
+        "booking": (pl.UInt32(), "row, from 0, of the booking in `Ledger.bookings`; null if it is of none"),
+        "corrects": (pl.Enum(LEDGER_KINDS), "of a correction: which kind of entry it sets right; null for others"),
+    },
+)
+
+CORRECTIONS: Final = _table(
+    "corrections",
+    "One row for each correction of a closed time: what late data changed in it.",
+    {
+        "entry": (pl.UInt64(), "number of the entry"),
+        "at": (TIME, "where it is booked: the first instant after the closed time"),
+        "corrects": (pl.Enum(LEDGER_KINDS), "which kind of entry it sets right"),
+        "reason": (
+            pl.Enum(["late", "withdrawn", "changed", "booking", "follows"]),
+            "the charge came late, is no more, or is drawn otherwise; a booking did so; or it follows from these",
+        ),
+        "pool": (NAME, "id of the pool; null for overage"),
+        "tokens": (TOKENS, "what the balance gains; negative where it loses"),
+        "user": (NAME, "of the charge"),
+        "product": (NAME, "of the charge"),
+        "server": (NAME, "of the charge"),
+        "charged_at": (TIME, "of the charge"),
+        "charge": (pl.UInt64(), "row, from 0, of the charge in `Ledger.charges`; null if it is of none"),
         "booking": (pl.UInt32(), "row, from 0, of the booking in `Ledger.bookings`; null if it is of none"),
     },
 )
@@ -800,6 +823,7 @@ BOOKINGS: Final = _table(
         "tokens": (TOKENS, "what the balance gains; negative where it loses"),
         "reason": (pl.String(), "why, in words"),
         "team": (pl.String(), "of a move the team that got the tokens"),
+        "is_current": (pl.Boolean(), "false if it is no more and stands here for entries that were closed"),
     },
 )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from tokenflex.contract.contract import Contract
+    from tokenflex.contract.ledger import Ledger
     from tokenflex.contract.terms import Booking
 
 MANUAL: Final = {"MANUAL_CONSUMPTION": "manual_consumption", "MANUAL_ADJUSTMENT": "adjustment"}
@@ -66,6 +67,12 @@ def of_contract(contract: Contract) -> Iterator[Booked]:
 
 def _change(booking: Booking) -> Decimal:
     return booking.tokens if booking.kind == "adjustment" else -booking.tokens
+
+
+def of_ledger(ledger: Ledger) -> Iterator[Booked]:
+    """The bookings that a ledger took from a statement."""
+    current = ledger.bookings.filter(pl.col("is_current") & (pl.col("source") == "statement")).drop("is_current")
+    yield from (Booked(*row) for row in current.iter_rows())
 
 
 def of_statement(contract: Contract, statement: AnyTable) -> tuple[list[Booked], list[Problem]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import polars as pl
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
+from tokenflex.contract.closing import WHAT
 from tokenflex.contract.money import apportioned, money, priced, tokens
 from tokenflex.contract.uses import uses_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError
@@ -82,9 +83,10 @@ def chargeback(
         ...     tf.Pack(id="a", tokens=500, purchased="2026-01-15", unit_price=3)])
         >>> lines = tf.chargeback(
         ...     contract.settle(charges), by="project", sessions=sessions, split="minutes")
-        >>> lines.select("project", "minutes", "tokens", "cost").rows()
-        [('bridge', 120, Decimal('6.6667'), Decimal('20.00000000')),
-         ('tunnel', 60, Decimal('3.3333'), Decimal('10.00000000'))]
+        >>> for line in lines.select("project", "minutes", "tokens", "cost").iter_rows():
+        ...     print(*line)
+        bridge 120 6.6667 20.00000000
+        tunnel 60 3.3333 10.00000000
     """
     wanted = _wanted(by)
     if split not in ("window_start", "minutes"):
@@ -113,7 +115,7 @@ def _wanted(by: object) -> list[str]:
 
 def _entries(ledger: Ledger) -> pl.DataFrame:
     """What was taken, as whole numbers: tokens in 1/10,000, cost in 1/100,000,000."""
-    taken = ledger.entries.filter(pl.col("kind").cast(pl.String).is_in(TAKEN))
+    taken = ledger.entries.filter(WHAT.is_in(TAKEN))
     return priced(taken.with_columns(pl.col("pool").cast(pl.String)), ledger.contract).select(_OF_ENTRY)
 
 

@@ -233,6 +233,7 @@ class Contract:
         *,
         statement: AnyTable | None = None,
         as_of: datetime | None = None,
+        after: Ledger | None = None,
         problems: Problems | None = None,
     ) -> Ledger:
         """Draws charges and bookings from the pools, in order of time: the ledger of the contract.
@@ -251,6 +252,8 @@ class Contract:
                 same, or gives where `tokens` is negative. Other rows are not read.
             as_of: The last instant of the ledger. Unless given it is that of the last charge or booking, or of the
                 last purchase of a pack. What comes later is not in the ledger.
+            after: The ledger as it was, if some of it has been closed: its closed entries stay, and corrections come
+                behind them, see `Ledger.update`.
             problems: Collects charges and bookings that were not drawn; without it, a `TokenflexWarning` tells of
                 them.
 
@@ -275,7 +278,7 @@ class Contract:
             >>> contract.settle(charges).balances().select("pool", "balance").rows()
             [('small', Decimal('0.0000')), ('large', Decimal('96.0000')), (None, Decimal('96.0000'))]
         """
-        return settle(self, charges, statement=statement, as_of=as_of, problems=problems)
+        return settle(self, charges, statement=statement, as_of=as_of, after=after, problems=problems)
 
     @classmethod
     def from_snapshot(cls, stated: ContractSnapshot, **terms: Any) -> Contract:  # noqa: ANN401 - of each field its own

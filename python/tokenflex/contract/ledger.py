@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.contract.closing import WHAT, closed, corrections_of, reopened
 from tokenflex.contract.forecast import Burn, outlook
 from tokenflex.errors import ArgumentError
+from tokenflex.problems import Problems
 from tokenflex.times import EPOCH, MICROSECOND, checked_duration, instant_in_data, microseconds
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
+    from tokenflex.arrow import AnyTable
     from tokenflex.contract.contract import Contract
 
 _USED: Final = ("charge", "manual_consumption", "overage")
@@ -25,7 +28,7 @@ _SUMS: Final = {
     "provisioned": ("provision",),
     "consumed": ("charge", "manual_consumption"),
     "expired": ("expiry",),
-    "adjusted": ("adjustment", "move", "correction"),
+    "adjusted": ("adjustment", "move"),
     "carried": ("carry_over",),
 }
 """The columns of `tables.BALANCES` and the kinds of entries that they add up."""
@@ -45,6 +48,8 @@ class Ledger:
         charges: The charges that were settled, as they were given; `entries` count their rows.
         bookings: What was booked by hand, see `tables.BOOKINGS`.
         as_of: The last instant that it knows of, in UTC.
+        closed: The last day of the closed time, whose entries stay as they are; None where nothing is closed.
+        withdrawn: How many rows at the end of `charges` are no more, and stand there for entries that were closed.
 
     Example:
         >>> import tokenflex as tf, polars as pl
@@ -69,6 +74,8 @@ class Ledger:
     charges: pl.DataFrame
     bookings: pl.DataFrame
     as_of: datetime
+    closed: date | None = None
+    withdrawn: int = 0
 
     def __len__(self) -> int:
         return self.entries.height
@@ -170,7 +177,7 @@ class Ledger:
         if since == opened:
             # What is used at the first instant counts, too.
             entries = self.entries.head(self._before(until))
-        used = -_sum(entries.filter(pl.col("kind").is_in(_USED))["tokens"])
+        used = -_sum(entries.filter(WHAT.is_in(_USED))["tokens"])
         left = {row["pool"]: row["balance"] for row in self._balances(until)}
         return outlook(self.contract.pools, left, used=used, since=min(since, until), at=until)
 
@@ -201,9 +208,88 @@ class Ledger:
         price = {pool.id: pool.unit_price for pool in self.contract.pools}
         rows = [_cost(row, price[row["pool"]]) for row in self._balances(until)]
         entries = self.entries.head(self._before(until))
-        overage = -_sum(entries.filter(pl.col("kind") == "overage")["tokens"])
+        overage = -_sum(entries.filter(WHAT == "overage")["tokens"])
         rows.append(_cost_of_all(rows, overage, self.contract.overage_price))
         return pl.DataFrame(rows, schema=dict(tables.COST), orient="row")
+
+    def close(self, day: date) -> Ledger:
+        """Fixes all that was booked up to the end of a day, as for a month that has been charged back.
+
+        Args:
+            day: The last day that is closed, in the contract's zone.
+
+        Returns:
+            A ledger with the same entries. `update` will not change those of the closed time any more.
+
+        Raises:
+            ArgumentError: The day has not ended by `as_of`, lies outside of the contract, or before what is closed.
+            ArgumentTypeError: It is no date.
+
+        Example:
+            >>> import tokenflex as tf, polars as pl
+            >>> from datetime import date, datetime, timezone
+            >>> def charges(*days):
+            ...     at = [datetime(2026, 7, day, 8, tzinfo=timezone.utc) for day in days]
+            ...     return pl.DataFrame({"user": "ana", "product": "ACD", "charged_at": at, "tokens": 7})
+            >>> contract = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=100, purchased="2026-07-01")])
+            >>> ledger = contract.settle(charges(13, 20)).close(date(2026, 7, 15))
+            >>> ledger = ledger.update(charges(13, 14, 20))
+            >>> for at, *row in ledger.entries.select("at", "kind", "balance_after").iter_rows():
+            ...     print(at.date(), *row)
+            2026-07-01 provision 100.0000
+            2026-07-13 charge 93.0000
+            2026-07-16 correction 86.0000
+            2026-07-20 charge 79.0000
+            >>> ledger.corrections.select("reason", pl.col("charged_at").dt.date(), "tokens").row(0)
+            ('late', datetime.date(2026, 7, 14), Decimal('-7.0000'))
+        """
+        return closed(self, day)
+
+    def update(
+        self,
+        charges: AnyTable,
+        *,
+        statement: AnyTable | None = None,
+        as_of: datetime | None = None,
+        problems: Problems | None = None,
+    ) -> Ledger:
+        """Settles what is known now. What was closed stays; what it would be now is booked as corrections.
+
+        Corrections come at the first instant after the closed time. From there on each pool has what it would have if
+        nothing had been closed.
+
+        Args:
+            charges: All charges as they are now, the old ones too. Charges are the same where user, product, server
+                and instant are.
+            statement: As for `Contract.settle`; the bookings of the statement before unless given.
+            as_of: As for `Contract.settle`; the ledger never ends before it did.
+            problems: As for `Contract.settle`.
+
+        Returns:
+            The ledger with its corrections.
+
+        Raises:
+            As `Contract.settle`.
+        """
+        return self.contract.settle(charges, statement=statement, as_of=as_of, after=self, problems=problems)
+
+    def reopen(self, day: date | None = None) -> Ledger:
+        """Opens again what was closed after a day, or all: its corrections go, since its entries come right.
+
+        Args:
+            day: The last day that stays closed; None for none.
+
+        Raises:
+            ArgumentError: It was not closed until then.
+            ArgumentTypeError: It is no date.
+        """
+        current = self.charges.head(self.charges.height - self.withdrawn)
+        return self.contract.settle(current, after=reopened(self, day), problems=Problems())
+
+    @property
+    def corrections(self) -> pl.DataFrame:
+        """What changed in the closed time, see `tables.CORRECTIONS`."""
+        return corrections_of(self)
 
     def _until(self, at: datetime | None) -> datetime:
         if at is None:
@@ -223,7 +309,7 @@ class Ledger:
     def _balances(self, until: datetime) -> list[dict[str, Any]]:
         """A row of `tables.BALANCES` for each pool."""
         entries = self.entries.head(self._before(until)).filter(pl.col("pool").is_not_null())
-        sums = entries.group_by(pl.col("pool").cast(pl.String), pl.col("kind").cast(pl.String)).agg(pl.sum("tokens"))
+        sums = entries.group_by(pl.col("pool").cast(pl.String), WHAT).agg(pl.sum("tokens"))
         by_kind = {(pool, kind): tokens for pool, kind, tokens in sums.iter_rows()}
         last = entries.group_by(pl.col("pool").cast(pl.String)).agg(pl.last("balance_after"))
         balance: dict[str, Decimal] = dict(last.iter_rows())

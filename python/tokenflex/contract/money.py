@@ -53,9 +53,11 @@ def apportioned(name: str, weight: str, whole: str) -> pl.Expr:
 
     What is left after rounding down goes, one by one, to the rows with the largest remainders, of equals to the first.
     """
-    each, share = pl.col(name).cast(_WIDE), pl.col(weight).cast(_WIDE)
+    given, share = pl.col(name).cast(_WIDE), pl.col(weight).cast(_WIDE)
+    sign = pl.when(given < 0).then(-1).otherwise(1).cast(_WIDE)
+    each = given * sign
     product, total = each * share, share.sum().over(whole)
     least, remainder = product // total, product % total
     left = each - least.sum().over(whole)
     place = remainder.rank("ordinal", descending=True).over(whole).cast(_WIDE)
-    return (least + (place <= left).cast(_WIDE)).alias(name)
+    return (sign * (least + (place <= left).cast(_WIDE))).alias(name)

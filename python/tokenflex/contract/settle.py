@@ -8,9 +8,11 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
-from tokenflex.contract.bookings import Booked, Problem, of_contract, of_statement
+from tokenflex.contract.bookings import Booked, Problem, of_contract, of_ledger, of_statement
+from tokenflex.contract.closing import carried_on
 from tokenflex.contract.days import first_instants
 from tokenflex.contract.ledger import Ledger
+from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.problems import Problems, report
 from tokenflex.times import EPOCH, MICROSECOND, instant_in_data, microseconds
 
@@ -36,28 +38,52 @@ def settle(
     *,
     statement: AnyTable | None = None,
     as_of: datetime | None = None,
+    after: Ledger | None = None,
     problems: Problems | None = None,
 ) -> Ledger:
     """What `Contract.settle` does."""
+    _check_after(contract, as_of, after)
+    told: list[Problem] = []
+    booked = list(of_contract(contract))
+    if statement is not None:
+        rows, told = of_statement(contract, statement)
+        booked += rows
+    elif after is not None:
+        booked += of_ledger(after)
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     found = Problems()
-    booked, told = list(of_contract(contract)), []
-    if statement is not None:
-        rows, wrong = of_statement(contract, statement)
-        booked += rows
-        told += wrong
     reads = _READS if contract.products is None else (*_READS, "product")
     given = frame_of(charges)
-    table, faults, refused, last = _core.settle(*coded_columns_of(given, reads), terms=_terms(contract, booked, until))
+    table, faults, refused, last = _core.settle(
+        *coded_columns_of(given, reads), terms=_terms(contract, booked, until, after)
+    )
     found.add(_bad_rows(pl.DataFrame(faults)))
-    told += [_refusal(booked[place]) for place in refused]
+    told = [*told, *(_refusal(booked[place]) for place in refused)]
     found.add(pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row"))
     report(found.frame, problems, "settle")
-    entries = tables.finish(table, tables.LEDGER)
-    bookings = pl.DataFrame(booked, schema=dict(tables.BOOKINGS), orient="row")
-    return Ledger(
+    entries = tables.finish(pl.DataFrame(table).with_columns(corrects=pl.lit(None, pl.UInt8)), tables.LEDGER)
+    bookings = pl.DataFrame([(*each, True) for each in booked], schema=dict(tables.BOOKINGS), orient="row")
+    fresh = Ledger(
         contract=contract, entries=entries, charges=given, bookings=bookings, as_of=EPOCH + last * MICROSECOND
     )
+    return fresh if after is None else carried_on(after, fresh)
+
+
+def _check_after(contract: Contract, as_of: datetime | None, after: object) -> None:
+    if after is None:
+        return
+    if not isinstance(after, Ledger):
+        raise ArgumentTypeError(f"after has to be a tokenflex.Ledger, not {type(after).__name__}", location="after")
+    if after.contract.zone != contract.zone:
+        raise ArgumentError(
+            f"after is of a contract in {after.contract.zone}, and this one is in {contract.zone}: its days are others",
+            location="after",
+        )
+    if as_of is not None and microseconds(as_of, "as_of") < microseconds(after.as_of, "as_of"):
+        raise ArgumentError(
+            f"as_of={as_of} lies before the end of the ledger, {after.as_of.isoformat()}: a ledger only goes on",
+            location="as_of",
+        )
 
 
 def _refusal(booked: Booked) -> Problem:
@@ -66,7 +92,7 @@ def _refusal(booked: Booked) -> Problem:
     return Problem(source, booked.location, code="beyond_balance", message=said)
 
 
-def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core.LedgerTerms:
+def _terms(contract: Contract, booked: list[Booked], as_of: int | None, after: Ledger | None) -> _core.LedgerTerms:
     places = {pool.id: place for place, pool in enumerate(contract.pools)}
     opens = [microseconds(pool.opens, "opens") for pool in contract.pools]
     pools = [
@@ -89,6 +115,8 @@ def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core
     ]
     # A pack is a fact once it is bought; later years are a plan.
     known = opens if contract.packs else [min(opens)]
+    if after is not None:
+        known = [*known, microseconds(after.as_of, "as_of")]
     return {
         "pools": pools,
         "bookings": bookings,
