@@ -220,11 +220,14 @@ class Ledger:
 
     def _balances(self, until: datetime) -> list[dict[str, Any]]:
         """A row of `tables.BALANCES` for each pool."""
-        entries = self.entries.head(self._before(until)).filter(pl.col("pool").is_not_null())
-        sums = entries.group_by(pl.col("pool").cast(pl.String), pl.col("kind").cast(pl.String)).agg(pl.sum("tokens"))
-        by_kind = {(pool, kind): tokens for pool, kind, tokens in sums.iter_rows()}
-        last = entries.group_by(pl.col("pool").cast(pl.String)).agg(pl.last("balance_after"))
-        balance: dict[str, Decimal] = dict(last.iter_rows())
+        entries = self.entries.head(self._before(until))
+        found = entries.group_by("pool", "kind").agg(pl.sum("tokens"), pl.max("entry"))
+        sums = found.with_columns(pl.col("pool", "kind").cast(pl.String)).rows()
+        by_kind = {(pool, kind): tokens for pool, kind, tokens, _ in sums}
+        # Entries are numbered from 1, in order.
+        last = {pool: entry - 1 for pool, _, _, entry in sorted(sums, key=lambda row: row[3])}
+        after = self.entries["balance_after"]
+        balance: dict[str, Decimal] = {pool: after[place] for pool, place in last.items()}
         rows = []
         for pool in self.contract.pools:
             row: dict[str, Any] = {"pool": pool.id, "kind": pool.kind}
