@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -292,3 +293,95 @@ def test_what_cannot_be_opened_or_gone_on_with_is_said() -> None:
         tf.Contract(number="7", zone=MADRID, packs=small().packs).settle(march(), after=ledger)
     with pytest.raises(tf.ArgumentTypeError, match=r"after has to be a tokenflex\.Ledger"):
         small().settle(march(), after=3)  # type: ignore[arg-type]  # no ledger
+
+
+def test_a_ledger_comes_back_from_its_folder(tmp_path: Path) -> None:
+    kept, end = tmp_path / "kept", datetime(2026, 4, 15, tzinfo=UTC)
+    charges = tf.charge(
+        pl.DataFrame(
+            {"user": ["ana"], "product": ["ACD"], "start": [at(date(2026, 3, 5))], "end": [at(date(2026, 3, 5), 60)]}
+        ),
+        rule=tf.FLEX,
+        rates=tf.Rates({"ACD": 7}),
+    )
+    ledger = small().settle(charges, as_of=end).close(date(2026, 3, 31))
+    ledger.write(kept)
+    back = tf.Ledger.read(kept)
+    for name in ("entries", "charges", "bookings"):
+        assert getattr(back, name).equals(getattr(ledger, name)), name
+        assert getattr(back, name).schema == getattr(ledger, name).schema
+    assert (back.contract, back.as_of, back.closed, back.withdrawn) == (ledger.contract, end, date(2026, 3, 31), 0)
+    changed = back.update(pl.concat([charges, charges.with_columns(pl.col("charged_at") + timedelta(days=2))]))
+    changed.write(kept)
+    assert tf.Ledger.read(kept).corrections.equals(changed.corrections)
+    assert changed.corrections.height == 2
+    # What no index names any more is gone.
+    assert sorted(path.name.partition("-")[0] for path in kept.iterdir()) == [
+        "bookings",
+        "charges",
+        "contract",
+        "entries",
+        "ledger.json",
+    ]
+
+
+def test_a_run_that_dies_leaves_the_ledger_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = datetime(2026, 4, 15, tzinfo=UTC)
+    before, after = (small().settle(march(("ana", 5, tokens)), as_of=end) for tokens in (7, 9))
+    before.write(tmp_path)
+    real = Path.replace
+    for deaths in range(5):
+        done: list[Path] = []
+
+        def dying(path: Path, target: Path, *, left: int = deaths, done: list[Path] = done) -> Path:
+            if len(done) == left:
+                raise OSError("no space left on device")
+            done.append(target)
+            return real(path, target)
+
+        monkeypatch.setattr(Path, "replace", dying)
+        with pytest.raises(tf.SourceError, match="no space left"):
+            after.write(tmp_path)
+        monkeypatch.undo()
+        assert tf.Ledger.read(tmp_path).entries.equals(before.entries)
+        assert not list(tmp_path.glob("*.part"))
+    after.write(tmp_path)
+    assert tf.Ledger.read(tmp_path).entries.equals(after.entries)
+
+
+def test_a_folder_that_holds_no_ledger_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tf.SourceNotFoundError, match="there is no ledger in"):
+        tf.Ledger.read(tmp_path)
+    small().settle(march(("ana", 5, 7))).write(tmp_path)
+    entries = next(tmp_path.glob("entries-*"))
+    whole = entries.read_bytes()
+    entries.write_bytes(whole[:-1])
+    with pytest.raises(tf.SourceError, match="was changed since the ledger was written"):
+        tf.Ledger.read(tmp_path)
+    entries.unlink()
+    with pytest.raises(tf.SourceError, match="cannot be read"):
+        tf.Ledger.read(tmp_path)
+    index = tmp_path / "ledger.json"
+    for text in ("{", "[]", '{"format": 99}', '{"format": 1}'):
+        index.write_text(text)
+        with pytest.raises(tf.SourceError):
+            tf.Ledger.read(tmp_path)
+
+
+def test_teams_that_are_merged_lose_no_token() -> None:
+    end = datetime(2026, 4, 15, tzinfo=UTC)
+    team = small().settle(march(("ana", 5, 7)), as_of=end)
+    other = tf.Contract(number="8", packs=[tf.Pack(id="new", tokens=50, purchased="2026-03-01")])
+    merged, left = team.merged_into(other, day=date(2026, 4, 10))
+    packs = [(pack.id, int(pack.tokens), pack.received, pack.unit_price) for pack in merged.packs]
+    assert packs == [("new", 50, None, None), ("7 new", 100, date(2026, 4, 10), Decimal(2))]
+    emptied = left.settle(march(("ana", 5, 7)), as_of=end).balances().row(-1, named=True)
+    assert (emptied["balance"], emptied["adjusted"]) == (0, -100)
+    whole = merged.settle(march(), as_of=end).balances().row(-1, named=True)
+    assert whole["balance"] == 150
+    with pytest.raises(tf.ArgumentError, match="only teams of Flex are merged"):
+        team.merged_into(CONTRACTS[0], day=date(2026, 4, 10))
+    with pytest.raises(tf.ArgumentError, match="packs would end otherwise"):
+        team.merged_into(CONTRACTS[2], day=date(2026, 4, 10))
+    with pytest.raises(tf.ArgumentError, match="lies after the end of the ledger"):
+        team.merged_into(other, day=date(2026, 5, 10))

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.contract import store
 from tokenflex.contract.closing import WHAT, closed, corrections_of, reopened
 from tokenflex.contract.forecast import Burn, outlook
+from tokenflex.contract.teams import merged_into
 from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems
 from tokenflex.times import EPOCH, MICROSECOND, checked_duration, instant_in_data, microseconds
 
 if TYPE_CHECKING:
     from datetime import date, datetime
+    from pathlib import Path
 
     from tokenflex.arrow import AnyTable
     from tokenflex.contract.contract import Contract
@@ -291,6 +294,61 @@ class Ledger:
         """What changed in the closed time, see `tables.CORRECTIONS`."""
         return corrections_of(self)
 
+    def merged_into(self, other: Contract, *, day: date) -> tuple[Contract, Contract]:
+        """What becomes of two Flex teams when this one is merged into the other.
+
+        Args:
+            other: The contract of the team that goes on.
+            day: The first day on which it has the packs, in the contracts' zone.
+
+        Returns:
+            The other team's contract with this team's packs and what was left in each when the day began, at the price
+            that they had; and this team's contract, from which they have moved. A pack whose id the other team has
+            already gets this team's number before it.
+
+        Raises:
+            ArgumentError: One of them is no Flex, they count days in different zones, or the ledger ends before that
+                day.
+
+        Example:
+            >>> import tokenflex as tf, polars as pl
+            >>> from datetime import date, datetime, timezone
+            >>> team = tf.Contract(number="7", packs=[tf.Pack(id="a", tokens=100, purchased="2026-07-01")])
+            >>> other = tf.Contract(number="8", packs=[tf.Pack(id="b", tokens=50, purchased="2026-07-01")])
+            >>> charges = pl.DataFrame({"charged_at": [datetime(2026, 7, 13, tzinfo=timezone.utc)], "tokens": [30]})
+            >>> merged, left = team.settle(charges, as_of=datetime(2026, 8, 1, tzinfo=timezone.utc)).merged_into(
+            ...     other, day=date(2026, 8, 1))
+            >>> [(pack.id, int(pack.tokens)) for pack in merged.packs], left.bookings[0].kind
+            ([('b', 50), ('a', 70)], 'move')
+        """
+        return merged_into(self, other, day)
+
+    def write(self, folder: str | Path) -> None:
+        """Writes the ledger into a folder, from which `Ledger.read` takes it: Parquet tables, and the contract as TOML.
+
+        A ledger that is there is replaced in one step, so that a run that dies leaves the one or the other.
+
+        Args:
+            folder: The folder; it is made if need be.
+
+        Raises:
+            SourceError: It cannot be written.
+        """
+        store.write_ledger(self, folder)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Ledger:
+        """The ledger that `write` put into a folder.
+
+        Args:
+            folder: The folder.
+
+        Raises:
+            SourceNotFoundError: There is no ledger in it.
+            SourceError: It cannot be read, or its files are not those that were written.
+        """
+        return store.read_ledger(folder)
+
     def _until(self, at: datetime | None) -> datetime:
         if at is None:
             return self.as_of
@@ -308,11 +366,18 @@ class Ledger:
 
     def _balances(self, until: datetime) -> list[dict[str, Any]]:
         """A row of `tables.BALANCES` for each pool."""
-        entries = self.entries.head(self._before(until)).filter(pl.col("pool").is_not_null())
-        sums = entries.group_by(pl.col("pool").cast(pl.String), WHAT).agg(pl.sum("tokens"))
-        by_kind = {(pool, kind): tokens for pool, kind, tokens in sums.iter_rows()}
-        last = entries.group_by(pl.col("pool").cast(pl.String)).agg(pl.last("balance_after"))
-        balance: dict[str, Decimal] = dict(last.iter_rows())
+        entries = self.entries.head(self._before(until))
+        found = entries.group_by("pool", "kind", "corrects").agg(pl.sum("tokens"), pl.max("entry"))
+        by_kind: dict[tuple[str, str], Decimal] = {}
+        last: dict[str, int] = {}
+        for pool, kind, tokens, entry in found.select(
+            pl.col("pool").cast(pl.String), WHAT, "tokens", "entry"
+        ).iter_rows():
+            by_kind[pool, kind] = by_kind.get((pool, kind), _ZERO) + tokens
+            last[pool] = max(last.get(pool, 0), entry)
+        # Entries are numbered from 1, in order.
+        after = self.entries["balance_after"]
+        balance: dict[str, Decimal] = {pool: after[entry - 1] for pool, entry in last.items()}
         rows = []
         for pool in self.contract.pools:
             row: dict[str, Any] = {"pool": pool.id, "kind": pool.kind}
