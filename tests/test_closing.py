@@ -306,14 +306,14 @@ def test_a_ledger_comes_back_from_its_folder(tmp_path: Path) -> None:
     )
     ledger = small().settle(charges, as_of=end).close(date(2026, 3, 31))
     ledger.write(kept)
-    back = tf.Ledger.read(kept)
+    back = tf.read_ledger(kept)
     for name in ("entries", "charges", "bookings"):
         assert getattr(back, name).equals(getattr(ledger, name)), name
         assert getattr(back, name).schema == getattr(ledger, name).schema
     assert (back.contract, back.as_of, back.closed, back.withdrawn) == (ledger.contract, end, date(2026, 3, 31), 0)
     changed = back.update(pl.concat([charges, charges.with_columns(pl.col("charged_at") + timedelta(days=2))]))
     changed.write(kept)
-    assert tf.Ledger.read(kept).corrections.equals(changed.corrections)
+    assert tf.read_ledger(kept).corrections.equals(changed.corrections)
     assert changed.corrections.height == 2
     # What no index names any more is gone.
     assert sorted(path.name.partition("-")[0] for path in kept.iterdir()) == [
@@ -343,29 +343,29 @@ def test_a_run_that_dies_leaves_the_ledger_before(tmp_path: Path, monkeypatch: p
         with pytest.raises(tf.SourceError, match="no space left"):
             after.write(tmp_path)
         monkeypatch.undo()
-        assert tf.Ledger.read(tmp_path).entries.equals(before.entries)
+        assert tf.read_ledger(tmp_path).entries.equals(before.entries)
         assert not list(tmp_path.glob("*.part"))
     after.write(tmp_path)
-    assert tf.Ledger.read(tmp_path).entries.equals(after.entries)
+    assert tf.read_ledger(tmp_path).entries.equals(after.entries)
 
 
 def test_a_folder_that_holds_no_ledger_is_refused(tmp_path: Path) -> None:
     with pytest.raises(tf.SourceNotFoundError, match="there is no ledger in"):
-        tf.Ledger.read(tmp_path)
+        tf.read_ledger(tmp_path)
     small().settle(march(("ana", 5, 7))).write(tmp_path)
     entries = next(tmp_path.glob("entries-*"))
     whole = entries.read_bytes()
     entries.write_bytes(whole[:-1])
     with pytest.raises(tf.SourceError, match="was changed since the ledger was written"):
-        tf.Ledger.read(tmp_path)
+        tf.read_ledger(tmp_path)
     entries.unlink()
     with pytest.raises(tf.SourceError, match="cannot be read"):
-        tf.Ledger.read(tmp_path)
+        tf.read_ledger(tmp_path)
     index = tmp_path / "ledger.json"
     for text in ("{", "[]", '{"format": 99}', '{"format": 1}'):
         index.write_text(text)
         with pytest.raises(tf.SourceError):
-            tf.Ledger.read(tmp_path)
+            tf.read_ledger(tmp_path)
 
 
 def test_teams_that_are_merged_lose_no_token() -> None:

@@ -400,8 +400,18 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             TEAM.settle(sessions.rename(present), problems=tf.Problems())
         return TEAM.settle(sessions, problems=tf.Problems())
 
+    ledger = TEAM.settle(tf.charge(GOOD, **options), as_of=MONDAY + timedelta(days=30), problems=tf.Problems())
+    closed = ledger.close(MONDAY.date())
+
+    def charged_back(sessions: Any) -> object:
+        for split in ("window_start", "minutes"):
+            tf.chargeback(ledger, by=["user", "server"], sessions=sessions, split=split, problems=tf.Problems())
+        return tf.chargeback(TEAM.settle(sessions, problems=tf.Problems()), by="user", problems=tf.Problems())
+
     return {
         "Contract.settle": settle,
+        "Ledger.update": lambda charges: closed.update(charges, problems=tf.Problems()),
+        "chargeback": charged_back,
         "Contract.settle with a statement": lambda statement: TEAM.settle(
             tf.charge(GOOD, **options), statement=statement, problems=tf.Problems()
         ),

@@ -27,6 +27,7 @@ from tokenflex.contract.chargeback import chargeback
 from tokenflex.contract.contract import Contract
 from tokenflex.contract.forecast import Burn
 from tokenflex.contract.ledger import Ledger
+from tokenflex.contract.read_ledger import read_ledger
 from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
 from tokenflex.errors import (
     ArgumentError,
@@ -136,6 +137,7 @@ __all__ = [
     "pseudonymize",
     "read_contract",
     "read_flexlm",
+    "read_ledger",
     "read_lmstat",
     "read_rlm",
     "read_statement",

@@ -941,11 +941,13 @@ TABLES: Final[Mapping[str, Schema]] = {
     "rule_fits": RULE_FITS,
     "rule_deciding": RULE_DECIDING,
     "ledger": LEDGER,
+    "corrections": CORRECTIONS,
     "bookings": BOOKINGS,
     "balances": BALANCES,
     "expiring": EXPIRING,
     "burn": BURN,
     "cost": COST,
+    "chargeback": CHARGEBACK,
 }
 """All tables by name."""
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import Final, Literal, cast
 
 import polars as pl
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.contract.closing import WHAT
+from tokenflex.contract.ledger import Ledger
 from tokenflex.contract.money import apportioned, money, priced, tokens
 from tokenflex.contract.uses import uses_of
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems, report
 from tokenflex.reading.groups import Groups
 from tokenflex.reading.names import is_text
-
-if TYPE_CHECKING:
-    from tokenflex.contract.ledger import Ledger
 
 Split = Literal["window_start", "minutes"]
 
@@ -27,6 +25,8 @@ TAKEN: Final = ("charge", "overage", "manual_consumption")
 """Entries that somebody used tokens for; what expired or was adjusted is nobody's use."""
 _OWN: Final = ("user", "product", "server", "month", "pool")
 """What an entry can be laid to without a further table."""
+_ALWAYS: Final = ("month", "pool")
+"""Of these what is no column of the charges."""
 _OF_ENTRY: Final = ("entry", "at", "kind", "pool", "charge", "amount", "cost")
 
 
@@ -88,6 +88,11 @@ def chargeback(
         bridge 120 6.6667 20.00000000
         tunnel 60 3.3333 10.00000000
     """
+    if not isinstance(ledger, Ledger):
+        raise ArgumentTypeError(
+            f"ledger has to be a tokenflex.Ledger, as Contract.settle gives, not {type(ledger).__name__}",
+            location="ledger",
+        )
     wanted = _wanted(by)
     if split not in ("window_start", "minutes"):
         raise ArgumentError(f'split is {split!r}, but has to be "window_start" or "minutes"', location="split")
@@ -146,8 +151,10 @@ class _Source:
     def check(self, wanted: list[str]) -> None:
         """Raises for a name that nothing gives."""
         for name in wanted:
-            if name in _OWN or name in self.of_groups or self.table_with(name) is not None:
+            if name in _ALWAYS or name in self.of_groups or self.table_with(name) is not None:
                 continue
+            if name in _OWN:
+                raise MissingColumnError(f"column {name!r} is missing from the charges of the ledger", column=name)
             known = ", ".join([*_OWN, *self.of_groups])
             more = "" if self.groups is not None else "; groups= gives group, cost_centre and dimensions"
             more += "" if self.sessions is not None else "; sessions= gives columns of theirs"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.contract import store
 from tokenflex.contract.closing import WHAT, closed, corrections_of, reopened
 from tokenflex.contract.forecast import Burn, outlook
+from tokenflex.contract.store import write_ledger
 from tokenflex.contract.teams import merged_into
 from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems
@@ -324,7 +324,7 @@ class Ledger:
         return merged_into(self, other, day)
 
     def write(self, folder: str | Path) -> None:
-        """Writes the ledger into a folder, from which `Ledger.read` takes it: Parquet tables, and the contract as TOML.
+        """Writes the ledger into a folder, from which `read_ledger` takes it: Parquet tables, and the contract as TOML.
 
         A ledger that is there is replaced in one step, so that a run that dies leaves the one or the other.
 
@@ -334,20 +334,7 @@ class Ledger:
         Raises:
             SourceError: It cannot be written.
         """
-        store.write_ledger(self, folder)
-
-    @classmethod
-    def read(cls, folder: str | Path) -> Ledger:
-        """The ledger that `write` put into a folder.
-
-        Args:
-            folder: The folder.
-
-        Raises:
-            SourceNotFoundError: There is no ledger in it.
-            SourceError: It cannot be read, or its files are not those that were written.
-        """
-        return store.read_ledger(folder)
+        write_ledger(self, folder)
 
     def _until(self, at: datetime | None) -> datetime:
         if at is None:

@@ -8,13 +8,11 @@ import json
 import os
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from tokenflex.contract import contract as contracts
-from tokenflex.contract import ledger as ledgers
-from tokenflex.errors import SourceError, SourceNotFoundError, TokenflexError
+from tokenflex.errors import SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,23 +50,36 @@ def write_ledger(ledger: Ledger, folder: str | Path) -> None:
         raise SourceError(f"the ledger cannot be written to {folder}: {error}", location=str(folder)) from error
 
 
-def read_ledger(folder: str | Path) -> Ledger:
-    """What `Ledger.read` does."""
-    folder = Path(folder)
+class Stored(NamedTuple):
+    """What a folder holds of a ledger."""
+
+    tables: dict[str, pl.DataFrame]
+    contract: str
+    """As TOML."""
+    as_of: datetime
+    closed: date | None
+    withdrawn: int
+
+
+def stored_in(folder: Path) -> Stored:
+    """Reads the folder of a ledger.
+
+    Raises:
+        SourceNotFoundError: There is no ledger in it.
+        SourceError: It cannot be read, or its files are not those that were written.
+    """
     index = _index(folder)
     try:
-        tables = {name: pl.read_parquet(io.BytesIO(_content(folder, index, name))) for name in _TABLES}
-        contract = contracts.Contract.from_toml(_content(folder, index, "contract").decode())
-        return ledgers.Ledger(
-            contract=contract,
+        return Stored(
+            tables={name: pl.read_parquet(io.BytesIO(_content(folder, index, name))) for name in _TABLES},
+            contract=_content(folder, index, "contract").decode(),
             as_of=datetime.fromisoformat(index["as_of"]),
             closed=None if index["closed"] is None else date.fromisoformat(index["closed"]),
             withdrawn=int(index["withdrawn"]),
-            **tables,
         )
     except SourceError:
         raise
-    except (KeyError, TypeError, ValueError, TokenflexError, pl.exceptions.PolarsError) as error:
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise SourceError(f"{folder} holds no ledger of this version: {error}", location=str(folder)) from error
 
 

@@ -8,9 +8,12 @@ from typing import Final, Literal
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.errors import ArgumentError, MissingColumnError
+from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
+from tokenflex.reading.names import is_text
 
 _SESSIONS: Final = ("user", "product", "start", "end")
+_TEXTS: Final = ("user", "product", "server", "host")
+_TIMES: Final = ("charged_at", "window_end", "start", "end")
 _CHARGES: Final = ("user", "product", "charged_at", "window_end", "session")
 
 
@@ -49,10 +52,10 @@ def uses_of(
 
 
 def _check(charges: pl.DataFrame, sessions: pl.DataFrame) -> None:
-    for what, table, names in (("charges", charges, _CHARGES), ("sessions", sessions, _SESSIONS)):
-        for name in names:
-            if name not in table.columns:
-                raise MissingColumnError(f"column {name!r} is missing from the {what}", column=name)
+    _check_columns(charges, "charges", _CHARGES)
+    _check_columns(sessions, "sessions", _SESSIONS)
+    if not charges.schema["session"].is_integer():
+        raise ColumnTypeError(f"column 'session' is {charges.schema['session']}, no rows", column="session")
     last = charges["session"].max()
     if isinstance(last, int) and last >= sessions.height:
         raise ArgumentError(
@@ -61,8 +64,22 @@ def _check(charges: pl.DataFrame, sessions: pl.DataFrame) -> None:
         )
 
 
+def _check_columns(table: pl.DataFrame, what: str, needed: tuple[str, ...]) -> None:
+    for name in needed:
+        if name not in table.columns:
+            raise MissingColumnError(f"column {name!r} is missing from the {what}", column=name)
+    for name, dtype in table.schema.items():
+        if name in _TEXTS and not is_text(dtype):
+            raise ColumnTypeError(f"column {name!r} of the {what} is {dtype}, but has to be text", column=name)
+        is_instant = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+        if name in _TIMES and name in needed and not is_instant and dtype != pl.Null:
+            raise ColumnTypeError(
+                f"column {name!r} of the {what} is {dtype}, but has to be instants with a time zone", column=name
+            )
+
+
 def _texts(table: pl.DataFrame) -> list[pl.Expr]:
-    return [pl.col(name).cast(pl.String) for name in ("user", "product", "server", "host") if name in table.columns]
+    return [pl.col(name).cast(pl.String) for name in _TEXTS if name in table.columns]
 
 
 def _paid_by_host(table: pl.DataFrame, machine_metered: frozenset[str]) -> pl.Expr:
