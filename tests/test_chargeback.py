@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,3 +186,64 @@ def test_minutes_are_split_as_a_plain_count_splits_them(sessions: pl.DataFrame, 
     assert {who: amount for who, amount in found.items() if amount} == {
         who: amount for who, amount in expected.items() if amount
     }
+
+
+def test_minutes_count_once_where_two_pools_paid() -> None:
+    sessions = pl.DataFrame([("ana", "pc1", "VRD", "mad", "x", at(2, 8), at(2, 9))], schema=SCHEMA, orient="row")
+    packs = [tf.Pack(id=str(tokens), tokens=tokens, purchased="2026-01-01", unit_price=3) for tokens in (5, 50)]
+    charges = tf.charge(sessions, rule=tf.FLEX, rates=RATES)
+    ledger = tf.Contract(number="1", packs=packs).settle(charges)
+    assert ledger.entries.filter(pl.col("charge") == 0).height == 2
+    lines = tf.chargeback(ledger, by="user", sessions=sessions, split="minutes")
+    assert lines.rows() == [("ana", 1, 60, Decimal("12.5"), Decimal("37.5"), Decimal(0))]
+
+
+def test_what_has_no_price_is_counted_and_not_in_the_cost() -> None:
+    sessions = pl.DataFrame([("ana", "pc1", "ACD", "mad", "x", at(2, 8), at(2, 9))], schema=SCHEMA, orient="row")
+    charges = tf.charge(sessions, rule=tf.FLEX, rates=RATES)
+    contract = tf.Contract(number="1", packs=[tf.Pack(id="a", tokens=5, purchased="2026-01-01", unit_price=3)])
+    lines = tf.chargeback(contract.settle(charges), by="user")
+    assert lines.select("tokens", "cost", "tokens_without_price").rows() == [(Decimal(7), Decimal(15), Decimal(2))]
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ({"by": []}, tf.ArgumentError, "one or several names, each once"),
+        ({"by": ["user", "user"]}, tf.ArgumentError, "one or several names, each once"),
+        ({"by": 3}, tf.ArgumentError, "one or several names"),
+        ({"by": "cost_centre"}, tf.ArgumentError, "nothing is called 'cost_centre'; there are user, .* groups= gives"),
+        ({"by": "project"}, tf.ArgumentError, "sessions= gives columns of theirs"),
+        ({"by": "user", "split": "hours"}, tf.ArgumentError, "split is 'hours'"),
+        ({"by": "user", "split": "minutes"}, tf.ArgumentError, "needs sessions="),
+        ({"by": "user", "groups": {"ana": "roads"}}, tf.ArgumentTypeError, "groups have to be a tokenflex.Groups"),
+        ({"by": "user", "rule": "flex"}, tf.ArgumentTypeError, "rule has to be a tokenflex.Rule"),
+        (
+            {"by": "user", "split": "minutes", "sessions": pl.DataFrame(schema=SCHEMA)},
+            tf.ArgumentError,
+            "a charge is of session 0, but sessions has 0 rows",
+        ),
+        (
+            {"by": "user", "split": "minutes", "sessions": pl.DataFrame({"user": ["ana"]})},
+            tf.MissingColumnError,
+            "product",
+        ),
+    ],
+)
+def test_bad_calls_say_what_to_do(more: dict[str, Any], error: type[Exception], words: str) -> None:
+    sessions = pl.DataFrame([("ana", "pc1", "ACD", "mad", "x", at(2, 8), at(2, 9))], schema=SCHEMA, orient="row")
+    _, ledger = settled(sessions, tf.FLEX)
+    with pytest.raises(error, match=words):
+        tf.chargeback(ledger, **more)
+    with pytest.raises(tf.ArgumentTypeError, match=r"ledger has to be a tokenflex\.Ledger"):
+        tf.chargeback(ledger.entries, by="user")  # type: ignore[arg-type]  # no ledger
+
+
+def test_who_has_no_group_is_told_of_and_a_line() -> None:
+    sessions = pl.DataFrame([("zoe", "pc1", "ACD", "mad", "x", at(2, 8), at(2, 9))], schema=SCHEMA, orient="row")
+    _, ledger = settled(sessions, tf.FLEX)
+    problems = tf.Problems()
+    lines = tf.chargeback(ledger, by="group", groups=GROUPS, problems=problems)
+    assert lines["group"].to_list() == [None]
+    assert lines["tokens"].to_list() == [Decimal("8.5")]
+    assert problems.frame["code"].to_list() == ["no_group"]

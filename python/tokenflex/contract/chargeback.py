@@ -219,6 +219,9 @@ def _split(
     # Where nothing lasted any time, all count alike.
     parts = parts.with_columns(weight=pl.when(weight.sum().over("entry") > 0).then(weight).otherwise(1))
     parts = parts.with_columns(apportioned(name, "weight", "entry") for name in ("amount", "cost"))
+    # Of a charge that two pools paid, its first entry has the minutes.
+    is_first = pl.col("entry") == pl.col("entry").min().over("charge")
+    parts = parts.with_columns(used=pl.when(is_first).then("used"))
     return pl.concat([parts.drop("weight"), left.select(parts.drop("weight").columns)])
 
 
