@@ -54,7 +54,9 @@ def settle(
     told += [_refusal(booked[place]) for place in refused]
     found.add(pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row"))
     report(found.frame, problems, "settle")
-    entries = tables.finish(table, tables.LEDGER)
+    entries = pl.DataFrame(table)
+    numbers = pl.int_range(1, entries.height + 1, dtype=pl.UInt64, eager=True)
+    entries = tables.finish(entries.with_columns(entry=numbers), tables.LEDGER)
     bookings = pl.DataFrame(booked, schema=dict(tables.BOOKINGS), orient="row")
     return Ledger(contract=contract, entries=entries, bookings=bookings, as_of=EPOCH + last * MICROSECOND)
 
