@@ -8,7 +8,7 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, refuses_clearly
-from tokenflex.contract.bookings import Booked, Problem, of_contract, of_statement
+from tokenflex.contract.bookings import Booked, Place, Problem, of_contract, of_statement
 from tokenflex.contract.days import first_instants
 from tokenflex.contract.ledger import Ledger
 from tokenflex.problems import Problems, report
@@ -42,16 +42,18 @@ def settle(
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     found = Problems()
     booked, told = list(of_contract(contract)), []
+    places = [Place("bookings", each.location) for each in booked]
     if statement is not None:
-        rows, wrong = of_statement(contract, statement)
-        booked += rows
-        told += wrong
+        stated = of_statement(contract, statement)
+        booked += stated.bookings
+        places += stated.places
+        told += stated.problems
     reads = _READS if contract.products is None else (*_READS, "product")
     table, faults, refused, last = _core.settle(
         *coded_columns_of(charges, reads), terms=_terms(contract, booked, until)
     )
     found.add(_bad_rows(pl.DataFrame(faults)))
-    told += [_refusal(booked[place]) for place in refused]
+    told += [_refusal(booked[number], places[number]) for number in refused]
     found.add(pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row"))
     report(found.frame, problems, "settle")
     entries = pl.DataFrame(table)
@@ -61,10 +63,8 @@ def settle(
     return Ledger(contract=contract, entries=entries, bookings=bookings, as_of=EPOCH + last * MICROSECOND)
 
 
-def _refusal(booked: Booked) -> Problem:
-    source = "bookings" if booked.source == "contract" else "statement"
-    said = f"{booked} is more than there is: refused"
-    return Problem(source, booked.location, code="beyond_balance", message=said)
+def _refusal(booked: Booked, place: Place) -> Problem:
+    return place.problem(code="beyond_balance", message=f"{booked} is more than there is: refused")
 
 
 def _terms(contract: Contract, booked: list[Booked], as_of: int | None) -> _core.LedgerTerms:
