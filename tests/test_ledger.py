@@ -429,6 +429,20 @@ def test_manual_rows_of_a_statement_are_booked() -> None:
     assert ledger.bookings.select("location", "reason").rows()[:3] == [(1, "off-network"), (2, ""), (3, "credit")]
 
 
+def test_problems_of_a_statement_name_its_file_and_line() -> None:
+    export = (
+        b"usageDate,usageCategory,tokenPool,tokensConsumed,transactionDate\n"
+        b"2024-06-03,PRODUCT_CONSUMPTION,CY,7,\n"
+        b"2023-06-03,MANUAL_CONSUMPTION,MY,3217,2023-06-03\n"
+        b"2024-06-03,MANUAL_ADJUSTMENT,MY,51,2024-06-03\n"
+    )
+    statement = tf.read_statement(export, problems=tf.Problems())
+    problems = tf.Problems()
+    token_flex(100, 100, contract_tokens=50).settle(charges_of(), statement=statement, problems=problems)
+    file = str(statement["file"][0])
+    assert codes(problems) == [(file, 3, "outside_term"), (file, 4, "beyond_balance")]
+
+
 def test_what_the_contract_has_booked_already_is_told() -> None:
     booking = tf.Booking(day="2024-03-04", tokens=30, kind="manual_consumption", pool="CY")
     contract = token_flex(100, 100, contract_tokens=50, bookings=[booking])

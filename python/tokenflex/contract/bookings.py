@@ -28,7 +28,9 @@ MOST: Final = tables.decimal(2**63 - 1)
 _DATES: Final = ("transaction_date", "usage_date")
 """Where the day is looked for, in this order."""
 _TEXTS: Final = ("usage_category", "token_pool", "reason_type", "reason_comment")
-_READS: Final = ("tokens", *_DATES, *_TEXTS)
+_PLACE: Final = ("file", "line")
+"""Where a row of a statement comes from, if it says so."""
+_READS: Final = ("tokens", *_DATES, *_TEXTS, *_PLACE)
 
 
 class Booked(NamedTuple):
@@ -56,6 +58,25 @@ class Problem(NamedTuple):
     message: str
 
 
+class Place(NamedTuple):
+    """Where something stands that can be wrong."""
+
+    source: str
+    location: int
+
+    def problem(self, *, code: str, message: str) -> Problem:
+        """What is wrong there."""
+        return Problem(*self, code, message)
+
+
+class FromStatement(NamedTuple):
+    """The manual rows of a statement that can be booked, where each stands, and what is wrong with the others."""
+
+    bookings: list[Booked]
+    places: list[Place]
+    problems: list[Problem]
+
+
 def of_contract(contract: Contract) -> Iterator[Booked]:
     """The contract's own bookings. It has been checked that their pools are open on their days."""
     for place, booking in enumerate(contract.bookings):
@@ -75,22 +96,24 @@ def of_ledger(ledger: Ledger) -> Iterator[Booked]:
     yield from (Booked(*row) for row in current.iter_rows())
 
 
-def of_statement(contract: Contract, statement: AnyTable) -> tuple[list[Booked], list[Problem]]:
-    """The manual rows of a statement, and what is wrong with those that cannot be booked."""
+def of_statement(contract: Contract, statement: AnyTable) -> FromStatement:
+    """The manual rows of a statement."""
     own = {(each.day, each.kind, each.pool, each.tokens) for each in of_contract(contract)}
-    bookings, problems = [], []
+    found = FromStatement([], [], [])
     for row in _manual_rows(statement).iter_rows(named=True):
+        place = Place(row["source"], row["location"])
         tokens = None if row["tokens"] is None else _exact(row["tokens"], row["row"])
-        problem = _problem_of_row(row, tokens) or _problem_of_day(contract, row)
-        if problem is not None or tokens is None:
-            problems += [] if problem is None else [problem]
-            continue
-        booked = _booked(contract, row, tokens)
-        bookings.append(booked)
-        if (booked.day, booked.kind, booked.pool, booked.tokens) in own:
-            said = f"{booked} is among the contract's bookings, too: both are booked"
-            problems.append(Problem("statement", booked.location, code="booked_twice", message=said))
-    return bookings, problems
+        problem = _problem_of_row(row, tokens, place) or _problem_of_day(contract, row, place)
+        if problem is not None:
+            found.problems.append(problem)
+        elif tokens is not None:
+            booked = _booked(contract, row, tokens)
+            found.bookings.append(booked)
+            found.places.append(place)
+            if (booked.day, booked.kind, booked.pool, booked.tokens) in own:
+                said = f"{booked} is among the contract's bookings, too: both are booked"
+                found.problems.append(place.problem(code="booked_twice", message=said))
+    return found
 
 
 def _manual_rows(statement: AnyTable) -> pl.DataFrame:
@@ -116,35 +139,41 @@ def _manual_rows(statement: AnyTable) -> pl.DataFrame:
     text = [pl.col(name).cast(pl.String) for name in _TEXTS if name in frame.columns]
     missing = [pl.lit(None, pl.String).alias(name) for name in _TEXTS if name not in frame.columns]
     days = [pl.col(name).cast(pl.Date) for name in _DATES if name in frame.columns]
-    rows = frame.with_row_index("row").with_columns(*text, *missing, day=pl.coalesce(days))
+    rows = frame.with_row_index("row").with_columns(*text, *missing, *_places(frame), day=pl.coalesce(days))
     return rows.filter(pl.col("usage_category").is_in(list(MANUAL)))
 
 
-def _problem_of_row(row: dict[str, Any], tokens: Decimal | None) -> Problem | None:
-    place = row["row"]
+def _places(frame: pl.DataFrame) -> list[pl.Expr]:
+    if set(_PLACE) <= set(frame.columns) and frame.schema["line"].is_integer() and is_text(frame.schema["file"]):
+        source, location = pl.col("file").cast(pl.String), pl.col("line").cast(pl.UInt64, strict=False)
+        return [source.fill_null("statement").alias("source"), location.fill_null(pl.col("row")).alias("location")]
+    return [pl.lit("statement").alias("source"), pl.col("row").alias("location")]
+
+
+def _problem_of_row(row: dict[str, Any], tokens: Decimal | None, place: Place) -> Problem | None:
     if tokens is None:
-        return Problem("statement", place, code="no_tokens", message="a manual row without tokens: not booked")
+        return place.problem(code="no_tokens", message="a manual row without tokens: not booked")
     if row["day"] is None:
-        return Problem("statement", place, code="missing_time", message="a manual row without a date: not booked")
+        return place.problem(code="missing_time", message="a manual row without a date: not booked")
     if row["usage_category"] == "MANUAL_CONSUMPTION" and tokens < 0:
         said = f"manual consumption of {tokens} tokens: not booked"
-        return Problem("statement", place, code="negative_tokens", message=said)
+        return place.problem(code="negative_tokens", message=said)
     return None
 
 
-def _problem_of_day(contract: Contract, row: dict[str, Any]) -> Problem | None:
-    place, day, name = row["row"], row["day"], row["token_pool"]
+def _problem_of_day(contract: Contract, row: dict[str, Any], place: Place) -> Problem | None:
+    day, name = row["day"], row["token_pool"]
     if not contract.start <= day <= contract.end:
         said = f"{day} lies outside of {contract.start} to {contract.end}: not booked"
-        return Problem("statement", place, code="outside_term", message=said)
+        return place.problem(code="outside_term", message=said)
     pool = None if name is None else contract.pool(name, day=day)
     if name is not None and pool is None:
         said = f"the contract has no pool {name!r} on {day}: not booked"
-        return Problem("statement", place, code="unknown_pool", message=said)
+        return place.problem(code="unknown_pool", message=said)
     at = contract.first_instant(day)
     if not any(each.opens <= at < each.closes for each in (contract.pools if pool is None else [pool])):
         said = f"{'no pool' if name is None else f'not the pool {name!r}'} is open on {day}: not booked"
-        return Problem("statement", place, code="pool_not_open", message=said)
+        return place.problem(code="pool_not_open", message=said)
     return None
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
-from tokenflex.contract.bookings import Booked, Problem, of_contract, of_ledger, of_statement
+from tokenflex.contract.bookings import Booked, Place, Problem, of_contract, of_ledger, of_statement
 from tokenflex.contract.closing import carried_on
 from tokenflex.contract.days import first_instants
 from tokenflex.contract.ledger import Ledger
@@ -43,25 +43,31 @@ def settle(
 ) -> Ledger:
     """What `Contract.settle` does."""
     _check_after(contract, as_of, after)
-    told: list[Problem] = []
-    booked = list(of_contract(contract))
-    if statement is not None:
-        rows, told = of_statement(contract, statement)
-        booked += rows
-    elif after is not None:
-        booked += of_ledger(after)
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     found = Problems()
+    booked, told = list(of_contract(contract)), []
+    places = [Place("bookings", each.location) for each in booked]
+    if statement is not None:
+        stated = of_statement(contract, statement)
+        booked += stated.bookings
+        places += stated.places
+        told += stated.problems
+    elif after is not None:
+        kept = list(of_ledger(after))
+        booked += kept
+        places += [Place("statement", each.location) for each in kept]
     reads = _READS if contract.products is None else (*_READS, "product")
     given = frame_of(charges)
     table, faults, refused, last = _core.settle(
         *coded_columns_of(given, reads), terms=_terms(contract, booked, until, after)
     )
     found.add(_bad_rows(pl.DataFrame(faults)))
-    told = [*told, *(_refusal(booked[place]) for place in refused)]
+    told += [_refusal(booked[number], places[number]) for number in refused]
     found.add(pl.DataFrame(told, schema=dict(tables.PROBLEMS), orient="row"))
     report(found.frame, problems, "settle")
-    entries = tables.finish(pl.DataFrame(table).with_columns(corrects=pl.lit(None, pl.UInt8)), tables.LEDGER)
+    entries = pl.DataFrame(table)
+    numbers = pl.int_range(1, entries.height + 1, dtype=pl.UInt64, eager=True)
+    entries = tables.finish(entries.with_columns(entry=numbers, corrects=pl.lit(None, pl.UInt8)), tables.LEDGER)
     bookings = pl.DataFrame([(*each, True) for each in booked], schema=dict(tables.BOOKINGS), orient="row")
     fresh = Ledger(
         contract=contract, entries=entries, charges=given, bookings=bookings, as_of=EPOCH + last * MICROSECOND
@@ -86,10 +92,8 @@ def _check_after(contract: Contract, as_of: datetime | None, after: object) -> N
         )
 
 
-def _refusal(booked: Booked) -> Problem:
-    source = "bookings" if booked.source == "contract" else "statement"
-    said = f"{booked} is more than there is: refused"
-    return Problem(source, booked.location, code="beyond_balance", message=said)
+def _refusal(booked: Booked, place: Place) -> Problem:
+    return place.problem(code="beyond_balance", message=f"{booked} is more than there is: refused")
 
 
 def _terms(contract: Contract, booked: list[Booked], as_of: int | None, after: Ledger | None) -> _core.LedgerTerms:

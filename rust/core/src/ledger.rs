@@ -98,10 +98,29 @@ pub struct Terms<'a> {
 pub struct Charges<'a> {
     /// The instant of the charge, [`NO_TIME`] for null.
     pub charged_at: &'a [i64],
-    /// In 1/10,000, [`NO_TOKENS`] for null.
-    pub tokens: &'a [i64],
+    /// In 1/10,000.
+    pub tokens: Tokens<'a>,
     /// The product of each row and for each product whether the contract covers it; nothing given, all are covered.
     pub product: Option<(&'a [u32], &'a [bool])>,
+}
+
+/// Tokens as they lie in memory; to narrow ten million costs as much memory as to hold when they were charged.
+#[derive(Debug, Clone, Copy)]
+pub enum Tokens<'a> {
+    /// [`NO_TOKENS`] for null.
+    Narrow(&'a [i64]),
+    /// None is null, and all fit into 64 bits.
+    Wide(&'a [i128]),
+}
+
+impl Tokens<'_> {
+    #[inline]
+    fn get(self, row: usize) -> i64 {
+        match self {
+            Self::Narrow(tokens) => tokens[row],
+            Self::Wide(tokens) => tokens[row] as i64,
+        }
+    }
 }
 
 /// Why a charge is not drawn.
@@ -133,11 +152,9 @@ impl Fault {
     }
 }
 
-/// The entries, in order.
+/// The entries, in order; the first is number 1.
 #[derive(Debug, Default)]
 pub struct Entries {
-    /// From 1.
-    pub entry: Column<u64>,
     /// When.
     pub at: Column<i64>,
     /// Of [`Kind`].
@@ -187,7 +204,7 @@ pub fn settle(charges: &Charges<'_>, terms: &Terms<'_>) -> Result<Settled> {
     let mut book = Book::new(terms, &steps, entries.pages());
     if is_sorted {
         let mut next = 0;
-        for (row, (&at, &tokens)) in charges.charged_at.iter().zip(charges.tokens).enumerate() {
+        for (row, &at) in charges.charged_at.iter().enumerate() {
             if faults.get(next).is_some_and(|&(bad, _)| bad == row as u64) {
                 next += 1;
                 continue;
@@ -195,14 +212,14 @@ pub fn settle(charges: &Charges<'_>, terms: &Terms<'_>) -> Result<Settled> {
             if at > as_of {
                 break;
             }
-            book.charge(at, tokens, row as u64)?;
+            book.charge(at, charges.tokens.get(row), row as u64)?;
         }
     } else {
         for (at, row) in in_order(charges.charged_at, &faults) {
             if at > as_of {
                 break;
             }
-            book.charge(at, charges.tokens[row as usize], u64::from(row))?;
+            book.charge(at, charges.tokens.get(row as usize), u64::from(row))?;
         }
     }
     book.step_until(as_of)?;
@@ -249,7 +266,8 @@ fn check(charges: &Charges<'_>, pools: &[Pool]) -> Checked {
     let closes = pools.iter().map(|pool| pool.closes).max().unwrap_or(i64::MIN);
     let mut found = Checked { faults: Vec::new(), last: NO_TIME, is_sorted: true };
     let mut previous = NO_TIME;
-    for (row, (&at, &tokens)) in charges.charged_at.iter().zip(charges.tokens).enumerate() {
+    for (row, &at) in charges.charged_at.iter().enumerate() {
+        let tokens = charges.tokens.get(row);
         let is_covered = charges
             .product
             .is_none_or(|(product, covered)| covered.get(product[row] as usize).copied().unwrap_or(false));
@@ -322,7 +340,6 @@ impl Steps {
 /// Where entries are written.
 struct Pages<'a> {
     written: usize,
-    entry: &'a mut [u64],
     at: &'a mut [i64],
     kind: &'a mut [u8],
     pool: &'a mut [u32],
@@ -336,7 +353,6 @@ struct Pages<'a> {
 impl Entries {
     fn zeros(len: usize) -> Result<Self> {
         Ok(Self {
-            entry: Column::zeros(len)?,
             at: Column::zeros(len)?,
             kind: Column::zeros(len)?,
             pool: Column::zeros(len)?,
@@ -351,7 +367,6 @@ impl Entries {
     fn pages(&mut self) -> Pages<'_> {
         Pages {
             written: 0,
-            entry: &mut self.entry,
             at: &mut self.at,
             kind: &mut self.kind,
             pool: &mut self.pool,
@@ -364,7 +379,6 @@ impl Entries {
     }
 
     fn truncate(&mut self, len: usize) {
-        self.entry.truncate(len);
         self.at.truncate(len);
         self.kind.truncate(len);
         self.pool.truncate(len);
@@ -396,7 +410,6 @@ impl Pages<'_> {
     fn write(&mut self, cause: Cause, pool: u32, before: i64, change: i64) -> Result<()> {
         let after = before.checked_add(change).ok_or_else(too_many)?;
         let place = self.written;
-        self.entry[place] = place as u64 + 1;
         self.at[place] = cause.at;
         self.kind[place] = cause.kind as u8;
         self.pool[place] = pool;
@@ -637,7 +650,7 @@ mod tests {
     fn settled(charges: &[(i64, i64)], pools: &[Pool], bookings: &[Booking], on_empty: OnEmpty) -> Result<Settled> {
         let charged_at: Vec<i64> = charges.iter().map(|&(at, _)| at).collect();
         let tokens: Vec<i64> = charges.iter().map(|&(_, tokens)| tokens).collect();
-        let charges = Charges { charged_at: &charged_at, tokens: &tokens, product: None };
+        let charges = Charges { charged_at: &charged_at, tokens: Tokens::Narrow(&tokens), product: None };
         settle(&charges, &Terms { pools, bookings, on_empty, as_of: None, at_least: 0 })
     }
 
@@ -647,7 +660,6 @@ mod tests {
         let row = |row: usize| {
             let (tokens, after) = (entries.tokens[row] as i64, entries.after[row] as i64);
             assert_eq!(entries.before[row] + entries.tokens[row], entries.after[row]);
-            assert_eq!(entries.entry[row], row as u64 + 1);
             (entries.at[row], entries.kind[row], entries.pool[row], tokens, after)
         };
         (0..entries.at.len()).map(row).collect()
@@ -699,6 +711,18 @@ mod tests {
         assert_eq!(told(&found)[1..], [(1, Kind::Refusal as u8, NONE, 0, 5), (2, Kind::Charge as u8, 0, -5, 0)]);
         let error = settled(&charges, &pools, &[], OnEmpty::Error).unwrap_err();
         assert!(matches!(error, Error::OutOfTokens { place: 0, is_booking: false, tokens: 6, within_reach: 5 }));
+    }
+
+    #[test]
+    fn wide_tokens_are_drawn_like_narrow_ones() {
+        let pools = [pool(0, 100, 5), pool(0, 100, 10)];
+        let terms = Terms { pools: &pools, bookings: &[], on_empty: OnEmpty::Overage, as_of: None, at_least: 0 };
+        let (charged_at, narrow, wide) = ([3, 1, 2], [20, 3, -4], [20, 3, -4]);
+        let draw = |tokens| settle(&Charges { charged_at: &charged_at, tokens, product: None }, &terms).unwrap();
+        let (narrow, wide) = (draw(Tokens::Narrow(&narrow)), draw(Tokens::Wide(&wide)));
+        assert_eq!(told(&narrow), told(&wide));
+        assert_eq!(narrow.faults, [(2, Fault::NegativeTokens)]);
+        assert_eq!(narrow.faults, wide.faults);
     }
 
     #[test]

@@ -214,8 +214,13 @@ impl Imported {
     }
 
     /// A column of exact numbers in units of 1/10,000; `null` stands for a missing one.
-    pub fn token_units(&self, column: &'static str, null: i64) -> Result<Column<i64>, Failure> {
+    pub fn token_units(&self, column: &'static str, null: i64) -> Result<TokenUnits<'_>, Failure> {
         let arrays = self.column(column)?;
+        if let [array] = arrays[..]
+            && let Some(units) = wide_units(array)
+        {
+            return Ok(TokenUnits::Wide(units));
+        }
         let mut units = Column::zeros(self.rows())?;
         let mut done = 0;
         for array in arrays {
@@ -223,7 +228,7 @@ impl Imported {
             fill_units(array, (column, done), null, place)?;
             done += array.len();
         }
-        Ok(units)
+        Ok(TokenUnits::Narrow(units))
     }
 
     /// A column of unsigned numbers, batch by batch; `null` stands for a missing one.
@@ -232,12 +237,28 @@ impl Imported {
     }
 }
 
+/// Exact numbers in units of 1/10,000: as they came where they came so, or as 64-bit numbers.
+pub enum TokenUnits<'a> {
+    /// Without nulls, and all fit into 64 bits.
+    Wide(&'a [i128]),
+    /// With a number that stands for null.
+    Narrow(Column<i64>),
+}
+
+fn wide_units(array: &ArrayRef) -> Option<&[i128]> {
+    if array.null_count() > 0 || !matches!(array.data_type(), DataType::Decimal128(_, TOKEN_SCALE)) {
+        return None;
+    }
+    let units = array.as_primitive::<Decimal128Type>().values();
+    units.iter().all(|&units| i64::try_from(units).is_ok_and(|units| units != i64::MIN)).then_some(units)
+}
+
 /// One column from several batches: borrowed where there is but one.
 pub fn joined<T: Copy>(mut batches: Vec<Cow<'_, [T]>>) -> Cow<'_, [T]> {
     if batches.len() == 1 {
         return batches.swap_remove(0);
     }
-    batches.iter().flat_map(|batch| batch.iter().copied()).collect()
+    batches.concat().into()
 }
 
 const TEXT: &str = "text (a string, categorical or enum column)";

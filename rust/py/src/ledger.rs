@@ -6,11 +6,12 @@ use pyo3::types::PyDict;
 use tokenflex_core::Error;
 use tokenflex_core::intern::{Interner, NONE};
 use tokenflex_core::ledger::{
-    Booking, Charges, Entries, Fault, Kind, NO_CHARGE, NO_TOKENS, OnEmpty, Pool, Settled, Terms, settle as settled,
+    Booking, Charges, Entries, Fault, Kind, NO_CHARGE, NO_TOKENS, OnEmpty, Pool, Settled, Terms, Tokens,
+    settle as settled,
 };
 use tokenflex_core::meter::NO_TIME;
 
-use crate::arrow::{self, Columns, Imported, Table};
+use crate::arrow::{self, Columns, Imported, Table, TokenUnits};
 use crate::error::{Failure, guarded};
 
 /// What there is to draw from, and how. Times are microseconds, tokens 1/10,000.
@@ -62,7 +63,10 @@ fn run(imported: &Imported, terms: &LedgerTerms) -> Result<(Table, Table, Vec<u3
     let Settled { entries, faults, refused, as_of } = settled(
         &Charges {
             charged_at: &charged_at,
-            tokens: &tokens,
+            tokens: match &tokens {
+                TokenUnits::Wide(tokens) => Tokens::Wide(tokens),
+                TokenUnits::Narrow(tokens) => Tokens::Narrow(tokens),
+            },
             product: product.as_ref().map(|(codes, covered)| (&**codes, covered.as_slice())),
         },
         &Terms {
@@ -113,9 +117,8 @@ fn entries_table(entries: Entries, pools: &[(String, i64, i64, i64, Option<u32>)
     if codes.iter().enumerate().any(|(place, &code)| place != code as usize) {
         pool.iter_mut().for_each(|place| *place = codes.get(*place as usize).copied().unwrap_or(NONE));
     }
-    let rows = entries.entry.len();
+    let rows = entries.at.len();
     Columns::default()
-        .numbers::<UInt64Type>("entry", entries.entry, None)
         .times("at", entries.at, None)
         .numbers::<UInt8Type>("kind", entries.kind, None)
         .names("pool", pool, &names, rows)
