@@ -46,11 +46,10 @@ pub fn fit_rules(
         let all: Vec<Terms> = terms.iter().map(|terms| terms.extract()).collect::<PyResult<_>>()?;
         all.iter().try_for_each(check_families)?;
         let (names, sessions) = (prepared.names(), prepared.sessions());
-        let (statement, per_server) = py.detach(|| {
-            let per_server = all.iter().any(Terms::is_per_server).then(|| ByKey::per_server(&sessions));
-            statement_of(&stated, &units, &names).map(|statement| (statement, per_server))
-        })?;
+        let is_per_server = all.iter().any(Terms::is_per_server);
+        let per_server = py.detach(|| is_per_server.then(|| ByKey::per_server(&sessions)));
         let copies = Copies { contract: prepared.by_key(), per_server: per_server.as_ref() };
+        let statement = py.detach(|| statement_of(&stated, &units, &names, copies))?;
         let mut workers: Vec<Worker> = (0..threads()).map(|_| Worker::default()).collect();
         let mut fits = Vec::with_capacity(all.len());
         for round in all.chunks(workers.len()) {
@@ -107,13 +106,13 @@ impl Worker {
     }
 }
 
-fn statement_of(stated: &Stated, units: &Imported, names: &Names) -> Result<Statement, Failure> {
+fn statement_of(stated: &Stated, units: &Imported, names: &Names, copies: Copies<'_>) -> Result<Statement, Failure> {
     let tokens = units.integers("tokens")?;
     if stated.level == "session" {
         let compared = units.integers("compared")?;
         let each = tokens.iter().zip(compared);
         let tokens = each.map(|(&tokens, compared)| if compared == 0 { NOT_COMPARED } else { i128::from(tokens) });
-        return Ok(Statement::of_sessions(tokens.collect(), stated.others));
+        return Ok(Statement::of_sessions(tokens.collect(), stated.others, copies));
     }
     let by_user = stated.level == "user_day";
     let users = if by_user { units.texts("user")? } else { Vec::new() };

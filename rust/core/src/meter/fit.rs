@@ -7,7 +7,7 @@
 use hashbrown::HashMap;
 
 use super::rates::{NO_RATE, Rates};
-use super::replay::ByKey;
+use super::replay::{ByKey, Charge};
 use super::{Rule, Sessions, charge};
 use crate::column::Column;
 use crate::error::Result;
@@ -27,12 +27,29 @@ pub struct Statement {
 
 #[derive(Debug)]
 enum Level {
-    /// For each row of the sessions its tokens, or [`NOT_COMPARED`].
-    Sessions(Vec<i128>),
+    /// For each session its tokens, or [`NOT_COMPARED`].
+    Sessions(BySession),
     /// For each user's product its dates.
     UserDays(Dated),
     /// For each product its dates.
     Days(Dated),
+}
+
+/// Stated tokens by session. A run goes through a copy of the sessions from its first place to its last, so what is stated
+/// lies in that order, too: looked up by row, it came from all over the memory, and that was half of the time.
+#[derive(Debug)]
+struct BySession {
+    /// In order of the rows.
+    rows: Vec<i128>,
+    /// In order of the copies' places.
+    contract: Vec<i128>,
+    per_server: Vec<i128>,
+}
+
+impl BySession {
+    fn in_order_of(&self, copy: &ByKey) -> &[i128] {
+        if copy.is_per_server() { &self.per_server } else { &self.contract }
+    }
 }
 
 /// Stated tokens by date; only dates in these bounds are compared.
@@ -47,6 +64,11 @@ struct Dated {
 }
 
 impl Dated {
+    /// The unit of a date: counted from the first; none outside of the bounds.
+    fn unit_of(&self, date: i32) -> Option<u32> {
+        (self.first..=self.last).contains(&date).then(|| (date - self.first) as u32)
+    }
+
     fn of(&self, group: (u32, u32)) -> &[(i32, i128)] {
         self.groups.get(&group).map_or(&[], |&(from, to)| &self.dates[from..to])
     }
@@ -68,11 +90,13 @@ pub struct DatedUnit {
 impl Statement {
     /// What is stated of each session, and how many more sessions it knows, with their tokens.
     #[must_use]
-    pub fn of_sessions(stated: Vec<i128>, others: (u64, i128)) -> Self {
+    pub fn of_sessions(stated: Vec<i128>, others: (u64, i128), copies: Copies<'_>) -> Self {
         let given = || stated.iter().filter(|&&tokens| tokens != NOT_COMPARED && tokens != 0);
         let units = given().count() as u64 + others.0;
         let amount = given().map(|tokens| tokens.abs()).sum::<i128>() + others.1;
-        Self { level: Level::Sessions(stated), units, amount }
+        let laid = |copy: &ByKey| copy.rows().iter().map(|&row| stated[row as usize]).collect();
+        let (contract, per_server) = (laid(copies.contract), copies.per_server.map_or_else(Vec::new, laid));
+        Self { level: Level::Sessions(BySession { rows: stated, contract, per_server }), units, amount }
     }
 
     /// What is stated of users' products, or of products, on the dates from `first` to `last`. Each unit comes once.
@@ -170,65 +194,73 @@ pub fn fit(
     match (copy, &statement.level) {
         (None, _) => fit_any(statement, sessions, rule, rates),
         (Some(copy), Level::Days(dated)) => fit_days(statement, dated, copy, sessions, rule, rates),
-        (Some(copy), _) => Ok(fit_groups(statement, copy, rule, rates)),
+        (Some(copy), Level::Sessions(stated)) => Ok(fit_sessions(statement, stated, copy, rule, rates)),
+        (Some(copy), Level::UserDays(dated)) => Ok(fit_user_days(statement, dated, copy, rule, rates)),
     }
 }
 
-/// A plain rule by session, or by user, product and date: the charges of a user's product are put together.
-fn fit_groups(statement: &Statement, copy: &ByKey, rule: &Rule<'_>, rates: &Rates) -> Fit {
+/// A plain rule by session. The charges of a session can have those of others between them, all of one key.
+fn fit_sessions(statement: &Statement, stated: &BySession, copy: &ByKey, rule: &Rule<'_>, rates: &Rates) -> Fit {
     let mut fit = Fit::new(statement);
+    let (stated, rows) = (stated.in_order_of(copy), copy.rows());
+    let note = |place: u32, tokens, fit: &mut Fit| {
+        fit.note((u64::from(rows[place as usize]), 0), tokens, stated[place as usize]);
+    };
+    each_sum(copy, rule, rates, |charge| Some(charge.place), |_, place, tokens| note(place, tokens, &mut fit));
+    fit
+}
+
+/// A plain rule by user, product and date.
+fn fit_user_days(statement: &Statement, dated: &Dated, copy: &ByKey, rule: &Rule<'_>, rates: &Rates) -> Fit {
+    let mut fit = Fit::new(statement);
+    let unit = |charge: Charge| dated.unit_of(charge.date);
+    each_sum(copy, rule, rates, unit, |group, unit, tokens| note_date(dated, group, unit, tokens, &mut fit));
+    fit
+}
+
+/// The tokens of each unit of each user's product. `unit` gives none for a charge that is not compared.
+fn each_sum(
+    copy: &ByKey,
+    rule: &Rule<'_>,
+    rates: &Rates,
+    unit: impl Fn(Charge) -> Option<u32>,
+    mut note: impl FnMut((u32, u32), u32, i128),
+) {
     let mut group = (0, 0);
     let mut charges: Vec<(u32, i128)> = Vec::new();
     copy.each(rule, |payer, charge| {
         if group != (payer.user, payer.product) {
-            settle(statement, group, &mut charges, &mut fit);
+            settle(group, &mut charges, &mut note);
             group = (payer.user, payer.product);
         }
         let tokens = rates.at(payer.product, charge.at);
-        if let Some(unit) = unit_of(statement, charge.row, charge.date).filter(|_| tokens != NO_RATE) {
+        if let Some(unit) = unit(charge).filter(|_| tokens != NO_RATE) {
             match charges.last_mut() {
                 Some((last, sum)) if *last == unit => *sum += tokens,
                 _ => charges.push((unit, tokens)),
             }
         }
     });
-    settle(statement, group, &mut charges, &mut fit);
-    fit
+    settle(group, &mut charges, &mut note);
 }
 
-/// The unit of a charge within its group: its row, or its date counted from the first; none outside of the bounds.
-fn unit_of(statement: &Statement, row: u32, date: i32) -> Option<u32> {
-    match &statement.level {
-        Level::Sessions(_) => Some(row),
-        Level::UserDays(dated) | Level::Days(dated) => {
-            (dated.first..=dated.last).contains(&date).then(|| (date - dated.first) as u32)
-        }
-    }
-}
-
-/// Compares the charges of a group and clears them.
-fn settle(statement: &Statement, group: (u32, u32), charges: &mut Vec<(u32, i128)>, fit: &mut Fit) {
+/// Gives the sums of a group's charges and clears them.
+fn settle(group: (u32, u32), charges: &mut Vec<(u32, i128)>, note: &mut impl FnMut((u32, u32), u32, i128)) {
     if !charges.is_sorted_by_key(|&(unit, _)| unit) {
         charges.sort_unstable_by_key(|&(unit, _)| unit);
     }
     for same in charges.chunk_by(|(unit, _), (next, _)| unit == next) {
-        let (unit, tokens) = (same[0].0, same.iter().map(|&(_, tokens)| tokens).sum());
-        note(statement, group, unit, tokens, fit);
+        note(group, same[0].0, same.iter().map(|&(_, tokens)| tokens).sum());
     }
     charges.clear();
 }
 
-fn note(statement: &Statement, group: (u32, u32), unit: u32, tokens: i128, fit: &mut Fit) {
-    match &statement.level {
-        Level::Sessions(stated) => fit.note((u64::from(unit), 0), tokens, stated[unit as usize]),
-        Level::UserDays(dated) | Level::Days(dated) => {
-            let stated = dated.of(group);
-            let date = dated.first + unit as i32;
-            let place = stated.binary_search_by_key(&date, |&(date, _)| date);
-            let stated = place.map_or(0, |place| stated[place].1);
-            fit.note((u64::from(group.0) << 32 | u64::from(group.1), u64::from(unit)), tokens, stated);
-        }
-    }
+fn note_date(dated: &Dated, group: (u32, u32), unit: u32, tokens: i128, fit: &mut Fit) {
+    let stated = dated.of(group);
+    let date = dated.first + unit as i32;
+    let place = stated.binary_search_by_key(&date, |&(date, _)| date);
+    let stated = place.map_or(0, |place| stated[place].1);
+    fit.note((u64::from(group.0) << 32 | u64::from(group.1), u64::from(unit)), tokens, stated);
 }
 
 /// A plain rule by product and date: a sum for each date of each product.
@@ -245,13 +277,13 @@ fn fit_days(
     let mut sums = Column::<i128>::zeros(sessions.products.saturating_mul(wide))?;
     copy.each(rule, |payer, charge| {
         let tokens = rates.at(payer.product, charge.at);
-        if let Some(unit) = unit_of(statement, charge.row, charge.date).filter(|_| tokens != NO_RATE) {
+        if let Some(unit) = dated.unit_of(charge.date).filter(|_| tokens != NO_RATE) {
             sums[payer.product as usize * wide + unit as usize] += tokens;
         }
     });
     for (product, dates) in sums.chunks_exact(wide.max(1)).enumerate() {
         for (unit, &tokens) in dates.iter().enumerate().filter(|&(_, &tokens)| tokens != 0) {
-            note(statement, (0, product as u32), unit as u32, tokens, &mut fit);
+            note_date(dated, (0, product as u32), unit as u32, tokens, &mut fit);
         }
     }
     Ok(fit)
@@ -263,11 +295,11 @@ fn fit_any(statement: &Statement, sessions: &Sessions<'_>, rule: &Rule<'_>, rate
     let mut units: Vec<((u32, u32), u32, i128)> = Vec::new();
     for at in 0..charges.len() {
         let tokens = charges.tokens[at];
-        let unit = unit_of(statement, charges.session[at] as u32, charges.usage_date[at]);
-        let group = match statement.level {
-            Level::Sessions(_) => (0, 0),
-            Level::UserDays(_) => (charges.user[at], charges.product[at]),
-            Level::Days(_) => (0, charges.product[at]),
+        let (user, product, date) = (charges.user[at], charges.product[at], charges.usage_date[at]);
+        let (group, unit) = match &statement.level {
+            Level::Sessions(_) => ((0, 0), Some(charges.session[at] as u32)),
+            Level::UserDays(dated) => ((user, product), dated.unit_of(date)),
+            Level::Days(dated) => ((0, product), dated.unit_of(date)),
         };
         if let Some(unit) = unit.filter(|_| tokens != NO_RATE) {
             units.push((group, unit, tokens));
@@ -276,7 +308,11 @@ fn fit_any(statement: &Statement, sessions: &Sessions<'_>, rule: &Rule<'_>, rate
     units.sort_unstable_by_key(|&(group, unit, _)| (group, unit));
     let mut fit = Fit::new(statement);
     for same in units.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
-        note(statement, same[0].0, same[0].1, same.iter().map(|&(.., tokens)| tokens).sum(), &mut fit);
+        let (group, unit, tokens) = (same[0].0, same[0].1, same.iter().map(|&(.., tokens)| tokens).sum());
+        match &statement.level {
+            Level::Sessions(stated) => fit.note((u64::from(unit), 0), tokens, stated.rows[unit as usize]),
+            Level::UserDays(dated) | Level::Days(dated) => note_date(dated, group, unit, tokens, &mut fit),
+        }
     }
     Ok(fit)
 }

@@ -31,10 +31,11 @@ pub(super) struct Payer {
     server: u32,
 }
 
-/// A charge of a run: which session it is laid to, by its row, when it falls due, and the date it is booked on.
+/// A charge of a run: which session it is laid to, by its place in the copy, when it falls due, and the date it is booked
+/// on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Charge {
-    pub row: u32,
+    pub place: u32,
     pub at: i64,
     pub date: i32,
 }
@@ -102,6 +103,16 @@ impl ByKey {
         }
     }
 
+    /// The row of each session in the table it comes from, in order of the places.
+    pub(super) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Whether each server charges by itself.
+    pub(super) fn is_per_server(&self) -> bool {
+        self.is_per_server
+    }
+
     /// Whether a rule is plain enough to be run key by key over this copy.
     #[must_use]
     pub fn can_run(&self, rule: &Rule<'_>) -> bool {
@@ -133,7 +144,7 @@ impl ByKey {
         let mut touched = Touched::default();
         for pair in self.keys.windows(2) {
             let ((from, payer), (to, _)) = (pair[0], pair[1]);
-            let mut bill = |place: usize, at: i64, date: i32| bill(payer, Charge { row: self.rows[place], at, date });
+            let mut bill = |place: usize, at: i64, date: i32| bill(payer, Charge { place: place as u32, at, date });
             match rule.window {
                 Window::Rolling { length } => self.run_rolling(from..to, rule, length, &mut bill),
                 Window::Day { calendars, calendar_of } => {
