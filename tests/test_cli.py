@@ -138,15 +138,9 @@ def test_demo_without_folder_writes_into_a_new_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_tables_fit_the_width_and_lose_nothing(firm: DemoFirm, width: int) -> None:
-    metered = logs.metered(
-        [str(firm.folder / "logs")],
-        timezone=firm.servers,
-        server=None,
-        rule=tf.TOKEN_FLEX,
-        rates=tf.Rates.read(firm.rates_path),
-        as_of=None,
-        quiet=True,
-    )
+    zones = [f"{server}={zone}" for server, zone in firm.servers.items()]
+    asked = options.LogOptions(timezone=zones, rates=firm.rates_path, quiet=True)
+    metered = logs.metered([str(firm.folder / "logs")], asked)
     answers = summarize(metered.log, metered.sessions, metered.charges, metered.problems, rule=tf.TOKEN_FLEX)
     to = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
     screen.show(answers, to, zones=firm.servers)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.logs import metered
-from tokenflex.commands.options import readable_errors
+from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
 from tokenflex.summary import summarize
 
@@ -35,19 +34,15 @@ def demo(
     """
     with readable_errors():
         firm = write_logs(folder or tempfile.mkdtemp(prefix="tokenflex-demo-"), months=months)
-        rule = tf.Rule.read(firm.rule_path)
-        run = metered(
-            [str(firm.folder / "logs")],
-            timezone=firm.servers,
-            server=None,
-            rule=rule,
-            rates=tf.Rates.read(firm.rates_path),
-            as_of=None,
-            quiet=False,
+        asked = LogOptions(
+            timezone=[f"{server}={zone}" for server, zone in firm.servers.items()],
+            rule=str(firm.rule_path),
+            rates=firm.rates_path,
         )
+        run = metered([str(firm.folder / "logs")], asked)
         to = screen.console()
         to.print("An invented firm: its servers, people and use are made up by this program.", style="dim")
-        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=rule)
+        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         screen.show(summary, to, zones=firm.servers)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
