@@ -51,7 +51,7 @@ def demo(
 def _about_demo(firm: DemoFirm) -> Iterator[str]:
     public = [rate for rate in firm.rates if not rate.is_invented]
     rates = ", ".join(f"{rate.product} {rate.tokens} ({rate.source})" for rate in public)
-    yield f"Rates: {rates}; all others are demo values, not prices of the vendor."
+    yield f"Rates: {rates}; all others are demo values, not prices of the vendor, and so is the contract."
     yield f"The logs are in {firm.folder / 'logs'}"
     folder = shlex.quote(str(firm.folder))
     terms = [*(f"--timezone {server}={zone}" for server, zone in firm.servers.items())]
@@ -64,6 +64,14 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex doubles {statement} --logs {logs}", *terms, people)
     yield "\nBy which rule the vendor charged, by its statement:\n"
     yield _command(f"tokenflex infer-rule {statement}", *terms[:-1], f"--rates {folder}/{firm.rates_path.name}")
+    contract = f"--contract {folder}/{firm.contract_path.name}"
+    settled = (contract, f"--statement {statement}")
+    yield "\nWhat became of the contract's tokens, line by line; what is left, and how long it lasts; who pays:\n"
+    yield _command("tokenflex ledger charges.csv", *settled, "--out ledger.csv")
+    yield _command("tokenflex balance charges.csv", *settled)
+    groups = f"--groups {folder}/{firm.groups_path.name}"
+    yield _command("tokenflex chargeback charges.csv", *settled, f"--by group,product {groups}")
+    yield _command(f"tokenflex chargeback {logs}", *terms, contract, f"--by site {groups} --split minutes")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

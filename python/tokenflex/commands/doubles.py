@@ -80,7 +80,7 @@ def doubles(
     """Finds double charges; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
-        until = instant_of(as_of)
+        rule, prices, until = asked.terms, asked.prices, instant_of(as_of)
         lives = users_of(users)
         identity = None if aliases is None else tf.Identity.read(aliases)
         same = None if variants is None else _variants_of(variants)
@@ -94,8 +94,8 @@ def doubles(
             charged.charges,
             users=lives,
             sessions=charged.sessions,
-            rule=asked.terms,
-            rates=asked.prices,
+            rule=rule,
+            rates=prices,
             servers=charged.servers,
             identity=identity,
             variants=same,

@@ -19,9 +19,10 @@ _MARK: Final = "# All numbers here are demo values, and none is the vendor's.\n"
 CONTRACT: Final = Contract(
     number="DEMO-1",
     zone=MADRID.name,
-    # Of the second year's tokens the firm uses about 20,000 a month, so they run dry in January.
+    # Of the second year's tokens the firm uses about 20,000 a month, so they run dry in January, in the midst of a
+    # charge.
     years=[
-        ContractYear(year=year, start=date(2023 + year, 10, 1), end=date(2024 + year, 9, 30), tokens=68_000)
+        ContractYear(year=year, start=date(2023 + year, 10, 1), end=date(2024 + year, 9, 30), tokens=69_000)
         for year in (1, 2, 3)
     ],
     contract_tokens=100_000,
@@ -29,7 +30,7 @@ CONTRACT: Final = Contract(
         # Leaves somewhat more than September needs, so that some of the first year's tokens expire.
         Booking(
             day="2025-09-01",
-            tokens=-45_500,
+            tokens=-46_500,
             kind="adjustment",
             pool="annual 1",
             reason="used before the logs begin (demo value)",
