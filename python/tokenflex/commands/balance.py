@@ -107,7 +107,7 @@ def _headline(ledger: tf.Ledger, burn: Burn, window: int, to: Console) -> None:
         answer = f"{left} tokens left, so what is used is owed, at {rate}"
     else:
         answer = f"{left} tokens left, enough until {local(burn.exhausted_at, zone)[:10]} at {rate}"
-    to.print(answer, style="bold", soft_wrap=True)
+    to.print(answer, style="bold")
     to.print(f"contract {contract.number} on {local(burn.at, zone)} ({zone}), which ends on {contract.end}")
     coming = [pool for pool in contract.pools if pool.opens > burn.at]
     if coming:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import polars as pl
 import typer
-
 from rich.measure import Measurement
 
 from tokenflex import screen
@@ -149,19 +148,17 @@ def _show(run: Settled, entries: pl.DataFrame, months: pl.DataFrame, show: int, 
 
 def _show_months(months: pl.DataFrame, to: Console) -> None:
     by_pool = [name for name in months.columns if name.startswith("used of ")]
-    table = _months_table(months, by_pool)
-    whole = Measurement.get(to, to.options.update(width=_ANY_WIDTH), table).maximum
-    if whole > to.width:
-        table = _months_table(months, ["used"])
+    table, used = _months_table(months, by_pool), "what each pool gave"
+    if Measurement.get(to, to.options.update(width=_ANY_WIDTH), table).maximum > to.width:
+        table, used = _months_table(months, ["used"]), "used"
     given = "provided" + "".join(f" + {name}" for name in ("booked", "carried") if (months[name] != 0).any())
-    note = f"{given} - from the pools - expired = left, added up from month to month"
-    screen.print_table(to, "By month", table, note)
+    screen.print_table(to, "By month", table, f"{given} - {used} - expired = left, added up from month to month")
 
 
 def _months_table(months: pl.DataFrame, used: list[str]) -> Table:
     wanted = ["provided", "booked", "carried", *used, "expired", "left", "overage", "refused"]
     names = [name for name in wanted if name in ("provided", "expired", "left") or (months[name] != 0).any()]
-    headings = [name.replace("used of ", "from ") if name != "used" else "from the pools" for name in names]
+    headings = [name.removeprefix("used of ") for name in names]
     table = screen.new_table(">month", ">charges", *(f">{heading}" for heading in headings))
     for row in months.iter_rows(named=True):
         cells = (_cell(name, row[name]) for name in names)
