@@ -19,9 +19,9 @@ from typer.testing import CliRunner, Result
 import tokenflex as tf
 from tokenflex import cli, tables
 from tokenflex.commands import options
-from tokenflex.commands.contracts import read_charges
 from tokenflex.commands.ledger_lines import entries_of, followed, happenings
 from tokenflex.demo import DemoFirm, write_logs
+from tokenflex.reading.charges import read_charges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -547,10 +547,10 @@ def test_a_contract_that_stops_says_at_which_charge(small: Path, tmp_path: Path)
     ("wrong", "words"),
     [
         ("7,0\n", None),
-        ("7.00001,0\n", ["row 1", "tokens is '7.00001'", "four decimals"]),
-        ('"7,5",0\n', ["row 1", "tokens is '7,5'"]),
-        ("1e3,0\n", ["row 1", "tokens is '1e3'"]),
-        ("7,first\n", ["row 1", "session is 'first'"]),
+        ("7.00001,0\n", ["row 0", "tokens is '7.00001'", "four decimals"]),
+        ('"7,5",0\n', ["row 0", "tokens is '7,5'"]),
+        ("1e3,0\n", ["row 0", "tokens is '1e3'"]),
+        ("7,first\n", ["row 0", "session is 'first'"]),
     ],
 )
 def test_tokens_are_read_digit_by_digit(tmp_path: Path, wrong: str, words: list[str] | None) -> None:
@@ -568,7 +568,7 @@ def test_tokens_are_read_digit_by_digit(tmp_path: Path, wrong: str, words: list[
 def test_a_time_without_a_zone_is_no_instant(tmp_path: Path, time: str) -> None:
     path = tmp_path / "charges.csv"
     path.write_text(SMALL.replace("2026-01-05T08:00:00Z", time, 1), encoding="utf-8")
-    fails(run("ledger", path, "--contract", packs(tmp_path / "contract.toml", 9)), "row 1: charged_at", time)
+    fails(run("ledger", path, "--contract", packs(tmp_path / "contract.toml", 9)), "row 0: charged_at", time)
 
 
 def test_charges_of_csv_are_those_that_were_written(tmp_path: Path) -> None:
@@ -610,3 +610,24 @@ def test_columns_of_the_charges_will_do_to_charge_back(tmp_path: Path) -> None:
     (line,) = answer_of("chargeback", path, "--contract", contract, "--by", "user")["lines"]
     assert line["user"] is None
     assert whats(path, "--contract", contract) == ["opens", "someone used a product"]
+
+
+def test_charges_are_told_from_the_vendors_exports(case: Case, tmp_path: Path) -> None:
+    parquet = tmp_path / "charges"
+    read_charges(case.charges).write_parquet(parquet)
+    for path in (case.charges, parquet):
+        found = tf.inspect(path)
+        assert (found.kind, found.next.split()[:2]) == ("charges of tokenflex", ["tokenflex", "ledger"])
+        charges = case.ledger().charges
+        assert found.content == f"{charges.height:,} charges, {charges['tokens'].sum()} tokens"
+        assert (found.first, found.last) == (charges["charged_at"].min(), charges["charged_at"].max())
+        assert found.servers == tuple(sorted(case.demo.servers))
+
+
+def test_a_broken_file_of_charges_is_said(tmp_path: Path) -> None:
+    contract = packs(tmp_path / "contract.toml", 9)
+    path = tmp_path / "charges"
+    path.write_bytes(b"PAR1 and nothing else")
+    fails(run("ledger", path, "--contract", contract), "charges cannot be read")
+    with pytest.raises(tf.SourceNotFoundError, match="there is no file"):
+        read_charges(tmp_path / "nowhere.csv")

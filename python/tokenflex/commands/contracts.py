@@ -16,7 +16,7 @@ from tokenflex import screen, tables
 from tokenflex.commands.logs import metered
 from tokenflex.commands.options import LogOptions, fail
 from tokenflex.inspection import kind_of_file
-from tokenflex.reading.periods import read_rows
+from tokenflex.reading.charges import read_charges
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 POOLS_SHOWN: Final = 24
-_NEEDED: Final = ("charged_at", "tokens")
-_INSTANTS: Final = ("charged_at", "window_end")
-_TOKENS: Final = r"^[+-]?\d{1,15}(?:\.\d{0,4}0*)?$"
 _BALANCE_COLUMNS: Final = ("provisioned", "adjusted", "carried", "consumed", "expired", "balance")
 
 SourceArgument = Annotated[
@@ -74,7 +71,7 @@ def settled(
         problems.add(run.problems)
     else:
         _refuse_options_of_logs(path, asked)
-        charges = read_charges(path)
+        charges = _charges_in(path)
     statement = None
     if asked.statement is not None:
         statement = tf.read_statement(asked.statement, timezone=asked.zones, problems=problems)
@@ -120,45 +117,15 @@ def _persons(identity: tf.Identity, table: pl.DataFrame, problems: tf.Problems) 
     return identity.apply(table, problems=problems) if "user" in table.columns else table
 
 
-def read_charges(path: Path) -> pl.DataFrame:
-    """Charges as `tokenflex charge --out` writes them; those of CSV are read digit by digit."""
-    is_parquet = kind_of_file(path) == "parquet"
+def _charges_in(path: Path) -> pl.DataFrame:
     try:
-        table = pl.read_parquet(path) if is_parquet else read_rows(path, "charges")
-    except pl.exceptions.PolarsError as error:
-        fail(f"{path} cannot be read: {error}")
-    for name in _NEEDED:
-        if name not in table.columns:
-            fail(
-                f"{path} is no file of charges: column {name!r} is missing",
-                "Give logs, or what `tokenflex charge --out charges.csv` wrote. A statement of the vendor goes with "
-                "--statement.",
-            )
-    return table if is_parquet else _typed(table, path)
-
-
-def _typed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The columns of CSV that are not text. What stands there otherwise is an error that says where."""
-    text = table.with_columns(pl.all().str.strip_chars().replace("", None))
-    tokens = pl.when(pl.col("tokens").str.contains(_TOKENS)).then(pl.col("tokens"))
-    typed = {"tokens": tokens.cast(tables.TOKENS, strict=False)}
-    typed |= {name: _instant(name) for name in _INSTANTS if name in text.columns}
-    if "session" in text.columns:
-        typed["session"] = pl.col("session").cast(pl.UInt64, strict=False)
-    read = text.with_columns(**typed)
-    wanted = {"tokens": "a number of at most four decimals", "session": "a row, counted from 0"}
-    for name in typed:
-        wrong = read[name].is_null() & text[name].is_not_null()
-        if wrong.any():
-            row = int(wrong.arg_max() or 0)
-            expected = wanted.get(name, "a time with its zone, such as 2026-01-31T16:00:00Z")
-            fail(f"{path}, row {row + 1}: {name} is {text[name][row]!r}, but has to be {expected}")
-    return read
-
-
-def _instant(name: str) -> pl.Expr:
-    text = pl.col(name).str.replace(" ", "T", literal=True).str.replace(r"[Zz]$", "+0000")
-    return text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
+        return read_charges(path)
+    except tf.MissingColumnError as error:
+        fail(
+            str(error),
+            "Give logs, or what `tokenflex charge --out charges.csv` wrote. A statement of the vendor goes with "
+            "--statement.",
+        )
 
 
 def local(at: datetime, zone: str) -> str:
