@@ -107,6 +107,9 @@ def test_demo_shows_what_an_administrator_wants(shown: str) -> None:
         "Problems in the data",
         "Servers",
         "Files read",
+        "Balance by pool",
+        "Line by line",
+        "closes: what is left expires",
         "demo values, not prices of the vendor",
         "tokenflex charge ",
     ):

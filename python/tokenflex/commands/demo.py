@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.ledger import show_ledger
+from tokenflex.commands.ledger_lines import entries_of
 from tokenflex.commands.logs import metered
 from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
@@ -17,6 +20,9 @@ from tokenflex.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import polars as pl
+    from rich.console import Console
 
 
 def demo(
@@ -44,8 +50,18 @@ def demo(
         to.print("An invented firm: its servers, people and use are made up by this program.", style="dim")
         summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         screen.show(summary, to, zones=firm.servers)
+        _show_contract(firm, run.charges, to)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
+
+
+def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
+    """Prints what became of the contract's tokens. Charges without a rate have been told of."""
+    problems = tf.Problems()
+    statement = tf.read_statement(firm.statement_path, problems=problems)
+    settled = tf.Contract.read(firm.contract_path).settle(charges, statement=statement, problems=problems)
+    to.print("What became of the tokens of the contract, which is made up as well:", style="dim")
+    show_ledger(settled, entries_of(settled), to)
 
 
 def _about_demo(firm: DemoFirm) -> Iterator[str]:
@@ -66,7 +82,7 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex infer-rule {statement}", *terms[:-1], f"--rates {folder}/{firm.rates_path.name}")
     contract = f"--contract {folder}/{firm.contract_path.name}"
     settled = (contract, f"--statement {statement}")
-    yield "\nWhat became of the contract's tokens, line by line; what is left, and how long it lasts; who pays:\n"
+    yield "\nThe ledger of the contract, with all its lines in a file; how long the tokens last; who pays:\n"
     yield _command("tokenflex ledger charges.csv", *settled, "--out ledger.csv")
     yield _command("tokenflex balance charges.csv", *settled)
     groups = f"--groups {folder}/{firm.groups_path.name}"

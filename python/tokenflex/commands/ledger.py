@@ -65,12 +65,12 @@ def ledger(
         run = settled(source, asked, as_of=instant_of(as_of))
         entries = entries_of(run.ledger)
         write(entries)
-        months = by_month(run.ledger)
         if as_json:
-            typer.echo(json.dumps(_plain(run, entries, months, show), indent=2))
+            typer.echo(json.dumps(_plain(run, entries, show), indent=2))
         elif not asked.quiet:
             to = screen.console()
-            _show(run, entries, months, show, to)
+            show_ledger(run.ledger, entries, to, show=show)
+            screen.show_problems(problem_groups(run.problems), to)
             if out is not None:
                 to.print(f"{entries.height:,} entries written to {out}", soft_wrap=True)
 
@@ -109,7 +109,7 @@ def by_month(ledger: tf.Ledger) -> pl.DataFrame:
     return months.sort("month").with_columns(pl.col("left").cum_sum())
 
 
-def _plain(run: Settled, entries: pl.DataFrame, months: pl.DataFrame, show: int) -> dict[str, Any]:
+def _plain(run: Settled, entries: pl.DataFrame, show: int) -> dict[str, Any]:
     ledger = run.ledger
     lines = followed(entries, show)
     for line in lines:
@@ -121,29 +121,28 @@ def _plain(run: Settled, entries: pl.DataFrame, months: pl.DataFrame, show: int)
         "as_of": ledger.as_of.isoformat(),
         "entries": entries.height,
         "balances": plain(ledger.balances()).to_dicts(),
-        "by_month": plain(months).to_dicts(),
+        "by_month": plain(by_month(ledger)).to_dicts(),
         "lines": lines,
         "problems": plain(problem_groups(run.problems)).to_dicts(),
     }
 
 
-def _show(run: Settled, entries: pl.DataFrame, months: pl.DataFrame, show: int, to: Console) -> None:
-    ledger = run.ledger
+def show_ledger(ledger: tf.Ledger, entries: pl.DataFrame, to: Console, *, show: int = SHOWN) -> None:
+    """Prints a ledger: the answer, the balances, the months, and as many lines as are to be told."""
     contract = ledger.contract
+    months = by_month(ledger)
     total = ledger.balances().row(-1, named=True)
-    until = local(ledger.as_of, contract.zone)
     left, provided = screen.tokens(total["balance"]), screen.tokens(total["provisioned"])
     to.print()
     to.print(f"{left} tokens left of {provided} provided", style="bold")
     overage = Decimal(months["overage"].sum())
     owed = f"; {screen.tokens(overage)} that no pool could give are owed" if overage else ""
-    to.print(f"contract {contract.number} on {until} ({contract.zone}){owed}")
+    to.print(f"contract {contract.number} on {local(ledger.as_of, contract.zone)} ({contract.zone}){owed}")
     to.print()
     show_balances(ledger, to)
     _show_months(months, to)
     if show > 0:
         _show_lines(entries, show, contract.zone, to)
-    screen.show_problems(problem_groups(run.problems), to)
 
 
 def _show_months(months: pl.DataFrame, to: Console) -> None:
