@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -22,9 +24,6 @@ from tokenflex.commands import options
 from tokenflex.commands.ledger_lines import entries_of, followed, happenings
 from tokenflex.demo import DemoFirm, write_logs
 from tokenflex.reading.charges import read_charges
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(*arguments: object) -> Result:
@@ -451,6 +450,9 @@ def test_the_chargeback_of_the_demo_adds_up_to_its_ledger(case: Case) -> None:
     wanted = tf.chargeback(plain, by=["group", "product"], groups=groups, problems=tf.Problems())
     assert [(line["group"], line["product"]) for line in answer["lines"]] == wanted.select("group", "product").rows()
     assert decimals(answer["lines"], "tokens", "cost") == wanted.select("tokens", "cost").rows()
+    by_pool = text_of("chargeback", *given[:-4], "--by", "pool,month")
+    assert "(unassigned)" not in by_pool
+    assert "booked by hand" not in by_pool
     repeated = answer_of("chargeback", *given[:-4], "--by", "group", "--by", "product,group", *case.groups)
     assert repeated == answer
 
@@ -631,3 +633,20 @@ def test_a_broken_file_of_charges_is_said(tmp_path: Path) -> None:
     fails(run("ledger", path, "--contract", contract), "charges cannot be read")
     with pytest.raises(tf.SourceNotFoundError, match="there is no file"):
         read_charges(tmp_path / "nowhere.csv")
+
+
+def test_the_page_shows_what_the_commands_print(case: Case) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "ledger.md").read_text(encoding="utf-8")
+    section = page[page.index("## On the command line") :]
+    blocks = re.findall(r"```text\n(.*?)```", section, flags=re.DOTALL)
+    assert len(blocks) == 3
+    given = [case.charges, *case.contract, *case.statement]
+    printed = [
+        text_of("ledger", *given),
+        text_of("balance", *given),
+        text_of("chargeback", *given, "--by", "group", *case.groups),
+    ]
+    for block, shown in zip(blocks, printed, strict=True):
+        lines = [line.rstrip() for line in shown.splitlines()]
+        for line in block.splitlines():
+            assert line.rstrip() in lines, line

@@ -28,6 +28,8 @@ SHOWN: Final = 30
 NAMES_SHOWN: Final = 3
 NOBODY: Final = "(unassigned)"
 _SPLITS: Final[dict[str, Literal["window_start", "minutes"]]] = {"window-start": "window_start", "minutes": "minutes"}
+_OF_BOOKINGS: Final = ("month", "pool")
+"""What a booking by hand has, too."""
 _SUMS: Final = ("tokens", "cost", "tokens_without_price")
 
 HELP = """Lay all tokens that a contract's ledger took, and what they cost, to those who used them.
@@ -211,7 +213,7 @@ class Chargeback:
         entries = self._ledger.entries.filter(pl.col("booking").is_not_null())
         kinds = entries["kind"].cast(pl.String)
         by_hand = -Decimal(entries.filter(kinds.is_in(["manual_consumption", "overage"]))["tokens"].sum())
-        if by_hand:
+        if by_hand and not set(self._by) <= set(_OF_BOOKINGS):
             return f"{NOBODY}: {screen.tokens(by_hand)} tokens of it were booked by hand, for nobody by name."
         return ""
 
