@@ -107,6 +107,9 @@ def test_demo_shows_what_an_administrator_wants(shown: str) -> None:
         "Problems in the data",
         "Servers",
         "Files read",
+        "Balance by pool",
+        "Line by line",
+        "closes: what is left expires",
         "demo values, not prices of the vendor",
         "tokenflex charge ",
     ):
@@ -120,10 +123,12 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
     total = re.search(r"^([\d,.]+) tokens in ([\d,]+) charges$", shown, re.MULTILINE)
     assert total is not None
     named = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if line.startswith("  tokenflex ")]
-    assert [words[1] for words in named] == ["charge", "doubles", "infer-rule", "doubles", "whatif"]
+    assert [words[1] for words in named] == [
+        "charge", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback", "doubles", "whatif",
+    ]  # fmt: skip
     out = tmp_path / "charges.csv"
     for words in named:
-        result = run(*(out if word == "charges.csv" else word for word in words[1:]))
+        result = run(*(tmp_path / word if word in ("charges.csv", "ledger.csv") else word for word in words[1:]))
         assert result.exit_code == 0, result.stderr
         if words[1] == "charge":
             assert total.group() in result.stdout
@@ -138,15 +143,9 @@ def test_demo_without_folder_writes_into_a_new_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_tables_fit_the_width_and_lose_nothing(firm: DemoFirm, width: int) -> None:
-    metered = logs.metered(
-        [str(firm.folder / "logs")],
-        timezone=firm.servers,
-        server=None,
-        rule=tf.TOKEN_FLEX,
-        rates=tf.Rates.read(firm.rates_path),
-        as_of=None,
-        quiet=True,
-    )
+    zones = [f"{server}={zone}" for server, zone in firm.servers.items()]
+    asked = options.LogOptions(timezone=zones, rates=firm.rates_path, quiet=True)
+    metered = logs.metered([str(firm.folder / "logs")], asked)
     answers = summarize(metered.log, metered.sessions, metered.charges, metered.problems, rule=tf.TOKEN_FLEX)
     to = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
     screen.show(answers, to, zones=firm.servers)

@@ -57,7 +57,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def digest(made: DemoFirm) -> dict[str, str]:
-    paths = [*made.logs, made.rates_path, made.users_path, made.rule_path, made.statement_path]
+    paths = [*made.logs, *(getattr(made, name) for name in vars(made) if name.endswith("_path"))]
+    assert len(paths) == len(made.logs) + 6
     return {str(path.relative_to(made.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
@@ -347,3 +348,51 @@ def test_no_charges_no_rows() -> None:
     assert summary.top_users(charges).is_empty()
     assert summary.charged_twice(charges).is_empty()
     assert summary.second_spellings(charges).is_empty()
+
+
+def test_the_contract_is_marked_as_made_up_and_its_years_are_those_of_the_statement(run: Run) -> None:
+    assert "demo value" in run.firm.contract_path.read_text().splitlines()[0]
+    contract = tf.Contract.read(run.firm.contract_path)
+    assert (contract.number, contract.zone, dict(contract.servers)) == ("DEMO-1", "Europe/Madrid", run.firm.servers)
+    assert [(str(year.start), str(year.end)) for year in contract.years] == [
+        ("2024-10-01", "2025-09-30"),
+        ("2025-10-01", "2026-09-30"),
+        ("2026-10-01", "2027-09-30"),
+    ]
+    assert contract.perpetual
+    assert contract.overage_price is not None
+    assert len({pool.unit_price for pool in contract.pools} - {None}) == 1
+    stated = tf.read_statement(run.firm.statement_path)
+    lives = [(year.year, year.start, year.end) for year in contract.years]
+    assert stated["contract_year"].n_unique() == 2
+    for day, year in stated.select("usage_date", "contract_year").unique().iter_rows():
+        assert [number for number, first, last in lives if first <= day <= last] == [year]
+
+
+@pytest.mark.parametrize("with_statement", [False, True])
+def test_of_the_contract_some_tokens_expire_and_one_charge_is_split(run: Run, *, with_statement: bool) -> None:
+    contract = tf.Contract.read(run.firm.contract_path)
+    statement = tf.read_statement(run.firm.statement_path) if with_statement else None
+    ledger = contract.settle(run.charges, statement=statement, problems=tf.Problems())
+    entries = ledger.entries.with_columns(pl.col("pool", "kind").cast(pl.String))
+    (expiry,) = entries.filter(pl.col("kind") == "expiry").iter_rows(named=True)
+    assert expiry["pool"] == "annual 1"
+    assert expiry["at"] == datetime(2025, 9, 30, 22, tzinfo=UTC)
+    assert 0 < -expiry["tokens"] < 5_000
+    split = entries.filter(pl.col("charge").is_not_null(), pl.col("charge").is_duplicated())
+    assert split["pool"].to_list() == ["annual 2", "contract"]
+    assert {(at.year, at.month) for at in split["at"]} == {(2026, 1)}
+    assert split["balance_after"][0] == 0
+    booked = entries.filter(pl.col("booking").is_not_null())["kind"].to_list()
+    assert booked == ["adjustment", *["manual_consumption"] * (2 if with_statement else 0)]
+
+
+def test_everyone_but_one_has_a_group_a_cost_centre_and_a_site(run: Run) -> None:
+    groups = tf.Groups.read(run.firm.groups_path)
+    assert groups.dimensions == [None, "site"]
+    people = tf.Identity().apply(run.sessions, problems=tf.Problems())
+    told = tf.Problems()
+    placed = groups.join(groups.join(people, problems=told), dimension="site", problems=told)
+    without = placed.filter(pl.col("group").is_null())["user"].cast(pl.String).unique().to_list()
+    assert without == [firm.ACCENTED.name.lower()]
+    assert placed.filter(pl.col("site").is_null() | pl.col("cost_centre").is_null())["user"].n_unique() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.contract.contract import Contract
-from tokenflex.errors import SourceError, SourceNotFoundError, TokenflexError, ZoneError
+from tokenflex.errors import MissingColumnError, SourceError, SourceNotFoundError, TokenflexError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
+from tokenflex.reading.charges import read_charges
 from tokenflex.reading.contract import read_contract
 from tokenflex.reading.flexlm import read_flexlm
 from tokenflex.reading.groups import Groups
@@ -45,7 +47,7 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 
 KNOWN: Final = (
     "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, "
-    "token rates, rule, contract, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature codes"
+    "token rates, rule, contract, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
@@ -100,8 +102,8 @@ def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspecti
     r"""Says what a file is, what is in it, and what to run next.
 
     Told by the content and never by the name: debug logs of FlexNet servers, outputs of `lmstat`, report logs of RLM,
-    the vendor's usage exports and contracts, rates, rules, aliases of users, groups, feature codes, and any other table
-    of use.
+    the vendor's usage exports and contracts, rates, rules, contracts, charges, aliases of users, groups, feature codes,
+    and any other table of use.
 
     Args:
         path: A file, packed with gzip or zstd or not.
@@ -216,12 +218,12 @@ def _json(file: Path, zones: Zones) -> Inspection:
 
 
 def _workbook_or_text(file: Path, zones: Zones) -> Inspection:
-    """The vendor's export, rates, a table of ours, or any other table: the first that takes it."""
-    return _told_table((_statement, _rates, _identity, _groups, _table, _catalog), file, zones)
+    """Charges, the vendor's export, rates, a table of ours, or any other table: the first that takes it."""
+    return _told_table((_charges, _statement, _rates, _identity, _groups, _table, _catalog), file, zones)
 
 
 def _parquet(file: Path, zones: Zones) -> Inspection:
-    return _told_table((_identity, _groups, _table), file, zones)
+    return _told_table((_charges, _identity, _groups, _table), file, zones)
 
 
 def _told_table(looks: Sequence[Look], file: Path, zones: Zones) -> Inspection:
@@ -293,6 +295,32 @@ _STATEMENTS: Final = {
     "flex_account": "Flex, Autodesk Account",
     "flex_api": "Flex reporting API",
 }
+
+
+def _charges(file: Path, _: Zones) -> Inspection:
+    if not _has_header_of_charges(file):
+        raise MissingColumnError(f"{file} is no file of charges")
+    charges = read_charges(file)
+    found = Inspection(
+        str(file),
+        "charges of tokenflex",
+        f"{many(charges.height, 'charge')}, {charges['tokens'].sum()} tokens",
+        charges["charged_at"].min(),  # type: ignore[arg-type]
+        charges["charged_at"].max(),  # type: ignore[arg-type]
+        next=f"tokenflex ledger {_quoted(file)} --contract contract.toml",
+        verb="Contract.settle",
+    )
+    return _with_names(found, charges, servers=charges["server"])
+
+
+def _has_header_of_charges(file: Path) -> bool:
+    """Whether the columns are those of `tables.CHARGES`; the rest of the file is not read for that."""
+    if kind_of_file(file) == "parquet":
+        names = set(pl.read_parquet_schema(file))
+    else:
+        header = _core.text_head(str(file), HEAD_BYTES).lstrip("\ufeff").partition("\n")[0]
+        names = set(re.split(r"[,;\t]", header.strip()))
+    return set(tables.CHARGES) <= names
 
 
 def _contract(file: Path, _: Zones) -> Inspection:

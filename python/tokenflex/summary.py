@@ -64,8 +64,8 @@ class Summary:
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON: tokens as exact decimal text, instants in ISO 8601."""
         tables = {name: value for name, value in vars(self).items() if isinstance(value, pl.DataFrame)}
-        rows: dict[str, object] = {name: _plain(table).to_dicts() for name, table in tables.items()}
-        return {"rule_id": self.rule_id, **rows, "totals": _plain(self.totals).row(0, named=True)}
+        rows: dict[str, object] = {name: plain(table).to_dicts() for name, table in tables.items()}
+        return {"rule_id": self.rule_id, **rows, "totals": plain(self.totals).row(0, named=True)}
 
 
 def summarize(
@@ -226,7 +226,8 @@ def _totals(log: FlexlmLog, sessions: pl.DataFrame, charges: pl.DataFrame) -> pl
     )
 
 
-def _plain(table: pl.DataFrame) -> pl.DataFrame:
+def plain(table: pl.DataFrame) -> pl.DataFrame:
+    """Values that JSON has: decimals, instants and days as text."""
     return table.with_columns(
         pl.selectors.decimal().cast(pl.String),
         pl.selectors.datetime().dt.to_string("iso:strict"),

@@ -13,18 +13,12 @@ from tokenflex.commands.logs import metered
 from tokenflex.commands.options import (
     AsOfOption,
     JsonOption,
+    LogOptions,
     LogsArgument,
-    QuietOption,
-    RatesOption,
-    RuleOption,
-    ServerOption,
-    TimezoneOption,
     instant_of,
-    rates_of,
     readable_errors,
-    rule_of,
+    takes,
     writer_of,
-    zones_of,
 )
 from tokenflex.summary import summarize
 
@@ -41,36 +35,24 @@ Several servers, charges into a file:
 """
 
 
+@takes(LogOptions)
 def charge(
     logs: LogsArgument,
     *,
-    timezone: TimezoneOption = None,
-    server: ServerOption = None,
-    rule: RuleOption = "token-flex",
-    rates: RatesOption = None,
+    asked: LogOptions,
     out: Annotated[Path | None, typer.Option(help="Write the charges here: .parquet or .csv.")] = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Charges the use in logs; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
-        terms = rule_of(rule)
-        run = metered(
-            logs,
-            timezone=zones_of(timezone),
-            server=server,
-            rule=terms,
-            rates=rates_of(rates),
-            as_of=instant_of(as_of),
-            quiet=quiet,
-        )
+        run = metered(logs, asked, as_of=instant_of(as_of))
         write(run.charges)
-        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=terms)
+        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         if as_json:
             typer.echo(json.dumps(summary.to_dict(), indent=2))
-        elif not quiet:
+        elif not asked.quiet:
             to = screen.console()
             screen.show(summary, to, zones=run.servers)
             if out is not None:

@@ -11,13 +11,18 @@ import typer
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.ledger import show_ledger
+from tokenflex.commands.ledger_lines import entries_of
 from tokenflex.commands.logs import metered
-from tokenflex.commands.options import readable_errors
+from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
 from tokenflex.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import polars as pl
+    from rich.console import Console
 
 
 def demo(
@@ -35,28 +40,34 @@ def demo(
     """
     with readable_errors():
         firm = write_logs(folder or tempfile.mkdtemp(prefix="tokenflex-demo-"), months=months)
-        rule = tf.Rule.read(firm.rule_path)
-        run = metered(
-            [str(firm.folder / "logs")],
-            timezone=firm.servers,
-            server=None,
-            rule=rule,
-            rates=tf.Rates.read(firm.rates_path),
-            as_of=None,
-            quiet=False,
+        asked = LogOptions(
+            timezone=[f"{server}={zone}" for server, zone in firm.servers.items()],
+            rule=str(firm.rule_path),
+            rates=firm.rates_path,
         )
+        run = metered([str(firm.folder / "logs")], asked)
         to = screen.console()
         to.print("An invented firm: its servers, people and use are made up by this program.", style="dim")
-        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=rule)
+        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         screen.show(summary, to, zones=firm.servers)
+        _show_contract(firm, run.charges, to)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
+
+
+def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
+    """Prints what became of the contract's tokens. Charges without a rate have been told of."""
+    problems = tf.Problems()
+    statement = tf.read_statement(firm.statement_path, problems=problems)
+    settled = tf.Contract.read(firm.contract_path).settle(charges, statement=statement, problems=problems)
+    to.print("What became of the tokens of the contract, which is made up as well:", style="dim")
+    show_ledger(settled, entries_of(settled), to)
 
 
 def _about_demo(firm: DemoFirm) -> Iterator[str]:
     public = [rate for rate in firm.rates if not rate.is_invented]
     rates = ", ".join(f"{rate.product} {rate.tokens} ({rate.source})" for rate in public)
-    yield f"Rates: {rates}; all others are demo values, not prices of the vendor."
+    yield f"Rates: {rates}; all others are demo values, not prices of the vendor, and so is the contract."
     yield f"The logs are in {firm.folder / 'logs'}"
     folder = shlex.quote(str(firm.folder))
     terms = [*(f"--timezone {server}={zone}" for server, zone in firm.servers.items())]
@@ -69,6 +80,14 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex doubles {statement} --logs {logs}", *terms, people)
     yield "\nBy which rule the vendor charged, by its statement:\n"
     yield _command(f"tokenflex infer-rule {statement}", *terms[:-1], f"--rates {folder}/{firm.rates_path.name}")
+    contract = f"--contract {folder}/{firm.contract_path.name}"
+    settled = (contract, f"--statement {statement}")
+    yield "\nThe ledger of the contract, with all its lines in a file; how long the tokens last; who pays:\n"
+    yield _command("tokenflex ledger charges.csv", *settled, "--out ledger.csv")
+    yield _command("tokenflex balance charges.csv", *settled)
+    groups = f"--groups {folder}/{firm.groups_path.name}"
+    yield _command("tokenflex chargeback charges.csv", *settled, f"--by group,product {groups}")
+    yield _command(f"tokenflex chargeback {logs}", *terms, contract, f"--by site {groups} --split minutes")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

@@ -19,21 +19,15 @@ from tokenflex.commands.logs import metered, sessions_of_logs
 from tokenflex.commands.options import (
     AsOfOption,
     JsonOption,
-    QuietOption,
-    RatesOption,
-    RuleOption,
-    ServerOption,
-    TimezoneOption,
+    LogOptions,
     UsersOption,
     fail,
     instant_of,
     is_statement,
-    rates_of,
     readable_errors,
-    rule_of,
+    takes,
     users_of,
     writer_of,
-    zones_of,
 )
 from tokenflex.words import many
 
@@ -61,6 +55,7 @@ can be sent to the vendor.
 """
 
 
+@takes(LogOptions)
 def doubles(
     source: Annotated[
         list[str], typer.Argument(help="Logs, or one statement of the vendor.", metavar="LOGS...|STATEMENT")
@@ -70,10 +65,7 @@ def doubles(
     logs: Annotated[
         list[str] | None, typer.Option(help="With a statement: your logs, as evidence. Repeat for several.")
     ] = None,
-    timezone: TimezoneOption = None,
-    server: ServerOption = None,
-    rule: RuleOption = "token-flex",
-    rates: RatesOption = None,
+    asked: LogOptions,
     aliases: Annotated[
         Path | None, typer.Option(help="Who is who, as CSV: spelling, person. Case and domains are known without.")
     ] = None,
@@ -84,31 +76,26 @@ def doubles(
     out: Annotated[Path | None, typer.Option(help="Write all cases here: .parquet or .csv.")] = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Finds double charges; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
-        asked = _Asked(
-            source=source,
-            logs=logs or [],
-            zones=zones_of(timezone),
-            server=server,
-            rule=rule_of(rule),
-            rates=rates_of(rates),
-            as_of=instant_of(as_of),
-            quiet=quiet,
-        )
+        rule, prices, until = asked.terms, asked.prices, instant_of(as_of)
         lives = users_of(users)
         identity = None if aliases is None else tf.Identity.read(aliases)
         same = None if variants is None else _variants_of(variants)
-        charged = _of_statement(asked) if is_statement(source) else _of_logs(asked)
+        if is_statement(source):
+            charged = _of_statement(source[0], logs or [], asked)
+        elif logs:
+            fail("--logs goes with a statement: give the logs as they are, without --logs")
+        else:
+            charged = _of_logs(source, asked, until)
         found = tf.double_charges(
             charged.charges,
             users=lives,
             sessions=charged.sessions,
-            rule=asked.rule,
-            rates=asked.rates,
+            rule=rule,
+            rates=prices,
             servers=charged.servers,
             identity=identity,
             variants=same,
@@ -119,25 +106,11 @@ def doubles(
         write(_flat(answer.cases))
         if as_json:
             typer.echo(json.dumps(answer.to_dict(), indent=2))
-        elif not quiet:
+        elif not asked.quiet:
             to = screen.console()
             _show(answer, show, to)
             if out is not None:
                 to.print(f"{many(answer.cases.height, 'case')} written to {out}", soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The options."""
-
-    source: list[str]
-    logs: list[str]
-    zones: str | dict[str, str] | None
-    server: str | None
-    rule: tf.Rule
-    rates: tf.Rates | None
-    as_of: datetime | None
-    quiet: bool
 
 
 @dataclass(frozen=True)
@@ -161,34 +134,22 @@ def _variants_of(path: Path) -> dict[str, str]:
     return dict(table.select("product", "line").drop_nulls().iter_rows())
 
 
-def _of_statement(asked: _Asked) -> _Charged:
-    if asked.rates is None:
+def _of_statement(path: str, logs: list[str], asked: LogOptions) -> _Charged:
+    if asked.prices is None:
         fail("--rates is missing: without rates nothing says which windows a statement's tokens paid for")
     problems = tf.Problems()
-    statement = tf.read_statement(asked.source[0], timezone=asked.zones, problems=problems)
-    sessions = None
-    if asked.logs:
-        sessions = sessions_of_logs(
-            asked.logs, timezone=asked.zones, server=asked.server, quiet=asked.quiet, problems=problems
-        )
     servers = asked.zones
+    statement = tf.read_statement(path, timezone=servers, problems=problems)
+    sessions = None
+    if logs:
+        sessions = sessions_of_logs(logs, timezone=servers, server=asked.server, quiet=asked.quiet, problems=problems)
     if isinstance(servers, str):
         servers = dict.fromkeys(statement["server"].cast(pl.String).drop_nulls().unique(), servers)
     return _Charged(statement, sessions, servers, problems)
 
 
-def _of_logs(asked: _Asked) -> _Charged:
-    if asked.logs:
-        fail("--logs goes with a statement: give the logs as they are, without --logs")
-    run = metered(
-        asked.source,
-        timezone=asked.zones,
-        server=asked.server,
-        rule=asked.rule,
-        rates=asked.rates,
-        as_of=asked.as_of,
-        quiet=asked.quiet,
-    )
+def _of_logs(logs: list[str], asked: LogOptions, as_of: datetime | None) -> _Charged:
+    run = metered(logs, asked, as_of=as_of)
     problems = tf.Problems()
     problems.add(run.problems)
     return _Charged(run.charges, run.sessions, run.servers, problems)

@@ -14,6 +14,8 @@ from tokenflex.commands.options import fail, reading_bar
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tokenflex.commands.options import LogOptions
+
 
 @dataclass(frozen=True)
 class Metered:
@@ -28,26 +30,18 @@ class Metered:
     """Of reading, pairing and charging."""
 
 
-def metered(
-    logs: list[str],
-    *,
-    timezone: str | dict[str, str] | None,
-    server: str | None,
-    rule: tf.Rule,
-    rates: tf.Rates | None,
-    as_of: datetime | None,
-    quiet: bool,
-) -> Metered:
+def metered(logs: list[str], asked: LogOptions, *, as_of: datetime | None = None) -> Metered:
     """Reads, pairs and charges; without rates it prints a template to fill in, and ends the program."""
     problems = tf.Problems()
-    with reading_bar(quiet=quiet) as progress:
-        log = tf.read_flexlm(logs, timezone=timezone, server=server, progress=progress)
+    zones, rule, rates = asked.zones, asked.terms, asked.prices
+    with reading_bar(quiet=asked.quiet) as progress:
+        log = tf.read_flexlm(logs, timezone=zones, server=asked.server, progress=progress)
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
     if sessions.is_empty():
         fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
     if rates is None:
         rates_template(sessions)
-    servers = _servers(log, timezone)
+    servers = _servers(log, zones)
     charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, as_of=as_of, problems=problems)
     return Metered(log, servers, rates, sessions, charges, pl.concat([log.problems, problems.frame]))
 

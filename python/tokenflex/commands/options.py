@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, get_type_hints
 
 import typer
 from rich.progress import (
@@ -60,6 +64,61 @@ AsOfOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no summary and no progress.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """The options by which logs are read and charged; a command has them with `takes`."""
+
+    timezone: TimezoneOption = None
+    server: ServerOption = None
+    rule: RuleOption = "token-flex"
+    rates: RatesOption = None
+    quiet: QuietOption = False
+
+    @cached_property
+    def zones(self) -> str | dict[str, str] | None:
+        """What `--timezone` says."""
+        return zones_of(self.timezone)
+
+    @cached_property
+    def terms(self) -> tf.Rule:
+        """What `--rule` says."""
+        return rule_of(self.rule)
+
+    @cached_property
+    def prices(self) -> tf.Rates | None:
+        """What `--rates` says."""
+        return rates_of(self.rates)
+
+
+def takes(options: type[LogOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes the fields of a dataclass options of a command, which gets them together as `asked`."""
+    hints = get_type_hints(options, include_extras=True)
+    fields = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in dataclasses.fields(options)
+    ]
+
+    def changed(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in own.parameters.values():
+            parameters += fields if parameter.name == "asked" else [parameter]
+
+        @wraps(command)
+        def run(**given: Any) -> None:  # noqa: ANN401 - of each option its own
+            asked = options(**{field.name: given.pop(field.name) for field in fields})
+            command(asked=asked, **given)
+
+        # Both are what typer reads.
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # of any function
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return changed
 
 
 def zones_of(given: list[str] | None) -> str | dict[str, str] | None:
@@ -120,14 +179,14 @@ def rates_of(path: Path | None) -> tf.Rates | None:
         fail(f"--rates {path}: {error}")
 
 
-def instant_of(text: str | None) -> datetime | None:
+def instant_of(text: str | None, option: str = "--as-of") -> datetime | None:
     """An instant as one writes it; without an offset it is UTC."""
     if text is None:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        fail(f"--as-of {text}: write it as 2026-01-31T16:00Z")
+        fail(f"{option} {text}: write it as 2026-01-31T16:00Z")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 

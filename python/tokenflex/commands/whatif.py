@@ -13,21 +13,15 @@ from tokenflex import screen
 from tokenflex.commands.logs import metered
 from tokenflex.commands.options import (
     AsOfOption,
+    LogOptions,
     LogsArgument,
-    QuietOption,
-    RatesOption,
-    RuleOption,
-    ServerOption,
-    TimezoneOption,
     UsersOption,
     fail,
     instant_of,
-    rates_of,
     readable_errors,
-    rule_of,
+    takes,
     users_of,
     writer_of,
-    zones_of,
 )
 
 if TYPE_CHECKING:
@@ -48,36 +42,24 @@ All whole hours from UTC-12 to UTC+14 are tried, and with --users each user's ow
 """
 
 
+@takes(LogOptions)
 def whatif(
     logs: LogsArgument,
     *,
-    timezone: TimezoneOption = None,
-    server: ServerOption = None,
-    rule: RuleOption = "token-flex",
-    rates: RatesOption = None,
+    asked: LogOptions,
     users: UsersOption = None,
     servers: Annotated[int | None, typer.Option(min=1, help="Place so many servers anew, and say where.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write every site and zone here: .parquet or .csv.")] = None,
     as_of: AsOfOption = None,
-    quiet: QuietOption = False,
 ) -> None:
     """Says what other zones would cost; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
-        terms = rule_of(rule)
+        terms = asked.terms
         if terms.window != "day":
             fail("--rule: rolling windows have no zone, so where a server stands changes nothing")
         lives = None if users is None else users_of(users).zones
-        prices = rates_of(rates)
-        run = metered(
-            logs,
-            timezone=zones_of(timezone),
-            server=server,
-            rule=terms,
-            rates=prices,
-            as_of=instant_of(as_of),
-            quiet=quiet,
-        )
+        run = metered(logs, asked, as_of=instant_of(as_of))
         problems = tf.Problems()
         found = tf.zone_whatif(
             run.sessions,
@@ -89,7 +71,7 @@ def whatif(
             problems=problems,
         )
         write(found)
-        if quiet:
+        if asked.quiet:
             return
         to = screen.console()
         _show(found, to)

@@ -231,7 +231,7 @@ def _summed(named: pl.DataFrame, parts: pl.DataFrame, wanted: list[str]) -> pl.D
         charges=pl.col("charge").drop_nulls().n_unique().cast(pl.UInt64),
         minutes=pl.when(pl.col("used").count() > 0).then(pl.col("used").sum() // 60_000_000).cast(pl.UInt64),
         tokens=pl.col("amount").sum(),
-        cost=pl.col("cost").sum(),
+        cost=pl.when(pl.col("cost").count() > 0).then(pl.col("cost").sum()),
         unpriced=pl.col("amount").filter(pl.col("cost").is_null()).sum(),
     )
     ordered = sums.sort("cost", "tokens", *wanted, descending=[True, True, *[False] * len(wanted)], nulls_last=True)

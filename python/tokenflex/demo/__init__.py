@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenflex.demo import log
+from tokenflex.demo.contract import write_contract, write_groups
 from tokenflex.demo.firm import (
     ACCENTED,
     CHI,
@@ -104,6 +105,8 @@ class DemoFirm:
         users_path: CSV of the zone by which each user lives; one user is left out
         rule_path: the charging rule of the firm's contract as TOML
         statement_path: what the vendor states, session by session, of the servers that report
+        contract_path: the firm's contract as TOML, with invented numbers
+        groups_path: CSV of everyone's group, cost centre and site; one user is left out
         sessions: what truly happened, in order of start
         facts: counts of what was planted
     """
@@ -116,6 +119,8 @@ class DemoFirm:
     users_path: Path
     rule_path: Path
     statement_path: Path
+    contract_path: Path
+    groups_path: Path
     sessions: tuple[DemoSession, ...]
     facts: DemoFacts
 
@@ -138,8 +143,8 @@ class _File:
 def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFirm:
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
-    That is `rates.csv`, `users.csv` (where people live), `rule.toml` (of the contract) and `statement.csv` (the
-    vendor's, with mistakes).
+    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`, `rule.toml`
+    (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -182,7 +187,10 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     for file in files:
         _write(folder / "logs" / file.path, file)
     _write_rates(folder / "rates.csv")
-    _write_users(folder / "users.csv", people(random.Random(seed)))
+    staff = people(random.Random(seed))
+    _write_users(folder / "users.csv", staff)
+    write_groups(folder / "groups.csv", staff)
+    write_contract(folder / "contract.toml")
     (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
     sessions = _sessions(used, last)
     wrong = mistakes()
@@ -196,6 +204,8 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
         users_path=folder / "users.csv",
         rule_path=folder / "rule.toml",
         statement_path=folder / "statement.csv",
+        contract_path=folder / "contract.toml",
+        groups_path=folder / "groups.csv",
         sessions=tuple(sessions),
         facts=_facts(
             written, files, used=used, sessions=sessions, outages=outages, lost=lost, unpaired=unpaired, wrong=wrong

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.demo.contract import year_of
 from tokenflex.demo.firm import PRODUCTS, SERVERS, WITHOUT_RATE, Server
 from tokenflex.demo.log import local_date
 from tokenflex.metering.charge import categorize, charge
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 RULE: Final = Rule.from_dict({**TOKEN_FLEX.to_dict(), "min_duration_seconds": 300, "machine_metered": ["VRDPRO"]})
 """The rule of the firm's contract."""
-CONTRACT_YEARS: Final = (date(2024, 12, 1), date(2025, 12, 1), date(2026, 12, 1))
-"""The first days of the contract's years."""
 _UNKNOWN_RATE: Final = Decimal(4)
 """What the vendor takes for the product whose rate the firm does not know."""
 _SWAPPED: Final = "VRDPRO"
@@ -132,7 +131,7 @@ def _row(session: Stated, number: int, category: str, tokens: Decimal) -> dict[s
     return {
         "usageMonth": day.replace(day=1),
         "usageDate": day,
-        "contractYear": sum(first <= day for first in CONTRACT_YEARS),
+        "contractYear": year_of(day),
         "productName": PRODUCTS[line].name,
         "productLineCode": line,
         "productVersion": session.feature.split("_")[1],

@@ -1,0 +1,166 @@
+"""What the commands about a contract share: charges from logs or from a file, settled; and the balances shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import polars as pl
+import typer
+from rich.text import Text
+
+import tokenflex as tf
+from tokenflex import screen, tables
+from tokenflex.commands.logs import metered
+from tokenflex.commands.options import LogOptions, fail
+from tokenflex.inspection import kind_of_file
+from tokenflex.reading.charges import read_charges
+from tokenflex.words import many
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from rich.console import Console
+
+POOLS_SHOWN: Final = 24
+_BALANCE_COLUMNS: Final = ("provisioned", "adjusted", "carried", "consumed", "expired", "balance")
+
+SourceArgument = Annotated[
+    list[str],
+    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS...|CHARGES"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractOptions(LogOptions):
+    """The options by which charges are settled; those of logs are for logs only."""
+
+    contract: Annotated[
+        Path | None, typer.Option(help="What was agreed, as .toml or .json; the vendor's JSON of it will do.")
+    ] = None
+    statement: Annotated[
+        Path | None, typer.Option(help="A statement of the vendor: what was booked by hand is taken from it.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A ledger, and what else is known of its charges."""
+
+    ledger: tf.Ledger
+    sessions: pl.DataFrame | None
+    """Where the charges come from logs."""
+    problems: pl.DataFrame
+    """Of all steps."""
+
+
+def settled(
+    source: list[str], asked: ContractOptions, *, as_of: datetime | None, identity: tf.Identity | None = None
+) -> Settled:
+    """Charges what is in logs, or reads charges, and settles them with the contract."""
+    contract = _contract_of(asked.contract)
+    problems = tf.Problems()
+    path = _file_of_charges(source)
+    sessions = None
+    if path is None:
+        run = metered(source, asked)
+        charges, sessions = run.charges, run.sessions
+        problems.add(run.problems)
+    else:
+        _refuse_options_of_logs(path, asked)
+        charges = _charges_in(path)
+    statement = None
+    if asked.statement is not None:
+        statement = tf.read_statement(asked.statement, timezone=asked.zones, problems=problems)
+    if identity is not None:
+        charges = _persons(identity, charges, problems)
+        sessions = None if sessions is None else _persons(identity, sessions, problems)
+    ledger = contract.settle(charges, statement=statement, as_of=as_of, problems=problems)
+    return Settled(ledger, sessions, problems.frame)
+
+
+def _contract_of(path: Path | None) -> tf.Contract:
+    if path is None:
+        fail(
+            "--contract is missing: how many tokens were bought, and until when do they last?",
+            "Write contract.toml as docs/contract.md shows: number, zone, and [[years]] with year, start, end, tokens "
+            "(Token Flex), or [[packs]] with id, tokens, purchased (Flex).",
+        )
+    return tf.Contract.read(path)
+
+
+def _file_of_charges(source: list[str]) -> Path | None:
+    """The one file of charges that was given, or None where logs were."""
+    files = [Path(name) for name in source if Path(name).is_file()]
+    charges = [path for path in files if kind_of_file(path) in ("table", "parquet", "workbook", "json")]
+    if charges and len(source) > 1:
+        fail(f"{charges[0]} is a table and no log: give logs, or one file of charges and nothing else")
+    return charges[0] if charges else None
+
+
+def _refuse_options_of_logs(path: Path, asked: ContractOptions) -> None:
+    given = {
+        "--rates": asked.rates is not None,
+        "--server": asked.server is not None,
+        "--rule": asked.rule != LogOptions.rule,
+        "--timezone": bool(asked.timezone) and asked.statement is None,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            fail(f"{option} goes with logs: what is in {path} has been charged already")
+
+
+def _persons(identity: tf.Identity, table: pl.DataFrame, problems: tf.Problems) -> pl.DataFrame:
+    return identity.apply(table, problems=problems) if "user" in table.columns else table
+
+
+def _charges_in(path: Path) -> pl.DataFrame:
+    try:
+        return read_charges(path)
+    except tf.MissingColumnError as error:
+        fail(
+            str(error),
+            "Give logs, or what `tokenflex charge --out charges.csv` wrote. A statement of the vendor goes with "
+            "--statement.",
+        )
+
+
+def local(at: datetime, zone: str) -> str:
+    """An instant as the clocks of a zone show it, `2026-01-31 17:00:00`."""
+    return str(pl.Series([at], dtype=tables.TIME).dt.convert_time_zone(zone).dt.to_string("%Y-%m-%d %H:%M:%S")[0])
+
+
+def sum_of(values: pl.Series) -> Decimal | None:
+    """The exact sum of decimals, None where there is none but nulls."""
+    return Decimal(values.sum()) if values.count() > 0 or values.is_empty() else None
+
+
+def money(value: Decimal | None, *, places: int = 2) -> str:
+    """Money for the eye, rounded; a dash where no price is known."""
+    return "-" if value is None else f"{value:,.{places}f}"
+
+
+def show_balances(ledger: tf.Ledger, to: Console) -> None:
+    """Prints what each pool had, gave and has."""
+    rows = ledger.balances()
+    pools, total = rows.head(-1), rows.tail(1)
+    zone = ledger.contract.zone
+    life = {pool.id: f"{local(pool.opens, zone)[:10]} to {pool.end}" for pool in ledger.contract.pools}
+    table = screen.new_table("pool", *(f">{name}" for name in _BALANCE_COLUMNS))
+    for row in pools.head(POOLS_SHOWN).iter_rows(named=True):
+        table.add_row(Text(f"{row['pool']}\n").append(life[row["pool"]], style="dim"), *_cells(row))
+    rest = pools.slice(POOLS_SHOWN)
+    if not rest.is_empty():
+        summed = rest.select(pl.col(*_BALANCE_COLUMNS).sum()).row(0, named=True)
+        table.add_row(many(rest.height, "other pool"), *_cells(summed))
+    table.add_section()
+    table.add_row("all", *_cells(total.row(0, named=True)), style="bold")
+    note = "provisioned + adjusted + carried - consumed - expired = balance; 0 until a pool opens"
+    screen.print_table(to, "Balance by pool", table, note)
+
+
+def _cells(row: dict[str, Decimal]) -> Sequence[str]:
+    return [screen.tokens(row[name]) for name in _BALANCE_COLUMNS]

@@ -1,0 +1,200 @@
+"""`tokenflex ledger`: what became of a contract's tokens, by pool, by month and line by line."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import polars as pl
+import typer
+from rich.measure import Measurement
+
+from tokenflex import screen
+from tokenflex.commands.contracts import ContractOptions, SourceArgument, local, settled, show_balances
+from tokenflex.commands.ledger_lines import BOOKED, entries_of, followed, happenings
+from tokenflex.commands.options import JsonOption, instant_of, readable_errors, takes, writer_of
+from tokenflex.summary import plain, problem_groups
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    import tokenflex as tf
+    from tokenflex.commands.contracts import Settled
+
+SHOWN: Final = 30
+"""Lines told unless asked for more."""
+_ANY_WIDTH: Final = 10_000
+_USED: Final = ("charge", "manual_consumption")
+
+HELP = """Draw charges from a contract's pools, and show every change of the balance.
+
+\b
+From logs:
+  tokenflex ledger logs/ --timezone Europe/Madrid --rates rates.csv --contract contract.toml
+\b
+From charges that `tokenflex charge --out charges.csv` wrote, all entries into a file:
+  tokenflex ledger charges.csv --contract contract.toml --out ledger.csv
+
+The file of --out has every entry, with user, product and server of its charge.
+"""
+
+
+@takes(ContractOptions)
+def ledger(
+    source: SourceArgument,
+    *,
+    asked: ContractOptions,
+    show: Annotated[
+        int, typer.Option(min=0, help="How many lines are told by themselves; the others are added up.")
+    ] = SHOWN,
+    out: Annotated[Path | None, typer.Option(help="Write all entries here: .parquet or .csv.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="The ledger ends then (2026-09-30T22:00Z). Default: the last charge or booking."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows the ledger; see `HELP`."""
+    with readable_errors():
+        write = writer_of(out)
+        run = settled(source, asked, as_of=instant_of(as_of))
+        entries = entries_of(run.ledger)
+        write(entries)
+        if as_json:
+            typer.echo(json.dumps(_plain(run, entries, show), indent=2))
+        elif not asked.quiet:
+            to = screen.console()
+            show_ledger(run.ledger, entries, to, show=show)
+            screen.show_problems(problem_groups(run.problems), to)
+            if out is not None:
+                to.print(f"{entries.height:,} entries written to {out}", soft_wrap=True)
+
+
+def by_month(ledger: tf.Ledger) -> pl.DataFrame:
+    """What happened in each month of the contract's zone that has entries: a row for each.
+
+    Columns are `month`, `charges`, `provided`, `booked`, `carried`, `used` (of all pools), `used of …` for each pool
+    that was used, `expired`, `left` (in all pools, at the end of the month), `overage`, `refused` (launches).
+    `provided + booked + carried - used - expired` is what `left` changed by.
+    """
+    local_day = pl.col("at").dt.convert_time_zone(ledger.contract.zone).dt.date()
+    entries = ledger.entries.select(
+        "charge",
+        "tokens",
+        pl.col("kind").cast(pl.String),
+        pl.col("pool").cast(pl.String),
+        month=local_day.dt.month_start(),
+    )
+    kind, tokens, pool = pl.col("kind"), pl.col("tokens"), pl.col("pool")
+    is_used = kind.is_in(_USED)
+    drawn = entries.filter(is_used)["pool"].unique().to_list()
+    used = {f"used of {each.id}": each.id for each in ledger.contract.pools if each.id in drawn}
+    months = entries.group_by("month").agg(
+        charges=pl.col("charge").filter(kind != "refusal").drop_nulls().n_unique(),
+        provided=tokens.filter(kind == "provision").sum(),
+        booked=tokens.filter(kind.is_in(BOOKED)).sum(),
+        carried=tokens.filter(kind == "carry_over").sum(),
+        used=-tokens.filter(is_used).sum(),
+        **{name: -tokens.filter(is_used, pool == each).sum() for name, each in used.items()},
+        expired=-tokens.filter(kind == "expiry").sum(),
+        left=tokens.filter(pool.is_not_null()).sum(),
+        overage=-tokens.filter(kind == "overage").sum(),
+        refused=(kind == "refusal").sum(),
+    )
+    return months.sort("month").with_columns(pl.col("left").cum_sum())
+
+
+def _plain(run: Settled, entries: pl.DataFrame, show: int) -> dict[str, Any]:
+    ledger = run.ledger
+    lines = followed(entries, show)
+    for line in lines:
+        line["at"] = line["at"].isoformat()
+        line |= {name: None if line[name] is None else str(line[name]) for name in ("tokens", "before", "after")}
+    return {
+        "contract": ledger.contract.number,
+        "zone": ledger.contract.zone,
+        "as_of": ledger.as_of.isoformat(),
+        "entries": entries.height,
+        "balances": plain(ledger.balances()).to_dicts(),
+        "by_month": plain(by_month(ledger)).to_dicts(),
+        "lines": lines,
+        "problems": plain(problem_groups(run.problems)).to_dicts(),
+    }
+
+
+def show_ledger(ledger: tf.Ledger, entries: pl.DataFrame, to: Console, *, show: int = SHOWN) -> None:
+    """Prints a ledger: the answer, the balances, the months, and as many lines as are to be told."""
+    contract = ledger.contract
+    months = by_month(ledger)
+    total = ledger.balances().row(-1, named=True)
+    left, provided = screen.tokens(total["balance"]), screen.tokens(total["provisioned"])
+    to.print()
+    to.print(f"{left} tokens left of {provided} provided", style="bold")
+    overage = Decimal(months["overage"].sum())
+    owed = f"; {screen.tokens(overage)} that no pool could give are owed" if overage else ""
+    to.print(f"contract {contract.number} on {local(ledger.as_of, contract.zone)} ({contract.zone}){owed}")
+    to.print()
+    show_balances(ledger, to)
+    _show_months(months, to)
+    if show > 0:
+        _show_lines(entries, show, contract.zone, to)
+
+
+def _show_months(months: pl.DataFrame, to: Console) -> None:
+    by_pool = [name for name in months.columns if name.startswith("used of ")]
+    table, used = _months_table(months, by_pool), "what each pool gave"
+    if Measurement.get(to, to.options.update(width=_ANY_WIDTH), table).maximum > to.width:
+        table, used = _months_table(months, ["used"]), "used"
+    given = "provided" + "".join(f" + {name}" for name in ("booked", "carried") if (months[name] != 0).any())
+    screen.print_table(to, "By month", table, f"{given} - {used} - expired = left, added up from month to month")
+
+
+def _months_table(months: pl.DataFrame, used: list[str]) -> Table:
+    wanted = ["provided", "booked", "carried", *used, "expired", "left", "overage", "refused"]
+    names = [name for name in wanted if name in ("provided", "expired", "left") or (months[name] != 0).any()]
+    headings = [name.removeprefix("used of ") for name in names]
+    table = screen.new_table(">month", ">charges", *(f">{heading}" for heading in headings))
+    for row in months.iter_rows(named=True):
+        cells = (_cell(name, row[name]) for name in names)
+        table.add_row(f"{row['month']:%Y-%m}", f"{row['charges']:,}" if row["charges"] else "", *cells)
+    table.add_section()
+    sums = (_cell(name, months[name][-1] if name == "left" else months[name].sum()) for name in names)
+    table.add_row("all", f"{months['charges'].sum():,}", *sums, style="bold")
+    return table
+
+
+def _cell(name: str, value: Any) -> str:  # noqa: ANN401 - tokens, or a count of launches
+    if name == "refused":
+        return f"{value:,}" if value else ""
+    return screen.tokens(value) if value or name == "left" else ""
+
+
+def _show_lines(entries: pl.DataFrame, show: int, zone: str, to: Console) -> None:
+    lines = followed(entries, show)
+    table = screen.new_table(">line", "when", "pool", "what happened", ">tokens", ">before", ">after")
+    for line in lines:
+        is_one = line["entry"] is not None
+        table.add_row(
+            f"{line['entry']:,}" if is_one else "…",
+            local(line["at"], zone) if is_one else "",
+            line["account"],
+            line["what"],
+            f"{'+' if line['tokens'] > 0 else ''}{screen.tokens(line['tokens'])}",
+            _balance(line["before"]),
+            _balance(line["after"]),
+            style="" if is_one else "dim",
+        )
+    note = "Lines marked … add up what lies between, so each `before` is the `after` above it of the same pool."
+    if (more := happenings(entries) - show) > 0:
+        note += f" There {'is' if more == 1 else 'are'} {more:,} more where something happens: see --show and --out."
+    title = f"Line by line: the first ones, and where something happens, of {entries.height:,} (times of {zone})"
+    screen.print_table(to, title, table, note)
+
+
+def _balance(value: Decimal | None) -> str:
+    return "" if value is None else screen.tokens(value)
