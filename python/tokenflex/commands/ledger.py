@@ -140,6 +140,9 @@ def show_ledger(ledger: tf.Ledger, to: Console, *, show: int = SHOWN) -> None:
     to.print(f"contract {contract.number} on {local(ledger.as_of, contract.zone)} ({contract.zone}){owed}")
     to.print()
     show_balances(ledger, to)
+    if months.is_empty():
+        to.print(f"Nothing has happened yet: the contract begins on {contract.start}.\n")
+        return
     _show_months(months, to)
     if show > 0:
         _show_lines(ledger, show, to)
