@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 import tokenflex as tf
 from tokenflex import cli, tables
 from tokenflex.commands import options
-from tokenflex.commands.ledger_lines import entries_of, followed, happenings
+from tokenflex.commands.ledger_lines import followed
 from tokenflex.demo import DemoFirm, write_logs
 from tokenflex.reading.charges import read_charges
 
@@ -251,6 +251,24 @@ def test_as_of_ends_the_ledger_and_shows_what_expires_until_then(case: Case) -> 
     assert late["lines"][-1]["what"] == "closes: what is left expires"
 
 
+def test_before_the_contract_and_after_it(case: Case) -> None:
+    before = text_of("ledger", case.charges, *case.contract, "--as-of", "2024-09-30")
+    assert "0 tokens left of 0 provided" in before
+    assert "Nothing has happened yet: the contract begins on 2024-10-01." in before
+    assert answer_of("ledger", case.charges, *case.contract, "--as-of", "2024-09-30")["lines"] == []
+    nobody = answer_of("chargeback", case.charges, *case.contract, "--by", "user", "--as-of", "2024-09-30")
+    assert nobody["lines"] == []
+    assert (nobody["tokens"], nobody["cost"]) == ("0.0000", "0.00000000")
+    assert "0 tokens left; none was used" in text_of("balance", case.charges, *case.contract, "--at", "2024-09-30")
+    after = text_of("balance", case.charges, *case.contract, "--at", "2027-09-30T22:00Z")
+    assert after.strip().startswith("no tokens left: the contract ended on 2027-09-30, and ")
+    second = text_of("balance", case.charges, *case.contract, "--at", "2027-09-30T21:59:59Z").strip()
+    assert second.startswith("159,")
+    none = case.charges.with_name("none.csv")
+    none.write_text(case.charges.read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8")
+    assert "122,500 tokens left of 169,000 provided" in text_of("ledger", none, *case.contract)
+
+
 SMALL = """user,product,server,charged_at,window_end,trigger,tokens,session
 ana,ACD,lic-a,2026-01-05T08:00:00Z,2026-01-06T08:00:00Z,launch,7,0
 bob,RVT,,2026-01-05T09:00:00Z,2026-01-06T09:00:00Z,resume,10,1
@@ -333,9 +351,9 @@ def test_bookings_and_carry_over_are_told(small: Path, tmp_path: Path) -> None:
 
 def test_more_than_is_shown_is_counted(case: Case) -> None:
     ledger = case.ledger()
-    entries = entries_of(ledger)
-    all_that_happens = happenings(entries)
-    assert all_that_happens == sum(line["entry"] is not None for line in followed(entries, 100_000))
+    all_that_happens = sum(line["entry"] is not None for line in followed(ledger, 100_000).lines)
+    assert followed(ledger, 100_000).more == 0
+    assert followed(ledger, 5).more == all_that_happens - 5
     shown = " ".join(text_of("ledger", case.charges, *case.contract, *case.statement, "--show", 5).split())
     assert f"There are {all_that_happens - 5} more where something happens" in shown
 

@@ -98,7 +98,10 @@ def _headline(ledger: tf.Ledger, burn: Burn, window: int, to: Console) -> None:
     zone, left = contract.zone, screen.tokens(burn.balance)
     rate = f"the rate of {screen.tokens(burn.tokens_per_day)} tokens a day"
     to.print()
-    if not burn.tokens_per_day:
+    if burn.at >= contract.closes:
+        expired = screen.tokens(ledger.balances()["expired"][-1])
+        answer = f"no tokens left: the contract ended on {contract.end}, and {expired} tokens had expired by then"
+    elif not burn.tokens_per_day:
         days = many(window, "day")
         answer = f"{left} tokens left; none was used in the {days} before, so nothing says how long they last"
     elif burn.exhausted_at is None:

@@ -153,7 +153,7 @@ class Chargeback:
             "contract": self._ledger.contract.number,
             "currency": self._ledger.contract.currency,
             "by": self._by,
-            **{name: None if value is None else str(value) for name, value in _summed(self._lines).items()},
+            **{name: None if value is None else f"{value:f}" for name, value in _summed(self._lines).items()},
             "ledger": {"from_pools": str(self._from_pools), "overage": str(self._overage)},
             "lines": plain(self._lines).to_dicts(),
             "without_group": self._without_group["message"].to_list(),

@@ -12,7 +12,6 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.ledger import show_ledger
-from tokenflex.commands.ledger_lines import entries_of
 from tokenflex.commands.logs import metered
 from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
@@ -61,7 +60,7 @@ def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
     statement = tf.read_statement(firm.statement_path, problems=problems)
     settled = tf.Contract.read(firm.contract_path).settle(charges, statement=statement, problems=problems)
     to.print("What became of the tokens of the contract, which is made up as well:", style="dim")
-    show_ledger(settled, entries_of(settled), to)
+    show_ledger(settled, to)
 
 
 def _about_demo(firm: DemoFirm) -> Iterator[str]:

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 
 from tokenflex import screen
 from tokenflex.commands.contracts import ContractOptions, SourceArgument, local, settled, show_balances
-from tokenflex.commands.ledger_lines import BOOKED, entries_of, followed, happenings
+from tokenflex.commands.ledger_lines import BOOKED, described, followed
 from tokenflex.commands.options import JsonOption, instant_of, readable_errors, takes, writer_of
 from tokenflex.summary import plain, problem_groups
 
@@ -63,16 +63,16 @@ def ledger(
     with readable_errors():
         write = writer_of(out)
         run = settled(source, asked, as_of=instant_of(as_of))
-        entries = entries_of(run.ledger)
-        write(entries)
+        if out is not None:
+            write(described(run.ledger, run.ledger.entries))
         if as_json:
-            typer.echo(json.dumps(_plain(run, entries, show), indent=2))
+            typer.echo(json.dumps(_plain(run, show), indent=2))
         elif not asked.quiet:
             to = screen.console()
-            show_ledger(run.ledger, entries, to, show=show)
+            show_ledger(run.ledger, to, show=show)
             screen.show_problems(problem_groups(run.problems), to)
             if out is not None:
-                to.print(f"{entries.height:,} entries written to {out}", soft_wrap=True)
+                to.print(f"{len(run.ledger):,} entries written to {out}", soft_wrap=True)
 
 
 def by_month(ledger: tf.Ledger) -> pl.DataFrame:
@@ -109,9 +109,9 @@ def by_month(ledger: tf.Ledger) -> pl.DataFrame:
     return months.sort("month").with_columns(pl.col("left").cum_sum())
 
 
-def _plain(run: Settled, entries: pl.DataFrame, show: int) -> dict[str, Any]:
+def _plain(run: Settled, show: int) -> dict[str, Any]:
     ledger = run.ledger
-    lines = followed(entries, show)
+    lines = followed(ledger, show).lines
     for line in lines:
         line["at"] = line["at"].isoformat()
         line |= {name: None if line[name] is None else str(line[name]) for name in ("tokens", "before", "after")}
@@ -119,7 +119,7 @@ def _plain(run: Settled, entries: pl.DataFrame, show: int) -> dict[str, Any]:
         "contract": ledger.contract.number,
         "zone": ledger.contract.zone,
         "as_of": ledger.as_of.isoformat(),
-        "entries": entries.height,
+        "entries": len(ledger),
         "balances": plain(ledger.balances()).to_dicts(),
         "by_month": plain(by_month(ledger)).to_dicts(),
         "lines": lines,
@@ -127,7 +127,7 @@ def _plain(run: Settled, entries: pl.DataFrame, show: int) -> dict[str, Any]:
     }
 
 
-def show_ledger(ledger: tf.Ledger, entries: pl.DataFrame, to: Console, *, show: int = SHOWN) -> None:
+def show_ledger(ledger: tf.Ledger, to: Console, *, show: int = SHOWN) -> None:
     """Prints a ledger: the answer, the balances, the months, and as many lines as are to be told."""
     contract = ledger.contract
     months = by_month(ledger)
@@ -140,9 +140,12 @@ def show_ledger(ledger: tf.Ledger, entries: pl.DataFrame, to: Console, *, show: 
     to.print(f"contract {contract.number} on {local(ledger.as_of, contract.zone)} ({contract.zone}){owed}")
     to.print()
     show_balances(ledger, to)
+    if months.is_empty():
+        to.print(f"Nothing has happened yet: the contract begins on {contract.start}.\n")
+        return
     _show_months(months, to)
     if show > 0:
-        _show_lines(entries, show, contract.zone, to)
+        _show_lines(ledger, show, to)
 
 
 def _show_months(months: pl.DataFrame, to: Console) -> None:
@@ -174,8 +177,9 @@ def _cell(name: str, value: Any) -> str:  # noqa: ANN401 - tokens, or a count of
     return screen.tokens(value) if value or name == "left" else ""
 
 
-def _show_lines(entries: pl.DataFrame, show: int, zone: str, to: Console) -> None:
-    lines = followed(entries, show)
+def _show_lines(ledger: tf.Ledger, show: int, to: Console) -> None:
+    zone = ledger.contract.zone
+    lines, more = followed(ledger, show)
     table = screen.new_table(">line", "when", "pool", "what happened", ">tokens", ">before", ">after")
     for line in lines:
         is_one = line["entry"] is not None
@@ -190,9 +194,9 @@ def _show_lines(entries: pl.DataFrame, show: int, zone: str, to: Console) -> Non
             style="" if is_one else "dim",
         )
     note = "Lines marked … add up what lies between, so each `before` is the `after` above it of the same pool."
-    if (more := happenings(entries) - show) > 0:
+    if more > 0:
         note += f" There {'is' if more == 1 else 'are'} {more:,} more where something happens: see --show and --out."
-    title = f"Line by line: the first ones, and where something happens, of {entries.height:,} (times of {zone})"
+    title = f"Line by line: the first ones, and where something happens, of {len(ledger):,} (times of {zone})"
     screen.print_table(to, title, table, note)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
@@ -21,69 +21,81 @@ _DID: Final = {"launch": "launched", "renewal": "went on using", "resume": "used
 _NOUNS: Final = {"charge": "charge", "overage": "charge", "refusal": "refused launch"}
 
 
-def entries_of(ledger: tf.Ledger) -> pl.DataFrame:
-    """All entries, with who used what in each charge, and with the reason of each booking."""
-    entries = ledger.entries.with_columns(pl.col("kind", "pool").cast(pl.String))
+def described(ledger: tf.Ledger, entries: pl.DataFrame) -> pl.DataFrame:
+    """Entries of a ledger, with who used what in each charge, and with the reason of each booking."""
+    entries = entries.with_columns(pl.col("kind", "pool").cast(pl.String))
     charges, bookings = ledger.charges, ledger.bookings
-    known = [charges[name].cast(pl.String).gather(entries["charge"]) for name in _OF_CHARGE if name in charges.columns]
+    known = [charges[name].gather(entries["charge"]).cast(pl.String) for name in _OF_CHARGE if name in charges.columns]
     lacking = [pl.lit(None, pl.String).alias(name) for name in _OF_CHARGE if name not in charges.columns]
     booked = [bookings[name].gather(entries["booking"]) for name in ("reason", "team")]
     return entries.with_columns(*known, *lacking, *booked)
 
 
-def followed(entries: pl.DataFrame, most: int) -> list[dict[str, Any]]:
-    """The first lines and those where something happens, and between them what the others come to.
+class Followed(NamedTuple):
+    """Lines that a reader can follow."""
 
-    Args:
-        entries: Of `entries_of`.
-        most: How many lines are told by themselves.
+    lines: list[dict[str, Any]]
+    """In order. Each has `entry` (None where several are added up), `at`, `account` (a pool, or `(owed)`), `what` (in
+    words), `tokens`, `before`, `after`."""
+    more: int
+    """How many lines where something happens are only added up."""
 
-    Returns:
-        Lines in order. Each has `entry` (None where several are added up), `at`, `account` (a pool, or `(owed)`),
-        `what` (in words), `tokens`, `before`, `after`.
-    """
-    marked = _marked(entries)
-    chosen = marked.filter("tells").head(most)
-    others = marked.join(chosen.select("entry"), on="entry", how="anti", maintain_order="left")
+
+def followed(ledger: tf.Ledger, most: int) -> Followed:
+    """The first lines and those where something happens, `most` of them, and what the lines between come to."""
+    marked = _marked(ledger.entries)
+    telling = marked.filter("tells")
+    chosen = telling.head(most)
+    others = marked.filter(~pl.col("entry").is_in(chosen["entry"].implode()))
     # What follows a chosen line, up to the next one, is added up.
-    gaps = others.with_columns(gap=chosen["entry"].search_sorted(others["entry"]).cast(pl.UInt32))
-    summed = gaps.group_by("gap", "account", maintain_order=True).agg(
-        pl.col("at").last(),
-        pl.col("tokens").sum(),
-        pl.col("balance_before").first(),
-        pl.col("balance_after").last(),
-        pl.col("kind"),
-    )
-    by_gap: dict[int, list[dict[str, Any]]] = {}
-    for row in summed.iter_rows(named=True):
-        by_gap.setdefault(row["gap"], []).append(_line(row, None, _counted(row["kind"])))
-    lines = by_gap.pop(0, [])
-    for place, row in enumerate(chosen.iter_rows(named=True), start=1):
-        lines += [_line(row, row["entry"], _told(row)), *by_gap.pop(place, [])]
-    return lines
-
-
-def happenings(entries: pl.DataFrame) -> int:
-    """How many lines there are that `followed` tells if it may."""
-    return int(_marked(entries)["tells"].sum())
+    others = others.with_columns(gap=chosen["entry"].search_sorted(others["entry"]))
+    between = _between(others)
+    lines = between.pop(0, [])
+    parts = _parts(telling)
+    for place, row in enumerate(described(ledger, chosen).iter_rows(named=True), start=1):
+        row["part"], row["parts"] = parts.get(row["entry"], (1, 1))
+        lines += [_line(row, row["entry"], _told(row)), *between.pop(place, [])]
+    return Followed(lines, telling.height - chosen.height)
 
 
 def _marked(entries: pl.DataFrame) -> pl.DataFrame:
-    """With the account that each line is of, the parts of a charge, and whether a line tells something."""
-    kind, charge = pl.col("kind"), pl.col("charge")
-    account = pl.when(kind == "overage").then(pl.lit("(owed)")).otherwise(pl.col("pool")).fill_null("")
-    is_part = charge.is_not_null()
-    marked = entries.with_columns(
-        account=account,
-        parts=pl.when(is_part).then(pl.len().over("charge")).otherwise(1),
-        part=pl.when(is_part).then(pl.col("entry").rank("ordinal").over("charge")).otherwise(1),
-    )
-    uses = marked.filter(kind.is_in(USES)).select("entry", turns=kind != kind.shift(1, fill_value="charge"))
-    marked = marked.join(uses, on="entry", how="left", maintain_order="left")
-    is_first = kind.is_in(USES) & (kind.is_in(USES).cum_sum() <= FIRST)
+    """With the account that each line is of, and whether it tells something."""
+    kind, charge = pl.col("kind").cast(pl.String), pl.col("charge")
+    is_use = kind.is_in(USES)
+    before = pl.when(is_use).then(kind).forward_fill().shift(1, fill_value="charge").fill_null("charge")
+    is_part = charge.is_not_null() & charge.is_duplicated()
     runs_dry = (kind == "charge") & (pl.col("balance_after") == 0)
-    tells = ~kind.is_in(USES) | is_first | runs_dry | (pl.col("parts") > 1) | pl.col("turns").fill_null(value=False)
-    return marked.with_columns(tells=tells)
+    is_first = is_use & (is_use.cum_sum() <= FIRST)
+    account = pl.when(kind == "overage").then(pl.lit("(owed)")).otherwise(pl.col("pool").cast(pl.String))
+    return entries.with_columns(
+        account=account.fill_null(""),
+        is_part=is_part,
+        tells=~is_use | is_first | runs_dry | is_part | (is_use & (kind != before)),
+    )
+
+
+def _parts(telling: pl.DataFrame) -> dict[int, tuple[int, int]]:
+    """Of each entry of a divided charge: which part it is, and of how many. All parts of a charge tell."""
+    parts = telling.filter("is_part").select(
+        "entry", part=pl.col("entry").rank("ordinal").over("charge"), parts=pl.len().over("charge")
+    )
+    return {entry: (part, of) for entry, part, of in parts.iter_rows()}
+
+
+def _between(others: pl.DataFrame) -> dict[int, list[dict[str, Any]]]:
+    """The lines of each gap, one for each account."""
+    keys = ("gap", "account")
+    summed = others.group_by(keys, maintain_order=True).agg(
+        pl.col("at").last(), pl.col("tokens").sum(), pl.col("balance_before").first(), pl.col("balance_after").last()
+    )
+    counts: dict[tuple[int, str], dict[str, int]] = {}
+    for gap, account, kind, count in others.group_by(*keys, "kind", maintain_order=True).len().iter_rows():
+        counts.setdefault((gap, account), {})[kind] = count
+    between: dict[int, list[dict[str, Any]]] = {}
+    for row in summed.iter_rows(named=True):
+        words = _counted(counts[row["gap"], row["account"]])
+        between.setdefault(row["gap"], []).append(_line(row, None, words))
+    return between
 
 
 def _line(row: dict[str, Any], entry: int | None, what: str) -> dict[str, Any]:
@@ -100,12 +112,8 @@ def _line(row: dict[str, Any], entry: int | None, what: str) -> dict[str, Any]:
     }
 
 
-def _counted(kinds: list[str]) -> str:
-    nouns: dict[str, int] = {}
-    for kind in kinds:
-        noun = _NOUNS.get(kind, kind.replace("_", " "))
-        nouns[noun] = nouns.get(noun, 0) + 1
-    return ", ".join(many(count, noun) for noun, count in nouns.items())
+def _counted(kinds: dict[str, int]) -> str:
+    return ", ".join(many(count, _NOUNS.get(kind, kind.replace("_", " "))) for kind, count in kinds.items())
 
 
 def _told(row: dict[str, Any]) -> str:
