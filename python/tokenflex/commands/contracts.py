@@ -58,10 +58,17 @@ class Settled:
 
 
 def settled(
-    source: list[str], asked: ContractOptions, *, as_of: datetime | None, identity: tf.Identity | None = None
+    source: list[str],
+    asked: ContractOptions,
+    *,
+    as_of: datetime | None,
+    identity: tf.Identity | None = None,
+    after: tf.Ledger | None = None,
 ) -> Settled:
-    """Charges what is in logs, or reads charges, and settles them with the contract."""
+    """Charges what is in logs, or reads charges, and settles them with the contract, behind what was closed before."""
     contract = _contract_of(asked.contract)
+    if after is not None and after.contract.number != contract.number:
+        fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
     path = _file_of_charges(source)
     sessions = None
@@ -78,7 +85,7 @@ def settled(
     if identity is not None:
         charges = _persons(identity, charges, problems)
         sessions = None if sessions is None else _persons(identity, sessions, problems)
-    ledger = contract.settle(charges, statement=statement, as_of=as_of, problems=problems)
+    ledger = contract.settle(charges, statement=statement, as_of=as_of, after=after, problems=problems)
     return Settled(ledger, sessions, problems.frame)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,17 +13,17 @@ import polars as pl
 import typer
 from rich.measure import Measurement
 
+import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.contracts import ContractOptions, SourceArgument, local, settled, show_balances
 from tokenflex.commands.ledger_lines import BOOKED, described, followed
-from tokenflex.commands.options import JsonOption, instant_of, readable_errors, takes, writer_of
+from tokenflex.commands.options import JsonOption, fail, instant_of, readable_errors, takes, writer_of
 from tokenflex.summary import plain, problem_groups
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    import tokenflex as tf
     from tokenflex.commands.contracts import Settled
 
 SHOWN: Final = 30
@@ -37,6 +39,10 @@ From logs:
 \b
 From charges that `tokenflex charge --out charges.csv` wrote, all entries into a file:
   tokenflex ledger charges.csv --contract contract.toml --out ledger.csv
+
+\b
+Close March once it has been charged back; late data then become corrections behind it, told as such:
+  tokenflex ledger charges.csv --contract contract.toml --keep ledger/ --close 2026-03
 
 The file of --out has every entry, with user, product and server of its charge.
 """
@@ -57,12 +63,25 @@ def ledger(
             metavar="TIME", help="The ledger ends then (2026-09-30T22:00Z). Default: the last charge or booking."
         ),
     ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="A folder for the ledger: what was closed in it stays as it was.")
+    ] = None,
+    close: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Close it until the end of a day (2026-03-31) or month (2026-03).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Shows the ledger; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
-        run = settled(source, asked, as_of=instant_of(as_of))
+        until = None if close is None else _last_day(close)
+        if until is not None and keep is None:
+            fail("--close goes with --keep FOLDER: where is the ledger that stays closed?")
+        run = settled(source, asked, as_of=instant_of(as_of), after=None if keep is None else _kept(keep))
+        if until is not None:
+            run = replace(run, ledger=_closed(run.ledger, until))
+        if keep is not None:
+            run.ledger.write(keep)
         if out is not None:
             write(described(run.ledger, run.ledger.entries))
         if as_json:
@@ -75,18 +94,44 @@ def ledger(
                 to.print(f"{len(run.ledger):,} entries written to {out}", soft_wrap=True)
 
 
+def _last_day(text: str) -> date:
+    """The day, or the last one of the month."""
+    try:
+        if len(text) == len("2026-03"):
+            first = date.fromisoformat(f"{text}-01")
+            return (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        return date.fromisoformat(text)
+    except ValueError:
+        fail(f"--close {text}: write a day as 2026-03-31 or a month as 2026-03")
+
+
+def _kept(folder: Path) -> tf.Ledger | None:
+    try:
+        return tf.read_ledger(folder)
+    except tf.SourceNotFoundError:
+        return None
+
+
+def _closed(ledger: tf.Ledger, until: date) -> tf.Ledger:
+    try:
+        return ledger.close(until)
+    except tf.ArgumentError as error:
+        fail(f"--close {until}: {error}", "A ledger ends with its last charge or booking; --as-of ends it later.")
+
+
 def by_month(ledger: tf.Ledger) -> pl.DataFrame:
     """What happened in each month of the contract's zone that has entries: a row for each.
 
     Columns are `month`, `charges`, `provided`, `booked`, `carried`, `used` (of all pools), `used of …` for each pool
     that was used, `expired`, `left` (in all pools, at the end of the month), `overage`, `refused` (launches).
-    `provided + booked + carried - used - expired` is what `left` changed by.
+    `provided + booked + carried - used - expired` is what `left` changed by. A correction of what was closed counts as
+    what it corrects, in the month in which it is booked.
     """
     local_day = pl.col("at").dt.convert_time_zone(ledger.contract.zone).dt.date()
     entries = ledger.entries.select(
         "charge",
         "tokens",
-        pl.col("kind").cast(pl.String),
+        pl.coalesce("corrects", "kind").cast(pl.String).alias("kind"),
         pl.col("pool").cast(pl.String),
         month=local_day.dt.month_start(),
     )
@@ -121,6 +166,10 @@ def _plain(run: Settled, show: int) -> dict[str, Any]:
         "as_of": ledger.as_of.isoformat(),
         "entries": len(ledger),
         "balances": plain(ledger.balances()).to_dicts(),
+        "closed": None if ledger.closed is None else ledger.closed.isoformat(),
+        "corrections": plain(
+            ledger.corrections.with_columns(pl.col("charged_at", "at").dt.to_string("iso"))
+        ).to_dicts(),
         "by_month": plain(by_month(ledger)).to_dicts(),
         "lines": lines,
         "problems": plain(problem_groups(run.problems)).to_dicts(),
@@ -137,13 +186,15 @@ def show_ledger(ledger: tf.Ledger, to: Console, *, show: int = SHOWN) -> None:
     to.print(f"{left} tokens left of {provided} provided", style="bold")
     overage = Decimal(months["overage"].sum())
     owed = f"; {screen.tokens(overage)} that no pool could give are owed" if overage else ""
-    to.print(f"contract {contract.number} on {local(ledger.as_of, contract.zone)} ({contract.zone}){owed}")
+    closed = "" if ledger.closed is None else f"; closed until {ledger.closed}"
+    to.print(f"contract {contract.number} on {local(ledger.as_of, contract.zone)} ({contract.zone}){owed}{closed}")
     to.print()
     show_balances(ledger, to)
     if months.is_empty():
         to.print(f"Nothing has happened yet: the contract begins on {contract.start}.\n")
         return
     _show_months(months, to)
+    _show_corrections(ledger.corrections, contract.zone, show, to)
     if show > 0:
         _show_lines(ledger, show, to)
 
@@ -175,6 +226,29 @@ def _cell(name: str, value: Any) -> str:  # noqa: ANN401 - tokens, or a count of
     if name == "refused":
         return f"{value:,}" if value else ""
     return screen.tokens(value) if value or name == "left" else ""
+
+
+def _show_corrections(corrections: pl.DataFrame, zone: str, show: int, to: Console) -> None:
+    """What late data changed in the closed time."""
+    if corrections.is_empty():
+        return
+    table = screen.new_table(">line", "booked", "what", "pool", "of", ">tokens")
+    for row in corrections.head(show).iter_rows(named=True):
+        of = f"{row['user'] or 'someone'}, {row['product'] or 'a product'}, {local(row['charged_at'], zone)}"
+        table.add_row(
+            f"{row['entry']:,}",
+            local(row["at"], zone)[:10],
+            f"{row['reason']}: {row['corrects']}".replace("_", " "),
+            row["pool"] or "(owed)",
+            of if row["charged_at"] is not None else "",
+            f"{'+' if row['tokens'] > 0 else ''}{screen.tokens(row['tokens'])}",
+        )
+    total = screen.tokens(Decimal(corrections["tokens"].sum()))
+    more = corrections.height - show
+    note = f"They come to {total} tokens." + (
+        f" {more:,} more are not shown: see --show and --out." if more > 0 else ""
+    )
+    screen.print_table(to, f"Corrections of what was closed ({corrections.height:,})", table, note)
 
 
 def _show_lines(ledger: tf.Ledger, show: int, to: Console) -> None:

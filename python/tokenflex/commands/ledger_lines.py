@@ -15,7 +15,7 @@ FIRST: Final = 3
 """Charges told at the beginning, so that one sees what a line is."""
 USES: Final = ("charge", "overage", "refusal")
 """Kinds of entries of which there is one or more for each charge."""
-BOOKED: Final = ("adjustment", "move", "correction")
+BOOKED: Final = ("adjustment", "move")
 _OF_CHARGE: Final = ("user", "product", "server", "trigger")
 _DID: Final = {"launch": "launched", "renewal": "went on using", "resume": "used again"}
 _NOUNS: Final = {"charge": "charge", "overage": "charge", "refusal": "refused launch"}
@@ -63,10 +63,12 @@ def _marked(entries: pl.DataFrame) -> pl.DataFrame:
     kind, charge = pl.col("kind").cast(pl.String), pl.col("charge")
     is_use = kind.is_in(USES)
     before = pl.when(is_use).then(kind).forward_fill().shift(1, fill_value="charge").fill_null("charge")
-    is_part = charge.is_not_null() & charge.is_duplicated()
+    used = pl.when(is_use).then(charge)
+    is_part = used.is_not_null() & used.is_duplicated()
     runs_dry = (kind == "charge") & (pl.col("balance_after") == 0)
     is_first = is_use & (is_use.cum_sum() <= FIRST)
-    account = pl.when(kind == "overage").then(pl.lit("(owed)")).otherwise(pl.col("pool").cast(pl.String))
+    is_owed = pl.coalesce("corrects", "kind").cast(pl.String) == "overage"
+    account = pl.when(is_owed).then(pl.lit("(owed)")).otherwise(pl.col("pool").cast(pl.String))
     return entries.with_columns(
         account=account.fill_null(""),
         is_part=is_part,
@@ -122,6 +124,10 @@ def _told(row: dict[str, Any]) -> str:
         return _use(row)
     if kind == "provision":
         return "opens"
+    if kind == "correction":
+        what = row["corrects"].replace("_", " ")
+        of = f" of {row['user']}, {row['product']}" if row["charge"] is not None else ""
+        return f"correction of what was closed: {what}{of}"
     if kind == "expiry":
         return "closes: what is left expires"
     if kind == "carry_over":
