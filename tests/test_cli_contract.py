@@ -367,6 +367,31 @@ def test_many_packs_fit_the_width(small: Path, tmp_path: Path) -> None:
     assert "used" in shown[shown.index("By month") :]
 
 
+@pytest.mark.parametrize("width", [50, 80, 100])
+@pytest.mark.parametrize("command", [["ledger"], ["balance"], ["chargeback", "--by", "user,product"]])
+def test_no_number_is_cut_however_narrow_it_is(small: Path, tmp_path: Path, command: list[str], width: int) -> None:
+    contract = packs(
+        tmp_path / "contract.toml",
+        1_234_567_891,
+        20,
+        prices=[tf.PriceTier(from_tokens=0, unit_price="1234.5678")],
+        bookings=[tf.Booking(day="2026-01-02", tokens="-1234567000.9876", kind="adjustment")],
+    )
+    given = [*command, small, "--contract", contract]
+    wide = CliRunner().invoke(cli.app, [str(each) for each in given], env={"COLUMNS": "400"}).stdout
+    narrow = CliRunner().invoke(cli.app, [str(each) for each in given], env={"COLUMNS": str(width)}).stdout
+    assert max(len(line) for line in narrow.splitlines()) <= width
+    assert sorted(letters(wide)) == sorted(letters(narrow))
+
+
+def letters(shown: str) -> str:
+    """What stands there, without blanks and the lines of tables: folding changes only the order.
+
+    Nor is the table of months in it, which has a column for each pool only where there is room.
+    """
+    return re.sub(r"By month.*?(?=Line by line)|[\s─]", "", shown, flags=re.DOTALL)
+
+
 # The balance
 
 

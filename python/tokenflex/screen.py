@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +29,8 @@ _MONTH_WIDTH = 10
 _ROWS_SHOWN = 8
 _MESSAGE_SHOWN = 200
 _NAMES_SHOWN = 12
+_NARROWEST = 8
+"""Names and words have at least as many columns."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -137,11 +140,24 @@ def new_table(*columns: str) -> Table:
 
 def print_table(to: Console, title: str, table: Table, note: str = "") -> None:
     """Prints a table under its title, with a note below."""
+    _fold_numbers_that_do_not_fit(table, to)
     to.print(title, style="bold")
     to.print(table)
     if note:
         to.print(note, style="dim")
     to.print()
+
+
+def _fold_numbers_that_do_not_fit(table: Table, to: Console) -> None:
+    """Lets numbers go on in the next line where they do not fit side by side: one that is cut is another number."""
+    needed = 0
+    for column in table.columns:
+        cells = [column.header, *column.cells]
+        widest = max(cell_len(line) for cell in cells for line in str(cell).splitlines() or [""])
+        needed += 1 + (widest if column.no_wrap else min(widest, _NARROWEST))
+    if needed > to.width:
+        for column in table.columns:
+            column.no_wrap = False
 
 
 def _headline(summary: Summary, to: Console) -> None:

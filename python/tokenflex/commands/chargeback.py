@@ -169,8 +169,7 @@ class Chargeback:
         owed = f" and {screen.tokens(self._overage)} that no pool could give" if self._overage else ""
         to.print(
             f"The ledger of contract {contract.number} took as many: {screen.tokens(self._from_pools)} from the pools"
-            f"{owed}.",
-            soft_wrap=True,
+            f"{owed}."
         )
         to.print()
         self._show_lines(shown, total, to)
