@@ -86,7 +86,8 @@ def test_late_data_are_told_as_corrections_of_what_was_closed(case: Case, day: s
     assert "closed until 2026-03-31" in words
     assert "Corrections of what was closed (3)" in words
     assert "late: charge" in words
-    assert "correction of what was closed: charge of ci, RVT" in words
+    assert "correction of what was" in words
+    assert "ci, RVT" in words
     assert max(len(line) for line in told.stdout.splitlines()) <= 100
 
 
