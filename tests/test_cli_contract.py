@@ -305,9 +305,14 @@ def test_a_launch_that_is_refused_is_told(small: Path, tmp_path: Path) -> None:
     answer = answer_of("ledger", small, "--contract", contract)
     assert answer["by_month"][0]["refused"] == 1
     assert "refused" in text_of("ledger", small, "--contract", contract)
+    late = answer_of("ledger", small, "--contract", contract, "--as-of", "2027-01-01", "--show", 0)["lines"]
+    assert [line["what"] for line in late] == ["1 provision, 2 charges, 1 expiry", "1 refusal"]
+    two = packs(tmp_path / "two.toml", 19, 20)
+    late = answer_of("ledger", small, "--contract", two, "--as-of", "2027-01-01", "--show", 0)["lines"]
+    assert [line["what"] for line in late] == ["1 provision, 3 charges", "1 provision, 1 charge, 1 expiry"]
     # A refusal between the lines told is no change of any pool.
     last = answer_of("ledger", small, "--contract", contract, "--show", 3)["lines"][-1]
-    assert (last["entry"], last["what"], last["tokens"], last["before"]) == (None, "1 refused launch", "0.0000", None)
+    assert (last["entry"], last["what"], last["tokens"], last["before"]) == (None, "1 refusal", "0.0000", None)
 
 
 def test_what_is_owed_has_an_account_of_its_own(small: Path, tmp_path: Path) -> None:
@@ -322,6 +327,27 @@ def test_what_is_owed_has_an_account_of_its_own(small: Path, tmp_path: Path) -> 
         "bob used again RVT",
         "ana went on using RVT on lic-a, part 1 of 2; the pool is empty now",
         "ana went on using RVT on lic-a, part 2 of 2; no pool has tokens, so these are owed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("on_empty", "words"),
+    [
+        ("overage", ["someone used a product; no pool has tokens, so these are owed", "2 charges"]),
+        ("refuse", ["someone used a product: refused, the open pools have too little", "2 refusals"]),
+    ],
+)
+def test_the_first_that_is_owed_or_refused_is_told(tmp_path: Path, on_empty: str, words: list[str]) -> None:
+    path = tmp_path / "charges.csv"
+    path.write_text("charged_at,tokens\n" + "".join(f"2026-01-{day:02}T08:00:00Z,7\n" for day in range(5, 13)))
+    told = answer_of("ledger", path, "--contract", packs(tmp_path / "contract.toml", 35, on_empty=on_empty))["lines"]
+    used = "someone used a product"
+    assert [line["what"] for line in told] == [
+        "opens",
+        *[used] * 3,
+        "1 charge",
+        f"{used}; the pool is empty now",
+        *words,
     ]
 
 

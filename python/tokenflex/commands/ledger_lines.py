@@ -18,7 +18,7 @@ USES: Final = ("charge", "overage", "refusal")
 BOOKED: Final = ("adjustment", "move")
 _OF_CHARGE: Final = ("user", "product", "server", "trigger")
 _DID: Final = {"launch": "launched", "renewal": "went on using", "resume": "used again"}
-_NOUNS: Final = {"charge": "charge", "overage": "charge", "refusal": "refused launch"}
+_NOUNS: Final = {"overage": "charge"}
 
 
 def described(ledger: tf.Ledger, entries: pl.DataFrame) -> pl.DataFrame:
@@ -115,6 +115,7 @@ def _line(row: dict[str, Any], entry: int | None, what: str) -> dict[str, Any]:
 
 
 def _counted(kinds: dict[str, int]) -> str:
+    # A pool expires once, so nothing here has a plural of its own.
     return ", ".join(many(count, _NOUNS.get(kind, kind.replace("_", " "))) for kind, count in kinds.items())
 
 
