@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -385,3 +386,38 @@ def test_teams_that_are_merged_lose_no_token() -> None:
         team.merged_into(CONTRACTS[2], day=date(2026, 4, 10))
     with pytest.raises(tf.ArgumentError, match="lies after the end of the ledger"):
         team.merged_into(other, day=date(2026, 5, 10))
+
+
+def test_charges_of_any_library_and_zone_are_the_same_charges() -> None:
+    end = datetime(2026, 4, 15, tzinfo=UTC)
+    known = march(("ana", 5, 7), ("bo", 6, 7))
+    ledger = small().settle(known, as_of=end).close(date(2026, 3, 31))
+    madrid = known.with_columns(pl.col("charged_at").dt.convert_time_zone(MADRID).dt.cast_time_unit("ns"))
+    coded = known.with_columns(pl.col("user", "product").cast(pl.Categorical))
+    for same in (madrid, coded, known.to_arrow(), known.to_pandas()):
+        assert ledger.update(same).corrections.is_empty()
+    nothing = pl.DataFrame({name: [] for name in known.columns})
+    assert ledger.update(nothing, problems=tf.Problems()).withdrawn == 2
+    # Rules may differ from night to night, and each table has the ids of its own.
+    of_rule = [known.with_columns(rule_id=pl.lit(name).cast(pl.Enum([name]))) for name in ("a", "b")]
+    first = small().settle(of_rule[0], as_of=end).close(date(2026, 3, 31))
+    fewer = first.update(of_rule[1].head(1))
+    assert fewer.charges["rule_id"].to_list() == ["b", "a"]
+    assert fewer.withdrawn == 1
+
+
+def test_a_pack_that_the_contract_lacked_is_a_correction_of_the_contract() -> None:
+    end = datetime(2026, 4, 15, tzinfo=UTC)
+    ledger = small().settle(march(("ana", 5, 7)), as_of=end).close(date(2026, 3, 31))
+    found = tf.Pack(id="found", tokens=40, purchased="2026-03-02", end="2026-03-20")
+    richer = replace(small(), packs=(found, *small().packs))
+    changed = richer.settle(march(("ana", 5, 7)), after=ledger)
+    said = changed.corrections.select(pl.col("corrects", "reason", "pool").cast(pl.String), "tokens").rows()
+    assert said == [
+        ("provision", "contract", "found", Decimal(40)),
+        ("charge", "changed", "found", Decimal(-7)),
+        ("expiry", "follows", "found", Decimal(-33)),
+        ("charge", "changed", "old", Decimal(7)),
+        ("expiry", "follows", "old", Decimal(-7)),
+    ]
+    assert changed.balances().row(-1, named=True)["balance"] == 100

@@ -797,8 +797,8 @@ CORRECTIONS: Final = _table(
         "at": (TIME, "where it is booked: the first instant after the closed time"),
         "corrects": (pl.Enum(LEDGER_KINDS), "which kind of entry it sets right"),
         "reason": (
-            pl.Enum(["late", "withdrawn", "changed", "booking", "follows"]),
-            "the charge came late, is no more, or is drawn otherwise; a booking did so; or it follows from these",
+            pl.Enum(["late", "withdrawn", "changed", "booking", "contract", "follows"]),
+            "the charge came late, is no more, or is drawn otherwise; a booking or a pool did so; or it follows",
         ),
         "pool": (NAME, "id of the pool; null for overage"),
         "tokens": (TOKENS, "what the balance gains; negative where it loses"),

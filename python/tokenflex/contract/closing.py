@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ONE_DAY: Final = timedelta(days=1)
 _CHARGE: Final = ("user", "product", "server", "charged_at")
 """What tells one charge from another, whatever row it stands in."""
+_NAMES: Final = ("user", "product", "server")
 _BOOKING: Final = ("source", "day", "kind", "pool", "tokens", "reason", "team")
 _EFFECT: Final = ("what", "pool", "charge", "booking")
 _ENDS: Final = ("expiry", "carry_over")
@@ -112,14 +113,37 @@ def _united(old: pl.DataFrame, new: pl.DataFrame, keys: tuple[str, ...]) -> tupl
         gone = gone.with_columns(pl.lit(None).cast(gone.schema["session"]).alias("session"))
     later = found.is_null().cum_sum().cast(pl.Int64) + (new.height - 1)
     place = found.cast(pl.Int64).zip_with(found.is_not_null(), later).cast(pl.UInt64)
-    return (pl.concat([new, gone], how="diagonal_relaxed") if gone.height else new), place
+    return (_stacked(new, gone) if gone.height else new), place
 
 
 def _numbered(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    texts = [pl.col(name).cast(pl.String) for name in keys if isinstance(frame.schema[name], pl.Categorical | pl.Enum)]
-    times = [pl.col(name).dt.cast_time_unit("us") for name in keys if isinstance(frame.schema[name], pl.Datetime)]
-    rows = frame.select(keys).with_columns(*texts, *times).with_row_index("row")
+    """The keys in one form, whatever library they come from, and which of several alike a row is."""
+    kept = [name for name in keys if name not in _NAMES and name != "charged_at"]
+    texts = [pl.col(name).cast(pl.String) for name in keys if name in _NAMES]
+    times = [_instants(frame[name]) for name in keys if name == "charged_at"]
+    rows = frame.select(*texts, *kept).with_columns(times).with_row_index("row")
     return rows.with_columns(n=pl.int_range(pl.len()).over(keys))
+
+
+def _instants(times: pl.Series) -> pl.Series:
+    if times.dtype == pl.Null:
+        return times.cast(tables.TIME)
+    return times.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+
+
+def _stacked(new: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """Both as one table; categories that are not the same become text, and instants those of UTC."""
+    both = []
+    for frame, other in ((new, gone), (gone, new)):
+        columns = []
+        for name, dtype in frame.schema.items():
+            differs = name in other.columns and other.schema[name] != dtype
+            if differs and isinstance(dtype, pl.Enum | pl.Categorical):
+                columns.append(pl.col(name).cast(pl.String))
+            elif differs and isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+                columns.append(pl.col(name).dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
+        both.append(frame.with_columns(columns))
+    return pl.concat(both, how="diagonal_relaxed")
 
 
 def _corrections(fixed: pl.DataFrame, new: pl.DataFrame, at: datetime) -> pl.DataFrame:
@@ -160,6 +184,8 @@ def corrections_of(ledger: Ledger) -> pl.DataFrame:
     reason = (
         pl.when(pl.col("booking").is_not_null())
         .then(pl.lit("booking"))
+        .when(pl.col("corrects").cast(pl.String) == "provision")
+        .then(pl.lit("contract"))
         .when(pl.col("charge").is_null())
         .then(pl.lit("follows"))
         .when(pl.col("charge") >= current)
