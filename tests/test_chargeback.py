@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -237,6 +237,31 @@ def test_bad_calls_say_what_to_do(more: dict[str, Any], error: type[Exception], 
         tf.chargeback(ledger, **more)
     with pytest.raises(tf.ArgumentTypeError, match=r"ledger has to be a tokenflex\.Ledger"):
         tf.chargeback(ledger.entries, by="user")  # type: ignore[arg-type]  # no ledger
+
+
+def test_charges_that_do_not_say_their_session_are_refused_with_sessions() -> None:
+    sessions = pl.DataFrame([("ana", "pc1", "ACD", "mad", "x", at(2, 8), at(2, 9))], schema=SCHEMA, orient="row")
+    charges, _ = settled(sessions, tf.FLEX)
+    ledger = CONTRACT.settle(charges.drop("session"), problems=tf.Problems())
+    with pytest.raises(tf.MissingColumnError, match="of which session is each"):
+        tf.chargeback(ledger, by="user", sessions=sessions)
+    assert tf.chargeback(ledger, by="user")["user"].to_list() == ["ana", None]
+
+
+def test_a_correction_is_of_the_group_of_its_charge_and_of_the_month_of_its_booking() -> None:
+    """Ana changes her group on 3 March; her charge of the 2nd comes to light in April."""
+    early, late = (
+        pl.DataFrame([("ana", "pc1", "ACD", "mad", "x", at(*start), at(*end))], schema=SCHEMA, orient="row")
+        for start, end in (((4, 8), (4, 9)), ((2, 8), (2, 9)))
+    )
+    end = datetime(2026, 4, 15, tzinfo=UTC)
+    first, whole = (tf.charge(each, rule=tf.FLEX, rates=RATES) for each in (early, pl.concat([late, early])))
+    ledger = CONTRACT.settle(first, as_of=end).close(date(2026, 3, 31)).update(whole)
+    lines = tf.chargeback(ledger, by=["month", "group"], groups=GROUPS, problems=tf.Problems())
+    billed = {
+        (month.month, group): tokens for month, group, tokens in lines.select("month", "group", "tokens").iter_rows()
+    }
+    assert billed == {(3, "roads"): 7, (3, None): Decimal("1.5"), (4, "bridges"): 7}
 
 
 def test_who_has_no_group_is_told_of_and_a_line() -> None:

@@ -9,10 +9,10 @@ from typing import Final, Literal, cast
 import polars as pl
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
-from tokenflex.contract.closing import WHAT
+from tokenflex.contract.closing import WHAT, instants_of
 from tokenflex.contract.ledger import Ledger
 from tokenflex.contract.money import apportioned, money, priced, tokens
-from tokenflex.contract.uses import uses_of
+from tokenflex.contract.uses import check_rows, uses_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError
 from tokenflex.metering.rule import Rule
 from tokenflex.problems import Problems, report
@@ -104,6 +104,8 @@ def chargeback(
     table = ledger.charges
     source = _Source(table, None if sessions is None else frame_of(sessions), groups)
     source.check(wanted)
+    if source.sessions is not None:
+        check_rows(table, source.sessions)
     entries = _entries(ledger)
     parts = _split(entries, table, source.sessions, rule) if split == "minutes" else _whole(entries, table)
     named = source.named(parts, wanted, zone=ledger.contract.zone, problems=told)
@@ -176,7 +178,7 @@ class _Source:
             elif name in ("user", "pool"):
                 columns.append((people if name == "user" else parts)[name])
             elif name == "month":
-                local = parts["charged_at"].dt.convert_time_zone(zone)
+                local = parts["booked_at"].dt.convert_time_zone(zone)
                 columns.append(local.dt.date().dt.month_start().alias(name))
             else:
                 columns.append(self._text(parts, name))
@@ -186,8 +188,14 @@ class _Source:
         table = self.charges if name == "product" else self.table_with(name)
         if table is None:
             return pl.Series(name, [None] * parts.height, dtype=pl.String)
-        rows = parts["session"] if table is self.sessions else parts["charge"]
-        return table[name].cast(pl.String).gather(rows).alias(name)
+        if table is not self.sessions:
+            return table[name].cast(pl.String).gather(parts["charge"]).alias(name)
+        of_session = table[name].cast(pl.String).gather(parts["session"])
+        if name not in self.charges.columns or not is_text(self.charges.schema[name]):
+            return of_session.alias(name)
+        # Of a charge that is no more the session is no more either.
+        of_charge = self.charges[name].cast(pl.String).gather(parts["charge"])
+        return of_session.zip_with(of_session.is_not_null() | parts["session"].is_not_null(), of_charge).alias(name)
 
 
 def _columns_of(dimension: str | None) -> tuple[str, str]:
@@ -195,11 +203,13 @@ def _columns_of(dimension: str | None) -> tuple[str, str]:
 
 
 def _whole(entries: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
-    """All of an entry to the session that opened the window."""
+    """All of an entry to the session that opened the window. A correction is booked later than its charge."""
     row = entries["charge"]
     none = pl.lit(None, pl.UInt64).alias("session")
     session = charges["session"].cast(pl.UInt64).gather(row) if "session" in charges.columns else none
-    return entries.with_columns(session, charged_at="at", used=pl.lit(None, pl.Int64))
+    charged = instants_of(charges["charged_at"]).gather(row).alias("charged_at")
+    whole = entries.with_columns(session, charged, booked_at="at", used=pl.lit(None, pl.Int64))
+    return whole.with_columns(at=pl.coalesce("charged_at", "at")).drop("charged_at")
 
 
 def _split(

@@ -120,12 +120,13 @@ def _numbered(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     """The keys in one form, whatever library they come from, and which of several alike a row is."""
     kept = [name for name in keys if name not in _NAMES and name != "charged_at"]
     texts = [pl.col(name).cast(pl.String) for name in keys if name in _NAMES]
-    times = [_instants(frame[name]) for name in keys if name == "charged_at"]
+    times = [instants_of(frame[name]) for name in keys if name == "charged_at"]
     rows = frame.select(*texts, *kept).with_columns(times).with_row_index("row")
     return rows.with_columns(n=pl.int_range(pl.len()).over(keys))
 
 
-def _instants(times: pl.Series) -> pl.Series:
+def instants_of(times: pl.Series) -> pl.Series:
+    """Instants of any zone and unit as those of our tables."""
     if times.dtype == pl.Null:
         return times.cast(tables.TIME)
     return times.dt.convert_time_zone("UTC").dt.cast_time_unit("us")

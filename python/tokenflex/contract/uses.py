@@ -54,7 +54,15 @@ def uses_of(
 def _check(charges: pl.DataFrame, sessions: pl.DataFrame) -> None:
     _check_columns(charges, "charges", _CHARGES)
     _check_columns(sessions, "sessions", _SESSIONS)
-    if not charges.schema["session"].is_integer():
+
+
+def check_rows(charges: pl.DataFrame, sessions: pl.DataFrame) -> None:
+    """Raises unless the charges say of which rows of the sessions they are."""
+    if "session" not in charges.columns:
+        raise MissingColumnError(
+            "column 'session' is missing from the charges: of which session is each?", column="session"
+        )
+    if not (charges.schema["session"].is_integer() or charges.schema["session"] == pl.Null):
         raise ColumnTypeError(f"column 'session' is {charges.schema['session']}, no rows", column="session")
     last = charges["session"].max()
     if isinstance(last, int) and last >= sessions.height:
