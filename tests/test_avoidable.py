@@ -512,3 +512,17 @@ def test_all_planted_habits_are_found_and_nothing_else() -> None:
     rows = found.select("user", "product", "charged_at", "habit").rows()
     assert {tuple(row[:3]): row[3] for row in rows} == planted.expected
     assert len(rows) == len(planted.expected) > 100
+
+
+def test_zones_of_users_come_as_a_table_or_as_a_mapping() -> None:
+    start = datetime(2026, 3, 4, 21, tzinfo=UTC)
+    sessions = pl.DataFrame(
+        {"user": ["ana"], "product": ["ACD"], "start": [start], "end": [start + timedelta(hours=2, minutes=4)]}
+    )
+    terms: Any = {"rule": tf.Rule(window="day", zone="user"), "rates": tf.Rates({"ACD": 7}), "problems": tf.Problems()}
+    zones = {"ana": "Europe/Madrid"}
+    by_mapping, by_table = (
+        tf.avoidable_charges(sessions, users=users, **terms) for users in (zones, tf.UserZones(zones))
+    )
+    assert by_mapping.equals(by_table)
+    assert not by_mapping.is_empty()

@@ -550,3 +550,17 @@ def test_what_are_no_rates_is_refused(source: Any) -> None:
     with pytest.raises(tf.TokenflexError) as caught:
         tf.Rates(source)
     assert isinstance(caught.value, TypeError)
+
+
+def test_a_rule_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(tf.SourceNotFoundError, match="there is no rule"):
+        tf.Rule.read(tmp_path / "none.toml")
+    broken = tmp_path / "rule.toml"
+    broken.write_bytes(b"window = '\xff'")
+    with pytest.raises(tf.SourceError, match="cannot be read"):
+        tf.Rule.read(broken)
+    for text in ("[" * 100_000, "1" * 5_000):
+        with pytest.raises(tf.ArgumentError, match="JSON"):
+            tf.Rule.from_json(text)
+        with pytest.raises(tf.ArgumentError, match="TOML"):
+            tf.Rule.from_toml("x = " + text)

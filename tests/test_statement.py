@@ -1018,3 +1018,9 @@ def test_json_too_large_for_memory_is_refused_with_a_way_out(monkeypatch: pytest
     monkeypatch.setattr(sheet, "MOST_JSON", 100)
     with pytest.raises(tf.SourceError, match="ask for the same as CSV"):
         tf.read_statement(vendor.query_result(vendor.SESSION_COLUMNS, [vendor.SESSION]))
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"contractNumber": ' + b"1" * 5_000 + b"}"])
+def test_json_that_python_cannot_hold_is_no_contract(data: bytes) -> None:
+    with pytest.raises(tf.SourceError, match="no JSON of a contract"):
+        tf.read_contract(data)

@@ -16,17 +16,26 @@ Progress: TypeAlias = bool | Callable[[int, int | None], object] | None
 
 
 @contextmanager
-def watched(progress: Progress, title: str, total: int | None) -> Iterator[Callable[[int], object] | None]:
-    """What the compiled part calls with the bytes done so far."""
+def watched(
+    progress: Progress, title: str, total: int | None, *, counts_bytes: bool = True
+) -> Iterator[Callable[[int], object] | None]:
+    """What the compiled part calls with what is done so far: bytes, or else things."""
     if progress is None or progress is False:
         yield None
     elif progress is True:
         # Only a bar needs rich: importing it costs more than reading a small log.
         from rich.console import Console  # noqa: PLC0415
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bars  # noqa: PLC0415
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        count = DownloadColumn() if counts_bytes else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(title, total=total)
             yield lambda done: bars.update(task, completed=done)

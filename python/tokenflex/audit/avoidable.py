@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
+    from tokenflex.metering.terms import Users
 
 LEFT, IDLE, GRAZED, MISTAKE = tables.HABITS
 HABIT: Final = pl.Enum(tables.HABITS)
@@ -41,7 +42,7 @@ def avoidable_charges(
     rule: Rule,
     rates: Rates,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     activity: AnyTable | None = None,
     as_of: datetime | None = None,
     graze: timedelta = timedelta(minutes=15),
@@ -114,14 +115,14 @@ def avoidable_charges(
     charges, windows = windows_of(charges, uses, rule)
     likely = _candidates(windows, uses, mistake)
     used = uses.filter(pl.col("key").is_in(likely["key"].unique().implode()))
-    touches = with_signs(touches_of(used, likely, rule=rule, servers=servers, users=users), known, rule)
+    touches = with_signs(touches_of(used, likely, rule=rule, servers=servers, users=homes), known, rule)
     judged = _judged(_measured(likely, touches, idle), uses, rest, homes, limits)
     mine.add(_without_zone(judged))
     found = judged.filter(pl.col("habits").list.len() > 0)
     touches = whole_cuts(touches.join(found.select("window"), on="window", how="semi"), rule.min_duration)
     if touches.height > 0:
         moved = keys_that_differ(
-            touches, uses, charges, rule=rule, rates=rates, servers=servers, users=users, activity=activity
+            touches, uses, charges, rule=rule, rates=rates, servers=servers, users=homes, activity=activity
         )
         touches = touches.filter(~pl.col("key").is_in(moved.implode()))
     found = found.join(touches.select("window").unique(), on="window", how="semi")

@@ -25,7 +25,7 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.charge import Prepared, charge, prepare
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule_grid import checked_rules, described, plainness, rule_grid
-from tokenflex.metering.terms import terms_of
+from tokenflex.metering.terms import Users, terms_of
 from tokenflex.problems import Problems, report
 from tokenflex.progress import Progress, watched
 from tokenflex.usage.vendor import sessions_from
@@ -119,7 +119,7 @@ def infer_rule(
     *,
     rates: Rates,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     rules: Iterable[Rule] | None = None,
     tolerance: Decimal | str | int = Decimal("0.1"),
     problems: Problems | None = None,
@@ -183,7 +183,7 @@ def infer_rule(
     grid = _grid(frame, servers, users, rates) if rules is None else checked_rules(rules)
     prepared = sessions if isinstance(sessions, Prepared) else prepare(sessions)
     terms = [terms_of(rule, rates, servers=servers, users=users, with_activity=False) for rule in grid]
-    with watched(progress, "trying rules", len(grid)) as told:
+    with watched(progress, "trying rules", len(grid), counts_bytes=False) as told:
         fits = _core.fit_rules(prepared.inner, terms, stated.terms, stated.compiled, progress=told)
     ranked, by_rank = _ranked(grid, fits, stated)
     runner_up = _runner_up(ranked)
@@ -243,9 +243,7 @@ def _tolerance(given: object) -> Decimal:
     return limit
 
 
-def _grid(
-    sessions: pl.DataFrame, servers: Mapping[str, str] | None, users: Mapping[str, str] | None, rates: Rates
-) -> list[Rule]:
+def _grid(sessions: pl.DataFrame, servers: Mapping[str, str] | None, users: Users | None, rates: Rates) -> list[Rule]:
     """The grid for these sessions: with one server it makes no difference who charges."""
     has_several = "server" in sessions.columns and sessions["server"].drop_nulls().n_unique() > 1
     return rule_grid(
@@ -285,7 +283,7 @@ class _Run:
     stated: Stated
     rates: Rates
     servers: Mapping[str, str] | None
-    users: Mapping[str, str] | None
+    users: Users | None
 
     @property
     def keys(self) -> list[str]:

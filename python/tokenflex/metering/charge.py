@@ -277,7 +277,7 @@ def replay(
         )
     rules = list(rules)
     terms = [terms_of(rule, rates, servers=servers, users=users, with_activity=False) for rule in rules]
-    with watched(progress, "replaying rules", len(rules)) as told:
+    with watched(progress, "replaying rules", len(rules), counts_bytes=False) as told:
         totals = _core.replay(prepared.inner, terms, progress=told)
     return pl.DataFrame(
         [

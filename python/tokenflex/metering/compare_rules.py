@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
+    from tokenflex.metering.terms import Users
 
 BY: Final = {"user": "user", "product": "product", "server": "server", "day": "usage_date"}
 """What the comparison can be split by, with the column."""
@@ -30,7 +31,7 @@ def compare_rules(
     rules: Iterable[Rule],
     rates: Rates,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     by: Literal["user", "product", "server", "day"] | None = None,
     problems: Problems | None = None,
 ) -> pl.DataFrame:

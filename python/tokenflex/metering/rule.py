@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tokenflex import _core
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, SourceError, SourceNotFoundError
 from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Rule:
         """The rule of a TOML document."""
         try:
             return cls.from_dict(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ArgumentError(f"the rule is no TOML: {error}") from error
 
     def to_json(self) -> str:
@@ -183,7 +183,7 @@ class Rule:
         """The rule of a JSON object."""
         try:
             fields = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ArgumentError(f"the rule is no JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ArgumentError("the rule has to be a JSON object")
@@ -191,8 +191,19 @@ class Rule:
 
     @classmethod
     def read(cls, path: str | Path) -> Rule:
-        """The rule in a `.toml` or `.json` file."""
-        text = Path(path).read_text(encoding="utf-8")
+        """The rule in a `.toml` or `.json` file.
+
+        Raises:
+            SourceNotFoundError: There is no such file.
+            SourceError: It cannot be read as text.
+            ArgumentError: It is no rule; the message names the field.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"there is no rule {path}", location=str(path)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
         return cls.from_json(text) if Path(path).suffix.lower() == ".json" else cls.from_toml(text)
 
 

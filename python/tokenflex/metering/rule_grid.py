@@ -15,6 +15,8 @@ from tokenflex.metering.terms import zones_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tokenflex.metering.terms import Users
+
 MINUTES: Final = (0, 1, 5, 10, 15, 30)
 """The least durations of a session that the grid tries."""
 _SCOPES: Final[tuple[Literal["contract", "server"], ...]] = ("contract", "server")
@@ -23,7 +25,7 @@ _SCOPES: Final[tuple[Literal["contract", "server"], ...]] = ("contract", "server
 def rule_grid(
     *,
     servers: Mapping[str, str] | None = None,
-    users: Mapping[str, str] | None = None,
+    users: Users | None = None,
     rates: Rates | None = None,
     scopes: Iterable[Literal["contract", "server"]] | None = None,
 ) -> list[Rule]:
@@ -68,7 +70,7 @@ def rule_grid(
     ]
 
 
-def _windows(servers: Mapping[str, str] | None, users: Mapping[str, str] | None) -> list[Rule]:
+def _windows(servers: Mapping[str, str] | None, users: Users | None) -> list[Rule]:
     """The windows that can differ: owners who all have one zone have the days of that zone."""
     windows = {"rolling": Rule(window="rolling")}
     of_servers = [Rule(window="day", zone=zone) for zone in (zones_in(servers, "servers") or {}).values()]

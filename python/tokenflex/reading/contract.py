@@ -95,6 +95,8 @@ def read_contract(source: StatementSource, *, number: str | None = None) -> Cont
         document = json.loads(text.removeprefix("\ufeff"), parse_float=Decimal, parse_constant=str)
     except json.JSONDecodeError as error:
         raise SourceError(f"{place.name} is no JSON: line {error.lineno}: {error.msg}", location=place.name) from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{place.name} is no JSON of a contract: {error}", location=place.name) from error
     contracts = [_contract(_Fields(each, place.name, "contract")) for each in _objects(document, place.name)]
     chosen = contracts if number is None else [each for each in contracts if each.number == number]
     if len(chosen) != 1:
