@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
@@ -210,8 +211,8 @@ def reference(uses: list[tuple[datetime, datetime | None]], zones: list[str]) ->
         total = 0.0
         for hour, part in parts.items():
             east = 0 if zone is None else offset_in_week(zone, hour)
-            total += part * presence(hour + 72 + (east + minutes) / 60)
-        return total / length / math.sqrt(sum(presence(slot + minutes / 60) ** 2 for slot in range(168)))
+            total += part * presence(hour + 72 + (east + minutes) / 60) / model_length((east + minutes) % 60)
+        return total / length
 
     weight = 20 * min(days, sum(parts.values()) / 5, 40)
     masses = {}
@@ -227,6 +228,12 @@ def reference(uses: list[tuple[datetime, datetime | None]], zones: list[str]) ->
     total = sum(masses.values()) + 0.03 * sum(anywhere) / len(anywhere)
     best = max(masses, key=lambda zone: masses[zone])
     return days, best, masses[best] / total
+
+
+@functools.cache
+def model_length(minutes: int) -> float:
+    """Of the model week as a vector of hours, which depends on where in the hours it is cut."""
+    return math.sqrt(sum(presence(slot + minutes / 60) ** 2 for slot in range(168)))
 
 
 def squared(each: list[float]) -> float:
