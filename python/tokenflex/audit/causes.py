@@ -48,6 +48,8 @@ WORDS: Final = {
     "minimum_duration": "the session is below the minimum duration: under it nothing is due",
     "reconnect": "the server took the license back just before, and the window was paid: nothing more is due",
     "two_servers": "the window was paid on another server: as one contract nothing more is due",
+    "rate": "the vendor takes another rate at that time: by it nothing differs",
+    "other_rule": "under another rule all of this person's sessions of the product cost what is stated",
     "no_row": "the vendor has no row of the session behind it, though it has others of this server and day",
     "no_session": "our sessions have none behind it, though the server was logged on this day",
     "unexplained": "no cause that was tried makes the difference vanish",
@@ -179,7 +181,7 @@ def other_rules(rows: pl.DataFrame, evidence: Evidence, families: dict[str, str]
     homes = (
         None if evidence.users is None or isinstance(evidence.users, UserZones) else zones_in(evidence.users, "users")
     )
-    found: dict[str, set[tuple[str, str]]] = {}
+    tried: list[tuple[int, int, str, set[tuple[str, str]]]] = []
     for rule in _candidates(basis, homes):
         charges = charge(
             sessions, rule=rule, rates=basis.rates, servers=basis.servers, users=homes, problems=Problems()
@@ -192,11 +194,17 @@ def other_rules(rows: pl.DataFrame, evidence: Evidence, families: dict[str, str]
         )
         held = held.join(due, on="session", how="left").with_columns(pl.col("due").fill_null(0))
         equal = held.group_by("payer", "group").agg(is_equal=(pl.col("due") == pl.col("tokens")).all())
-        name = differences(rule, basis.rule)
-        found[name] = set(equal.filter("is_equal").select("payer", "group").iter_rows())
-    # The rule that explains the most comes first, so that one rule is named wherever one will do.
-    order = sorted(found, key=lambda name: -len(found[name]))
-    return {key: name for name in reversed(order) for key in found[name]}
+        keys = set(equal.filter("is_equal").select("payer", "group").iter_rows())
+        tried.append((_apart(rule, basis.rule), -len(keys), differences(rule, basis.rule), keys))
+    # The least that has to be otherwise comes first; then the rule that explains most, so that one is named for many.
+    tried.sort(key=lambda one: one[:2])
+    return {key: name for *_, name, keys in reversed(tried) for key in keys}
+
+
+def _apart(rule: Rule, base: Rule) -> int:
+    """How many fields differ."""
+    fields, others = rule.to_dict(), base.to_dict()
+    return sum(fields.get(name) != others.get(name) for name in {**fields, **others})
 
 
 def _candidates(basis: Basis, homes: dict[str, str] | None) -> list[Rule]:

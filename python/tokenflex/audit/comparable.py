@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.audit.sides import OF_SERVERS
 from tokenflex.errors import ArgumentError, MissingColumnError
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def logs_of(coverage: AnyTable | None, sessions: pl.DataFrame | None, ours: pl.D
 def without_log(lone: pl.DataFrame, logs: pl.DataFrame) -> pl.Series:
     """Lines of the vendor from servers and days of which we have no log."""
     named = logs.drop_nulls("server")
-    # A time or date that is not known lies outside of nothing.
+    # Where nothing was logged at all there is nothing to compare with.
     whole = logs.select(first=pl.col("first").min(), last=pl.col("last").max()).row(0)
+    if None in whole:
+        return pl.repeat(value=True, n=lone.height, dtype=pl.Boolean, eager=True)
     known = lone.select("server", "charged_at", "usage_date").join(
         named, on="server", how="left", maintain_order="left"
     )
@@ -78,7 +81,8 @@ def dates_of(frame: pl.DataFrame) -> pl.DataFrame:
     """The servers and dates that rows of a statement are about; a session counts for each of its dates."""
     day = pl.coalesce("usage_date", pl.col("start").dt.date())
     more = (pl.col("end").dt.date() - pl.col("start").dt.date()).dt.total_days().fill_null(0).clip(0, 400)
-    rows = frame.filter(pl.col("transaction_date").is_null())
+    category = pl.col("usage_category").fill_null(OF_SERVERS[0])
+    rows = frame.filter(category.is_in(OF_SERVERS[:2]) & pl.col("transaction_date").is_null())
     spans = rows.select("server", day=day, more=more).drop_nulls("day").unique()
     dates = pl.date_ranges("day", pl.col("day") + pl.duration(days=pl.col("more")))
     return spans.select("server", usage_date=dates).explode("usage_date").unique()
@@ -89,7 +93,7 @@ def without_statement(lone: pl.DataFrame, frame: pl.DataFrame, logs: pl.DataFram
     dates = dates_of(frame)
     servers = dates["server"].unique().drop_nulls().implode()
     silent = logs.filter(~pl.col("reporting"))["server"].drop_nulls().implode()
-    by_server = dates["server"].null_count() == 0
+    by_server = dates.height > 0 and dates["server"].null_count() == 0
     keys = ["server", "usage_date"] if by_server else ["usage_date"]
     known = lone.select("server", "usage_date").with_row_index("i")
     present = known.join(dates.select(keys).unique(), on=keys, how="semi")["i"].implode()

@@ -160,9 +160,13 @@ def reconcile(
     stated = whole_statement(frame_of(statement))
     if level != "session":
         footing = Footing(who, variants, [])
-        ours, stated = footing.put(ours, stated.with_columns(aside=aside_of()), found=found)
-        stated = _with_masks(stated, ours)
-        check_common(ours.drop("payer"), stated.drop("payer"))
+        # Totals need nobody's name, and days do not where the statement has none at all.
+        named = level == "day" and stated["user"].null_count() < stated.height
+        stated = stated.with_columns(aside=aside_of(needs_user=named))
+        ours, stated = footing.put(ours, stated, found=found)
+        stated = _with_masks(stated, ours) if named else stated
+        plain = stated.filter(pl.col("aside").is_null())
+        check_common(*((ours, plain) if named else (ours.drop("payer"), plain.drop("payer"))))
         rows = (by_days if level == "day" else by_months)(ours, stated, logs_of(coverage, evidence, ours))
         report(found.frame, problems, "reconcile")
         return Reconciliation(_finished(rows, allowed), level)
@@ -172,7 +176,7 @@ def reconcile(
     theirs = vendor_lines(stated, given, found)
     ours, theirs, stated = footing.put(ours, theirs, stated, found=found)
     theirs, stated = (_with_masks(side, ours) for side in (theirs, stated.with_columns(aside=aside_of())))
-    check_common(ours, theirs.filter(pl.col("aside").is_null()))
+    check_common(ours, theirs.filter(pl.col("aside").is_null() & ~pl.col("is_manual").fill_null(value=False)))
     if evidence is not None:
         evidence = _uses(evidence, footing, found)
     logs = logs_of(coverage, evidence, ours)
@@ -282,6 +286,9 @@ def _missing(lone: pl.DataFrame, rows: pl.DataFrame, evidence: Evidence) -> pl.D
     kept = _side(rows.filter(pl.col("v").is_not_null() & pl.col("o").is_not_null()), "o")
     again = covered(side, kept, evidence)
     masked = evidence.statement.filter(pl.col("aside") == "masked").select("line", "usage_date").unique()
+    # A session counts for the next date, too.
+    following = masked.with_columns(pl.col("usage_date").dt.offset_by("1d"))
+    masked = pl.concat([masked, following]).unique()
     hidden = side.join(masked, on=["line", "usage_date"], how="semi")["i"]
     return lone.with_columns(
         *without_statement(side, evidence.statement, evidence.logs).get_columns(),

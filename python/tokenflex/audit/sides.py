@@ -141,15 +141,16 @@ def whole_statement(statement: pl.DataFrame) -> pl.DataFrame:
     return ordered.with_columns(is_repeated=~same.is_first_distinct() & pl.col("user").is_not_null())
 
 
-def aside_of() -> pl.Expr:
+def aside_of(*, needs_user: bool = True) -> pl.Expr:
     """For which cause a row cannot be compared at all."""
     category = pl.col("usage_category")
+    hidden = (pl.col("user").is_null() | pl.col("user").str.starts_with("*")) & needs_user
     return (
         pl.when((category == "MANUAL_ADJUSTMENT") | (pl.col("tokens") < 0))
         .then(pl.lit("adjustment"))
         .when(~category.is_in(OF_SERVERS))
         .then(pl.lit("not_of_servers"))
-        .when(pl.col("user").is_null() | pl.col("user").str.starts_with("*"))
+        .when(hidden)
         .then(pl.lit("masked"))
     )
 

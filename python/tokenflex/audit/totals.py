@@ -49,10 +49,6 @@ def _is_plain() -> pl.Expr:
 def _by_units(
     ours: pl.DataFrame, stated: pl.DataFrame, logs: pl.DataFrame, *, within: timedelta | None
 ) -> pl.DataFrame:
-    # A statement without users has them null, which is not the same as masked ones.
-    stated = stated.with_columns(
-        aside=pl.when((pl.col("aside") == "masked") & (pl.col("payer") == _NOBODY)).then(None).otherwise("aside")
-    )
     silent = logs.filter(~pl.col("reporting"))["server"].drop_nulls().implode()
     is_silent = pl.col("server").is_in(silent).fill_null(value=False)
     mine = ours.group_by(*KEYS, no_rate=pl.col("tokens").is_null()).agg(
