@@ -400,6 +400,16 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             TEAM.settle(sessions.rename(present), problems=tf.Problems())
         return TEAM.settle(sessions, problems=tf.Problems())
 
+    def reconciled(sessions: Any) -> object:
+        """The table as charges, as it is and with instants and numbers where charges have them, by each level."""
+        named = {"start": "charged_at", "end": "window_end"}
+        for level in ("session", "day", "month"):
+            if isinstance(sessions, pl.DataFrame):
+                present = {old: new for old, new in named.items() if old in sessions.columns}
+                charges = sessions.rename(present).with_columns(tokens=7)
+                tf.reconcile(charges, STATED, level=level, **options, problems=tf.Problems())  # type: ignore[arg-type]  # all levels
+        return tf.reconcile(sessions, STATED, **options, problems=tf.Problems())
+
     ledger = TEAM.settle(tf.charge(GOOD, **options), as_of=MONDAY + timedelta(days=30), problems=tf.Problems())
     closed = ledger.close(MONDAY.date())
 
@@ -452,6 +462,16 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         ),
         "double_charges with sessions": lambda sessions: tf.double_charges(
             tf.charge(GOOD, **options), users=options["users"], rule=rule, sessions=sessions, problems=tf.Problems()
+        ),
+        "reconcile": reconciled,
+        "reconcile with a statement": lambda statement: tf.reconcile(
+            tf.charge(GOOD, **options), with_tokens(statement), **options, problems=tf.Problems()
+        ),
+        "reconcile with sessions": lambda sessions: tf.reconcile(
+            tf.charge(GOOD, **options), STATED, level="day", sessions=sessions, problems=tf.Problems()
+        ),
+        "reconcile with coverage": lambda coverage: tf.reconcile(
+            tf.charge(GOOD, **options), STATED, level="day", coverage=coverage, problems=tf.Problems()
         ),
         "explain_double_charges": tf.explain_double_charges,
         "Rates": tf.Rates,

@@ -51,13 +51,17 @@ VERBS = [
     tf.read_rlm,
     tf.read_statement,
     tf.read_table,
+    tf.reconcile,
     tf.sessions_from,
     tf.summarize_avoidable,
     tf.zone_whatif,
 ]
-POSITIONAL: dict[object, tuple[str, ...]] = {tf.infer_rule: ("sessions", "statement")}
-"""Verbs that take more than one. `infer_rule` holds two tables against each other, and neither is an option of the
-other; it is called as `tf.infer_rule(sessions, statement)`."""
+POSITIONAL: dict[object, tuple[str, ...]] = {
+    tf.infer_rule: ("sessions", "statement"),
+    tf.reconcile: ("charges", "statement"),
+}
+"""Verbs that take more than one. These hold two tables against each other, and neither is an option of the other; they
+are called as `tf.infer_rule(sessions, statement)`."""
 
 
 @pytest.mark.parametrize("verb", VERBS)

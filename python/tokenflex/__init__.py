@@ -22,6 +22,7 @@ from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
+from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.words import explain_double_charges
 from tokenflex.contract.chargeback import chargeback
 from tokenflex.contract.contract import Contract
@@ -107,6 +108,7 @@ __all__ = [
     "Problems",
     "Rate",
     "Rates",
+    "Reconciliation",
     "RlmLog",
     "Rule",
     "SourceError",
@@ -142,6 +144,7 @@ __all__ = [
     "read_rlm",
     "read_statement",
     "read_table",
+    "reconcile",
     "replay",
     "rule_grid",
     "sessions_from",

@@ -902,6 +902,95 @@ COST: Final = _table(
     },
 )
 
+RECONCILIATION_LEVELS: Final = ("session", "day", "month")
+"""How fine two sides are compared: charge by charge, by days, by totals of months or of contract years."""
+
+RECONCILIATION_STATUSES: Final = (
+    "matched",
+    "amount_differs",
+    "missing_at_vendor",
+    "extra_at_vendor",
+    "not_comparable",
+)
+"""What became of a line of either side."""
+
+NOT_COMPARABLE_CAUSES: Final = (
+    "no_log",
+    "no_statement",
+    "server_not_reporting",
+    "masked",
+    "not_of_servers",
+    "adjustment",
+    "not_charged",
+    "no_rate",
+)
+"""Why a line cannot be compared at all. They come before all others."""
+
+RECONCILIATION_CAUSES: Final = (
+    *NOT_COMPARABLE_CAUSES,
+    "rounding",
+    "day_border",
+    "duplicate_row",
+    "manual_entry",
+    "borrowed",
+    "swapped_machine",
+    "identity",
+    "variant",
+    "family",
+    "minimum_duration",
+    "reconnect",
+    "two_servers",
+    "rate",
+    "other_rule",
+    "no_row",
+    "no_session",
+    "unexplained",
+)
+"""Why two sides differ. Where a row has several causes, the first in this order leads."""
+
+OUTCOMES_OF_AUDIT: Final = ("agreed", "explained", "not_comparable", "unexplained")
+"""The sum of it."""
+
+RECONCILIATION: Final = _table(
+    "reconciliation",
+    "One row for each line of ours with what stands against it at the vendor, and for each line that has nothing.",
+    {
+        "status": (pl.Enum(RECONCILIATION_STATUSES), "what became of the line"),
+        "cause": (pl.Enum(RECONCILIATION_CAUSES), "the leading cause of the difference; null where there is none"),
+        "causes": (pl.List(pl.Enum(RECONCILIATION_CAUSES)), "all that hold, the leading one first"),
+        "user": (
+            NAME,
+            "the person, or the host where the product is metered by machine; null for totals, and where masked",
+        ),
+        "product": (NAME, "product line; null for a contract year"),
+        "server": (NAME, "of our line, or of the vendor's where we have none; null for days and totals"),
+        "usage_date": (pl.Date(), "date of our line, else of the vendor's; first day of a month or contract year"),
+        "charged_at": (TIME, "instant of our charge, else of the vendor's; null for days and totals"),
+        "window_end": (TIME, "end of that window, exclusive"),
+        "shift": (pl.Duration("us"), "from our instant or day to the vendor's; null where one side has none"),
+        "ours": (TOKENS, "0 where we have no line, null where it has no rate"),
+        "vendors": (TOKENS, "0 where the vendor has no line"),
+        "difference": (TOKENS, "the vendor's less ours, without a rate the vendor's alone"),
+        "charge": (pl.UInt64(), "row, from 0, of the charges; null where there is none, for days the first of several"),
+        "statement": (pl.UInt64(), "row, from 0, of the statement, likewise"),
+        "explained": (pl.String(), "how the cause was tested, in words; null where nothing differs"),
+    },
+)
+
+RECONCILIATION_SUMMARY: Final = _table(
+    "reconciliation_summary",
+    "One row for each outcome, status and cause.",
+    {
+        "outcome": (pl.Enum(OUTCOMES_OF_AUDIT), "the sum of it"),
+        "status": (RECONCILIATION["status"], "of the rows"),
+        "cause": (RECONCILIATION["cause"], "of the rows; null where nothing differs"),
+        "rows": (pl.UInt32(), "how many"),
+        "ours": (TOKENS, "in all, without those that have no rate"),
+        "vendors": (TOKENS, "in all"),
+        "difference": (TOKENS, "the vendor's less ours"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -948,6 +1037,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "burn": BURN,
     "cost": COST,
     "chargeback": CHARGEBACK,
+    "reconciliation": RECONCILIATION,
+    "reconciliation_summary": RECONCILIATION_SUMMARY,
 }
 """All tables by name."""
 

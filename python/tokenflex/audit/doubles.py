@@ -146,7 +146,7 @@ def double_charges(
     if evidence is None and "charged_at" not in frame.columns and "tokens" not in frame.columns:
         evidence = frame
     products = [*_names(lines, "product"), *([] if evidence is None else _names(evidence, "product"))]
-    line_of = _lines_of_products(list(dict.fromkeys(products)), variants)
+    line_of = lines_of_products(list(dict.fromkeys(products)), variants)
     pairs, faults = _core.double_charges(
         *coded_columns_of(_compiled(lines, rates, terms), _READS),
         terms={
@@ -232,7 +232,7 @@ def _person_column(
     return applied["user"].alias("person")
 
 
-def _lines_of_products(products: list[str], variants: Mapping[str, str] | None) -> dict[str, str]:
+def lines_of_products(products: list[str], variants: Mapping[str, str] | None) -> dict[str, str]:
     """The product line of each product: said by the caller, shown by the shape of a feature code, or itself."""
     given = dict(variants or {})
     if not all(isinstance(name, str) for pair in given.items() for name in pair):
