@@ -365,6 +365,17 @@ HOSTILE: dict[str, Any] = {
 }
 
 
+def reconciled(sessions: Any, options: dict[str, Any]) -> object:
+    """The table as charges, as it is and with instants and numbers where charges have them, by each level."""
+    named = {"start": "charged_at", "end": "window_end"}
+    for level in ("session", "day", "month"):
+        if isinstance(sessions, pl.DataFrame):
+            present = {old: new for old, new in named.items() if old in sessions.columns}
+            charges = sessions.rename(present).with_columns(tokens=7)
+            tf.reconcile(charges, STATED, level=level, **options, problems=tf.Problems())
+    return tf.reconcile(sessions, STATED, **options, problems=tf.Problems())
+
+
 def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     options = arguments(rule, GOOD)
 
@@ -399,16 +410,6 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             present = {old: new for old, new in named.items() if old in sessions.columns}
             TEAM.settle(sessions.rename(present), problems=tf.Problems())
         return TEAM.settle(sessions, problems=tf.Problems())
-
-    def reconciled(sessions: Any) -> object:
-        """The table as charges, as it is and with instants and numbers where charges have them, by each level."""
-        named = {"start": "charged_at", "end": "window_end"}
-        for level in ("session", "day", "month"):
-            if isinstance(sessions, pl.DataFrame):
-                present = {old: new for old, new in named.items() if old in sessions.columns}
-                charges = sessions.rename(present).with_columns(tokens=7)
-                tf.reconcile(charges, STATED, level=level, **options, problems=tf.Problems())  # type: ignore[arg-type]  # all levels
-        return tf.reconcile(sessions, STATED, **options, problems=tf.Problems())
 
     ledger = TEAM.settle(tf.charge(GOOD, **options), as_of=MONDAY + timedelta(days=30), problems=tf.Problems())
     closed = ledger.close(MONDAY.date())
@@ -463,7 +464,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "double_charges with sessions": lambda sessions: tf.double_charges(
             tf.charge(GOOD, **options), users=options["users"], rule=rule, sessions=sessions, problems=tf.Problems()
         ),
-        "reconcile": reconciled,
+        "reconcile": lambda charges: reconciled(charges, options),
         "reconcile with a statement": lambda statement: tf.reconcile(
             tf.charge(GOOD, **options), with_tokens(statement), **options, problems=tf.Problems()
         ),

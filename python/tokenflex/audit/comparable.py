@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.audit.sides import OF_SERVERS
+from tokenflex.audit.sides import OF_SERVERS, in_range
 from tokenflex.errors import ArgumentError, MissingColumnError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def logs_of(coverage: AnyTable | None, sessions: pl.DataFrame | None, ours: pl.D
     Of charges alone only the time of all of them is known: one row without a server.
     """
     if coverage is not None:
-        frame = frame_of(coverage)
+        frame = in_range(frame_of(coverage))
         for name in _LOGS:
             if name not in frame.columns:
                 raise MissingColumnError(

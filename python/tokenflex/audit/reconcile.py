@@ -25,7 +25,7 @@ from tokenflex.audit.comparable import check_common, logs_of, without_log, witho
 from tokenflex.audit.lines import Basis, terms_of_charges
 from tokenflex.audit.match import matched
 from tokenflex.audit.people import identity_of
-from tokenflex.audit.sides import Footing, aside_of, our_lines, vendor_lines, whole_statement
+from tokenflex.audit.sides import Footing, aside_of, in_range, our_lines, vendor_lines, whole_statement
 from tokenflex.audit.totals import by_contract_years, by_days, by_months
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.rates import Rates
@@ -150,14 +150,14 @@ def reconcile(
     allowed = _tolerance(tolerance)
     who = identity_of(identity)
     found = Problems()
-    frame = frame_of(charges)
-    evidence = None if sessions is None else frame_of(sessions)
+    frame = in_range(frame_of(charges))
+    evidence = None if sessions is None else in_range(frame_of(sessions))
     ours = our_lines(frame, evidence)
     if isinstance(statement, ContractSnapshot):
         if level != "month":
             raise ArgumentError("a contract has totals only: level='month'", location="level")
         return Reconciliation(_finished(by_contract_years(ours, statement), allowed), level)
-    stated = whole_statement(frame_of(statement))
+    stated = whole_statement(in_range(frame_of(statement)))
     if level != "session":
         footing = Footing(who, variants, [])
         # Totals need nobody's name, and days do not where the statement has none at all.

@@ -14,7 +14,7 @@ from tokenflex.audit.lines import Basis, lines_of_charges, lines_of_statement
 from tokenflex.audit.people import is_dated, persons_by_name
 from tokenflex.errors import ColumnTypeError, MissingColumnError
 from tokenflex.problems import Problems
-from tokenflex.times import MICROSECOND, TOO_LATE
+from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
 from tokenflex.usage.vendor import product_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,20 @@ class Footing:
         midnight = pl.col("usage_date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         at = rows.select("user", at=pl.coalesce("charged_at", "start", midnight))
         return self.identity.apply(at, at="at", problems=found)["user"].cast(pl.String)
+
+
+def in_range(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with times and dates that no data may have (before 1970, from 2200 on) as unknown."""
+    kept = []
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+            low, high = (pl.lit(bound).cast(pl.Datetime(dtype.time_unit, "UTC")) for bound in (EPOCH, TOO_LATE))
+            at = pl.col(name).dt.convert_time_zone("UTC")
+            kept.append(pl.when((at >= low) & (at < high)).then(at).alias(name))
+        elif dtype == pl.Date:
+            is_fine = (pl.col(name) >= EPOCH.date()) & (pl.col(name) < TOO_LATE.date())
+            kept.append(pl.when(is_fine).then(name).alias(name))
+    return frame.with_columns(kept)
 
 
 def in_form(frame: pl.DataFrame) -> pl.DataFrame:

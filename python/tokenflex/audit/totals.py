@@ -148,7 +148,7 @@ def _with_borders(rows: pl.DataFrame) -> pl.DataFrame:
     )
     if "manual_entry" in odd.columns:
         odd = odd.filter(pl.col("no_rate").is_not_null() | pl.col("day_border").is_not_null())
-    odd = odd.filter(pl.col("difference") != 0).sort("payer", "line", "usage_date")
+    odd = odd.filter(pl.col("difference") != 0).drop_nulls("usage_date").sort("payer", "line", "usage_date")
     found: list[int] = []
     last: tuple[Any, ...] | None = None
     for row in odd.select("payer", "line", "usage_date", "difference", "i").iter_rows():
