@@ -376,6 +376,36 @@ def reconciled(sessions: Any, options: dict[str, Any]) -> object:
     return tf.reconcile(sessions, STATED, **options, problems=tf.Problems())
 
 
+def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
+    """Those that stand right of metering."""
+    options = arguments(rule, GOOD)
+
+    def settle(sessions: Any) -> object:
+        """The table as it is, and one that has instants and numbers where charges have them."""
+        named = {"start": "charged_at", "host": "tokens"}
+        if isinstance(sessions, pl.DataFrame):
+            present = {old: new for old, new in named.items() if old in sessions.columns}
+            TEAM.settle(sessions.rename(present), problems=tf.Problems())
+        return TEAM.settle(sessions, problems=tf.Problems())
+
+    ledger = TEAM.settle(tf.charge(GOOD, **options), as_of=MONDAY + timedelta(days=30), problems=tf.Problems())
+    closed = ledger.close(MONDAY.date())
+
+    def charged_back(sessions: Any) -> object:
+        for split in ("window_start", "minutes"):
+            tf.chargeback(ledger, by=["user", "server"], sessions=sessions, split=split, problems=tf.Problems())
+        return tf.chargeback(TEAM.settle(sessions, problems=tf.Problems()), by="user", problems=tf.Problems())
+
+    return {
+        "Contract.settle": settle,
+        "Ledger.update": lambda charges: closed.update(charges, problems=tf.Problems()),
+        "chargeback": charged_back,
+        "Contract.settle with a statement": lambda statement: TEAM.settle(
+            tf.charge(GOOD, **options), statement=statement, problems=tf.Problems()
+        ),
+    }
+
+
 def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     options = arguments(rule, GOOD)
 
@@ -403,29 +433,8 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     def replay(sessions: Any) -> object:
         return tf.replay(tf.prepare(sessions), rules=[rule, tf.FLEX], **no_bars)
 
-    def settle(sessions: Any) -> object:
-        """The table as it is, and one that has instants and numbers where charges have them."""
-        named = {"start": "charged_at", "host": "tokens"}
-        if isinstance(sessions, pl.DataFrame):
-            present = {old: new for old, new in named.items() if old in sessions.columns}
-            TEAM.settle(sessions.rename(present), problems=tf.Problems())
-        return TEAM.settle(sessions, problems=tf.Problems())
-
-    ledger = TEAM.settle(tf.charge(GOOD, **options), as_of=MONDAY + timedelta(days=30), problems=tf.Problems())
-    closed = ledger.close(MONDAY.date())
-
-    def charged_back(sessions: Any) -> object:
-        for split in ("window_start", "minutes"):
-            tf.chargeback(ledger, by=["user", "server"], sessions=sessions, split=split, problems=tf.Problems())
-        return tf.chargeback(TEAM.settle(sessions, problems=tf.Problems()), by="user", problems=tf.Problems())
-
     return {
-        "Contract.settle": settle,
-        "Ledger.update": lambda charges: closed.update(charges, problems=tf.Problems()),
-        "chargeback": charged_back,
-        "Contract.settle with a statement": lambda statement: TEAM.settle(
-            tf.charge(GOOD, **options), statement=statement, problems=tf.Problems()
-        ),
+        **verbs_of_contracts(rule),
         "charge": lambda sessions: tf.charge(sessions, **options, problems=tf.Problems()),
         "charge as of the end": lambda sessions: tf.charge(
             sessions, **options, as_of=datetime(2199, 12, 31, tzinfo=UTC), problems=tf.Problems()
