@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[BOARD] = Scoreboard(scale=config.getoption("--scale"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """None: what is timed has the machine for itself."""
+    return 0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _optimized_build() -> None:
     if not _core.is_optimized:

@@ -14,6 +14,9 @@ settings.register_profile(
 settings.register_profile("heavy", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+# The shell's width, or that of a pytest that runs in several processes, is no business of what the commands print.
+os.environ.pop("COLUMNS", None)
+
 
 @pytest.fixture(scope="session")
 def demo_firm(tmp_path_factory: pytest.TempPathFactory) -> DemoFirm:
