@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -22,6 +22,7 @@ from tokenflex.audit.causes import (
     without_use,
 )
 from tokenflex.audit.comparable import check_common, logs_of, without_log, without_statement
+from tokenflex.audit.inputs import Inputs
 from tokenflex.audit.lines import Basis, terms_of_charges
 from tokenflex.audit.match import matched
 from tokenflex.audit.people import identity_of
@@ -52,10 +53,12 @@ class Reconciliation:
     Attributes:
         rows: Every line of both sides, see `tables.RECONCILIATION`.
         level: How fine it was compared.
+        inputs: What it was made of, for `dispute`; None where it was not made by `reconcile`.
     """
 
     rows: pl.DataFrame
     level: Level
+    inputs: Inputs | None = field(default=None, repr=False, compare=False)
 
     @property
     def summary(self) -> pl.DataFrame:
@@ -152,12 +155,27 @@ def reconcile(
     found = Problems()
     frame = in_range(frame_of(charges))
     evidence = None if sessions is None else in_range(frame_of(sessions))
+    given_statement = statement if isinstance(statement, ContractSnapshot) else frame_of(statement)
+    inputs = Inputs(
+        charges=frame,
+        statement=given_statement,
+        level=level,
+        tolerance=allowed,
+        rule=rule,
+        rates=rates,
+        servers=servers,
+        sessions=evidence,
+        users=users,
+        identity=identity,
+        variants=variants,
+        coverage=None if coverage is None else frame_of(coverage),
+    )
     ours = our_lines(frame, evidence)
-    if isinstance(statement, ContractSnapshot):
+    if isinstance(given_statement, ContractSnapshot):
         if level != "month":
             raise ArgumentError("a contract has totals only: level='month'", location="level")
-        return Reconciliation(_finished(by_contract_years(ours, statement), allowed), level)
-    stated = whole_statement(in_range(frame_of(statement)))
+        return Reconciliation(_finished(by_contract_years(ours, given_statement), allowed), level, inputs)
+    stated = whole_statement(in_range(given_statement))
     if level != "session":
         footing = Footing(who, variants, [])
         # Totals need nobody's name, and days do not where the statement has none at all.
@@ -169,7 +187,7 @@ def reconcile(
         check_common(*((ours, plain) if named else (ours.drop("payer"), plain.drop("payer"))))
         rows = (by_days if level == "day" else by_months)(ours, stated, logs_of(coverage, evidence, ours))
         report(found.frame, problems, "reconcile")
-        return Reconciliation(_finished(rows, allowed), level)
+        return Reconciliation(_finished(rows, allowed), level, inputs)
     terms = terms_of_charges(frame, rule)
     has_hosts = evidence is not None and "host" in evidence.columns and "session" in frame.columns
     footing = Footing(who, variants, terms.machine_metered if has_hosts else [])
@@ -183,7 +201,7 @@ def reconcile(
     tried = Evidence(given, terms, stated, evidence, users, within, footing.machine_metered, logs, allowed)
     rows = _by_sessions(ours, theirs, tried)
     report(found.frame, problems, "reconcile")
-    return Reconciliation(_finished(rows, allowed), level)
+    return Reconciliation(_finished(rows, allowed), level, inputs)
 
 
 def _checked(level: Level, basis: Basis) -> timedelta:

@@ -26,3 +26,4 @@ pub mod text;
 pub mod time;
 
 pub use error::{Change, Error, Result};
+pub use lines::excerpt;

@@ -103,6 +103,25 @@ pub(crate) fn read_through(
     Ok(lines)
 }
 
+/// The lines of a file whose numbers, from 1 and ascending, are asked for; nothing for those that it does not have.
+///
+/// # Errors
+/// When the file cannot be read, or is not the same any more at the end.
+pub fn excerpt(input: Input, encoding: &'static Encoding, numbers: &[u64]) -> Result<Vec<Option<String>>> {
+    let mut lines = Lines::open(input)?;
+    let mut found = vec![None; numbers.len()];
+    let mut wanted = numbers.iter().zip(&mut found).peekable();
+    let mut number = 0;
+    while wanted.peek().is_some() {
+        let Some(line) = lines.next()? else { break };
+        number += 1;
+        while let Some((_, place)) = wanted.next_if(|(asked, _)| **asked <= number) {
+            *place = Some(text::decode(line, encoding).into_owned());
+        }
+    }
+    Ok(found)
+}
+
 /// Tells the caller how far the reading is.
 fn tell(progress: Progress<'_>, bytes: u64) -> Result<()> {
     if progress(bytes) { Ok(()) } else { Err(Error::Interrupted) }
@@ -210,6 +229,22 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Some(b"a".as_slice()));
         assert_eq!(lines.next().unwrap(), Some(b"b".as_slice()));
         assert_eq!(lines.next().unwrap(), None);
+    }
+
+    #[test]
+    fn an_excerpt_has_the_lines_that_are_asked_for() {
+        let bytes = b"one\r\ntwo\n\nf\xfcnf".to_vec();
+        let input = || Input {
+            name: "<bytes>".into(),
+            folder: String::new(),
+            bytes: None,
+            content: Content::Stream(Box::new(std::io::Cursor::new(bytes.clone()))),
+        };
+        let told = |numbers: &[u64]| excerpt(input(), encoding_rs::WINDOWS_1252, numbers).unwrap();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(told(&[1, 3, 4, 5]), [some("one"), some(""), some("fünf"), None]);
+        assert_eq!(told(&[2, 2]), [some("two"), some("two")]);
+        assert_eq!(told(&[]), []);
     }
 
     #[test]

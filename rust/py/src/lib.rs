@@ -42,6 +42,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;
     module.add_function(wrap_pyfunction!(zones::local_times, module)?)?;
     module.add_function(wrap_pyfunction!(read::text_head, module)?)?;
+    module.add_function(wrap_pyfunction!(read::excerpt, module)?)?;
     module.add_function(wrap_pyfunction!(lmstat::read_lmstat, module)?)?;
     module.add_function(wrap_pyfunction!(rlm::read_rlm, module)?)?;
     Ok(())

@@ -90,6 +90,17 @@ pub fn text_head(py: Python<'_>, path: &str, limit: usize) -> PyResult<String> {
     })
 }
 
+/// Lines of a file by their numbers, from 1 and ascending; None for those that it does not have.
+#[pyfunction]
+pub fn excerpt(py: Python<'_>, path: &str, encoding: &str, numbers: Vec<u64>) -> PyResult<Vec<Option<String>>> {
+    guarded(py, || {
+        let encoding = encoding_of(encoding)?;
+        let content = Content::File(path.into());
+        let input = Input { name: path.to_owned(), folder: String::new(), bytes: None, content };
+        Ok(py.detach(|| tokenflex_core::excerpt(input, encoding, &numbers))?)
+    })
+}
+
 /// Lets Ctrl-C through and tells the caller how far the reading is. `false` stops it.
 fn report_progress(progress: Option<&Py<PyAny>>, bytes: u64, raised: &mut Option<PyErr>) -> bool {
     Python::attach(|py| {
@@ -110,12 +121,16 @@ fn settings(options: &ReadOptions) -> Result<Options, Failure> {
             Timezone::PerServer(zones.collect::<Result<_, Error>>()?)
         }
     };
-    let encoding = Encoding::for_label(options.encoding.as_bytes()).ok_or_else(|| Error::Invalid {
-        argument: "encoding",
-        message: format!("unknown encoding {:?}: give a name such as \"cp1252\" or \"cp1250\"", options.encoding),
-    })?;
+    let encoding = encoding_of(&options.encoding)?;
     let threads = options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     Ok(Options { timezone, server: options.server.clone(), encoding, first_date: options.first_date, threads })
+}
+
+fn encoding_of(name: &str) -> Result<&'static Encoding, Error> {
+    Encoding::for_label(name.as_bytes()).ok_or_else(|| Error::Invalid {
+        argument: "encoding",
+        message: format!("unknown encoding {name:?}: give a name such as \"cp1252\" or \"cp1250\""),
+    })
 }
 
 fn input(py: Python<'_>, source: Source) -> Result<Input, Failure> {
