@@ -20,6 +20,7 @@ Example:
 from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
+from tokenflex.audit.dispute import Dispute, dispute, read_dispute
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.reconcile import Reconciliation, reconcile
@@ -89,6 +90,7 @@ __all__ = [
     "Contract",
     "ContractSnapshot",
     "ContractYear",
+    "Dispute",
     "FieldsError",
     "FlexlmLog",
     "Groups",
@@ -126,6 +128,7 @@ __all__ = [
     "chargeback",
     "compare_rules",
     "denials",
+    "dispute",
     "double_charges",
     "explain_double_charges",
     "guess_columns",
@@ -138,6 +141,7 @@ __all__ = [
     "pseudonym",
     "pseudonymize",
     "read_contract",
+    "read_dispute",
     "read_flexlm",
     "read_ledger",
     "read_lmstat",

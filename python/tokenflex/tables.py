@@ -991,6 +991,89 @@ RECONCILIATION_SUMMARY: Final = _table(
     },
 )
 
+DISPUTE_CASES: Final = _table(
+    "dispute_cases",
+    "One row for each difference of a reconciliation that is in the evidence pack.",
+    {
+        "case": (pl.UInt32(), "number, from 1, in order of time"),
+        "status": (RECONCILIATION["status"], "as reconciled"),
+        "cause": (RECONCILIATION["cause"], "the leading one"),
+        "causes": (RECONCILIATION["causes"], "all that hold"),
+        "user": (RECONCILIATION["user"], "the person, or the host that pays"),
+        "product": (RECONCILIATION["product"], "product line"),
+        "server": (RECONCILIATION["server"], "license server"),
+        "usage_date": (pl.Date(), "as reconciled"),
+        "charged_at": (TIME, "as reconciled"),
+        "local_time": (pl.Datetime("us"), "the same on the clock of the server; null where its zone is not known"),
+        "window_end": (TIME, "end of that window, exclusive"),
+        "ours": (TOKENS, "due by our account"),
+        "vendors": (TOKENS, "stated by the vendor"),
+        "difference": (TOKENS, "the vendor's less ours"),
+        "charge": (pl.UInt64(), "row, from 0, of the charges"),
+        "statement": (pl.UInt64(), "row, from 0, of the statement"),
+        "file": (NAME, "file in which that row stands"),
+        "line": (pl.UInt32(), "line of it, from 1"),
+        "explained": (pl.String(), "the cause in words, as tested"),
+    },
+)
+
+DISPUTE_SESSIONS: Final = _table(
+    "dispute_sessions",
+    "One row for each case and session behind it: of the same person and product, near its window.",
+    {
+        "case": (pl.UInt32(), "number of the case"),
+        "session": (pl.UInt64(), "row, from 0, of the sessions"),
+        "is_charged": (pl.Boolean(), "our charge of the case is of this session"),
+        **{
+            name: (SESSIONS[name], f"`{name}` of the session; null where the sessions have none")
+            for name in ("server", "user", "host", "feature", "product", "version", "start", "end", "end_reason")
+        },
+        "file": (NAME, "where the check-out that opened it stands"),
+        "line": (pl.UInt32(), "line of that check-out, from 1"),
+    },
+)
+
+DISPUTE_ROWS: Final = _table(
+    "dispute_rows",
+    "One row for each case and row of the statement behind it: of the same person and product, near its window.",
+    {
+        "case": (pl.UInt32(), "number of the case"),
+        "statement": (pl.UInt64(), "row, from 0, of the statement"),
+        "is_disputed": (pl.Boolean(), "the case is about this row"),
+        **{
+            name: (STATEMENT[name], f"`{name}` of the statement")
+            for name in (
+                "usage_date", "product", "feature", "user", "host", "server", "start", "end", "category", "usage_type",
+                "usage_category", "tokens",
+            )
+        },
+        "file": (NAME, "file it stands in"),
+        "line": (pl.UInt32(), "line of it, from 1"),
+    },
+)  # fmt: skip
+
+DISPUTE_LINES: Final = _table(
+    "dispute_lines",
+    "One row for each line of the logs behind a session of a case.",
+    {
+        "session": (pl.UInt64(), "row, from 0, of the sessions"),
+        "file": (NAME, "file of the log"),
+        "line": (pl.UInt32(), "line of it, from 1"),
+        "text": (pl.String(), "the line itself; null where the file could not be read again"),
+    },
+)
+
+DISPUTE_SOURCES: Final = _table(
+    "dispute_sources",
+    "One row for each file that sessions, charges or statement come from.",
+    {
+        "file": (NAME, "as it was given to the reader"),
+        "kind": (pl.Enum(["log", "statement"]), "what it holds"),
+        "bytes": (pl.UInt64(), "its size; null where it could not be read again"),
+        "sha256": (pl.String(), "of its bytes, in hexadecimal digits; null likewise"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1039,6 +1122,11 @@ TABLES: Final[Mapping[str, Schema]] = {
     "chargeback": CHARGEBACK,
     "reconciliation": RECONCILIATION,
     "reconciliation_summary": RECONCILIATION_SUMMARY,
+    "dispute_cases": DISPUTE_CASES,
+    "dispute_sessions": DISPUTE_SESSIONS,
+    "dispute_rows": DISPUTE_ROWS,
+    "dispute_lines": DISPUTE_LINES,
+    "dispute_sources": DISPUTE_SOURCES,
 }
 """All tables by name."""
 

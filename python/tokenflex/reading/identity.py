@@ -141,6 +141,13 @@ class Identity:
         """The aliases as a table, see `tables.ALIASES`, in the order in which they were given."""
         return self._rows
 
+    @property
+    def options(self) -> dict[str, bool | list[str]]:
+        """What else it was made with, as `Identity(frame, **options)` takes it."""
+        fields = ("fold_case", "domains", "email_domains", "host_suffixes")
+        chosen_by = {name: getattr(self._spelling, name) for name in fields}
+        return {name: value if isinstance(value, bool) else sorted(value) for name, value in chosen_by.items()}
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Identity)
