@@ -10,7 +10,19 @@ import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex.commands import balance, charge, chargeback, demo, doubles, infer_rule, inspect, ledger, whatif
+from tokenflex.commands import (
+    audit,
+    balance,
+    charge,
+    chargeback,
+    demo,
+    doubles,
+    infer_rule,
+    inspect,
+    ledger,
+    rerun,
+    whatif,
+)
 
 # In this text \b keeps the lines of a paragraph as they are.
 _HELP = """Compute what Autodesk's token licensing (Flex, Token Flex) charges, from the license servers' own logs.
@@ -33,6 +45,10 @@ Your own logs, in three steps:
 \b
 Keep the charges, one row each, for a spreadsheet or a database:
   … --out charges.csv   or   … --out charges.parquet
+
+\b
+Does the vendor's statement agree, and where it does not, why:
+  tokenflex audit logs/ --statement statement.csv --timezone Europe/Madrid --rates rates.csv
 
 \b
 What that takes from your contract, what is left of it, and who pays:
@@ -78,6 +94,8 @@ app.command()(demo.demo)
 app.command(help=inspect.HELP)(inspect.inspect)
 app.command(help=charge.HELP)(charge.charge)
 app.command(help=doubles.HELP)(doubles.doubles)
+app.command(help=audit.HELP)(audit.audit)
+app.command(help=rerun.HELP)(rerun.rerun)
 app.command(help=whatif.HELP)(whatif.whatif)
 app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
 app.command(help=ledger.HELP)(ledger.ledger)

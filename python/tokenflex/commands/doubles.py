@@ -27,6 +27,7 @@ from tokenflex.commands.options import (
     readable_errors,
     takes,
     users_of,
+    variants_of,
     writer_of,
 )
 from tokenflex.words import many
@@ -83,7 +84,7 @@ def doubles(
         rule, prices, until = asked.terms, asked.prices, instant_of(as_of)
         lives = users_of(users)
         identity = None if aliases is None else tf.Identity.read(aliases)
-        same = None if variants is None else _variants_of(variants)
+        same = None if variants is None else variants_of(variants)
         if is_statement(source):
             charged = _of_statement(source[0], logs or [], asked)
         elif logs:
@@ -121,17 +122,6 @@ class _Charged:
     sessions: pl.DataFrame | None
     servers: dict[str, str] | None
     problems: tf.Problems
-
-
-def _variants_of(path: Path) -> dict[str, str]:
-    """Product line of each product in a file."""
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        fail(f"--variants {path}: no CSV: {error}")
-    if lacking := {"product", "line"} - set(table.columns):
-        fail(f"--variants {path}: column {min(lacking)!r} is missing: it has to have product and line")
-    return dict(table.select("product", "line").drop_nulls().iter_rows())
 
 
 def _of_statement(path: str, logs: list[str], asked: LogOptions) -> _Charged:

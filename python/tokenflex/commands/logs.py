@@ -12,6 +12,7 @@ import tokenflex as tf
 from tokenflex.commands.options import fail, reading_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from tokenflex.commands.options import LogOptions
@@ -30,8 +31,18 @@ class Metered:
     """Of reading, pairing and charging."""
 
 
-def metered(logs: list[str], asked: LogOptions, *, as_of: datetime | None = None) -> Metered:
-    """Reads, pairs and charges; without rates it prints a template to fill in, and ends the program."""
+def metered(
+    logs: list[str],
+    asked: LogOptions,
+    *,
+    as_of: datetime | None = None,
+    identity: tf.Identity | None = None,
+    variants: Mapping[str, str] | None = None,
+) -> Metered:
+    """Reads, pairs and charges; without rates it prints a template to fill in, and ends the program.
+
+    Who is who and which product is which, where that is given, is put right before anything is charged.
+    """
     problems = tf.Problems()
     zones, rule, rates = asked.zones, asked.terms, asked.prices
     with reading_bar(quiet=asked.quiet) as progress:
@@ -39,6 +50,10 @@ def metered(logs: list[str], asked: LogOptions, *, as_of: datetime | None = None
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
     if sessions.is_empty():
         fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
+    if identity is not None:
+        sessions = identity.apply(sessions, problems=problems)
+    if variants:
+        sessions = sessions.with_columns(pl.col("product").cast(pl.String).replace(variants))
     if rates is None:
         rates_template(sessions)
     servers = _servers(log, zones)

@@ -12,6 +12,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, get_type_hints
 
+import polars as pl
 import typer
 from rich.progress import (
     BarColumn,
@@ -29,8 +30,6 @@ from tokenflex.inspection import kind_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import polars as pl
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -156,6 +155,17 @@ def users_of(path: Path | None) -> tf.UserZones:
         raise
     except tf.TokenflexError as error:
         fail(f"--users {path}: {error}")
+
+
+def variants_of(path: Path) -> dict[str, str]:
+    """Product line of each product in a file."""
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        fail(f"--variants {path}: no CSV: {error}")
+    if lacking := {"product", "line"} - set(table.columns):
+        fail(f"--variants {path}: column {min(lacking)!r} is missing: it has to have product and line")
+    return dict(table.select("product", "line").drop_nulls().iter_rows())
 
 
 def is_statement(sources: list[str]) -> bool:
