@@ -317,8 +317,11 @@ def _openings_agree(sessions: pl.DataFrame, lines: pl.DataFrame) -> dict[str, st
         lines.select("session", "line", pl.col("file").cast(pl.String), "text").drop_nulls("text"),
         on=["session", "file", "line"],
     )
+    # Names may have been put right since: their case, and a host's domain, which is taken away.
+    said = pl.col("text").str.to_lowercase()
     says = pl.all_horizontal(
-        pl.col("text").str.contains(pl.col(name), literal=True).fill_null(value=True) for name in ("feature", "host")
+        said.str.contains(pl.col(name).str.to_lowercase(), literal=True).fill_null(value=True)
+        for name in ("feature", "host")
     )
     count = opened.filter(says).height
     return {"check-outs in the logs that open the sessions of the cases": f"{count:,} of {known.height:,}"}
