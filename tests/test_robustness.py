@@ -376,6 +376,16 @@ def reconciled(sessions: Any, options: dict[str, Any]) -> object:
     return tf.reconcile(sessions, STATED, **options, problems=tf.Problems())
 
 
+def disputed(charges: Any, **more: Any) -> object:
+    """An evidence pack of the table: as charges, by days."""
+    named = {"start": "charged_at", "end": "window_end"}
+    if isinstance(charges, pl.DataFrame):
+        present = {old: new for old, new in named.items() if old in charges.columns}
+        charges = charges.rename(present).with_columns(tokens=7)
+    found = tf.reconcile(charges, STATED, level="day", problems=tf.Problems(), **more)
+    return tf.dispute(found, problems=tf.Problems()).rerun()
+
+
 def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     """Those that stand right of metering."""
     options = arguments(rule, GOOD)
@@ -482,6 +492,13 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         ),
         "reconcile with coverage": lambda coverage: tf.reconcile(
             tf.charge(GOOD, **options), STATED, level="day", coverage=coverage, problems=tf.Problems()
+        ),
+        "dispute": disputed,
+        "dispute with sessions": lambda sessions: disputed(tf.charge(GOOD, **options), sessions=sessions),
+        "dispute with events": lambda events: tf.dispute(
+            tf.reconcile(tf.charge(GOOD, **options), STATED, level="day", problems=tf.Problems()),
+            events=events,
+            problems=tf.Problems(),
         ),
         "explain_double_charges": tf.explain_double_charges,
         "Rates": tf.Rates,

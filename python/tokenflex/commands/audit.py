@@ -277,8 +277,8 @@ def _headline(answer: Audit, to: Console) -> None:
     to.print()
     to.print(
         f"{share}{screen.tokens(comparable)} tokens that could be compared agree; "
-        f"{screen.tokens(_moved(answer.of('explained')))} differ and are explained, "
-        f"{screen.tokens(_moved(answer.of('unexplained')))} are not",
+        f"{screen.tokens(_moved(answer.of('explained')))} differ with a known cause, "
+        f"{screen.tokens(_moved(answer.of('unexplained')))} without one",
         style="bold",
         soft_wrap=True,
     )

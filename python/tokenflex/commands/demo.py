@@ -75,6 +75,9 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     logs, statement = f"{folder}/logs", f"{folder}/{firm.statement_path.name}"
     yield "\nNext, the same by hand, with the charges in a file:\n"
     yield _command(f"tokenflex charge {logs}", *terms, "--out charges.csv")
+    yield "\nOur number against the vendor's, why they differ, and the evidence, which anybody can check:\n"
+    yield _command(f"tokenflex audit {logs} --statement {statement}", *terms, "--dispute dispute.zip")
+    yield _command("tokenflex rerun dispute.zip")
     yield "\nWhat the vendor charged twice, and why, by its statement, with the logs as evidence:\n"
     yield _command(f"tokenflex doubles {statement} --logs {logs}", *terms, people)
     yield "\nBy which rule the vendor charged, by its statement:\n"
