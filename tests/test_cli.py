@@ -124,11 +124,13 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
     assert total is not None
     named = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if line.startswith("  tokenflex ")]
     assert [words[1] for words in named] == [
-        "charge", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback", "doubles", "whatif",
+        "charge", "audit", "rerun", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback",
+        "doubles", "whatif",
     ]  # fmt: skip
     out = tmp_path / "charges.csv"
+    files = ("charges.csv", "ledger.csv", "dispute.zip")
     for words in named:
-        result = run(*(tmp_path / word if word in ("charges.csv", "ledger.csv") else word for word in words[1:]))
+        result = run(*(tmp_path / word if word in files else word for word in words[1:]))
         assert result.exit_code == 0, result.stderr
         if words[1] == "charge":
             assert total.group() in result.stdout

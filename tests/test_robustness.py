@@ -383,7 +383,7 @@ def disputed(charges: Any, **more: Any) -> object:
         present = {old: new for old, new in named.items() if old in charges.columns}
         charges = charges.rename(present).with_columns(tokens=7)
     found = tf.reconcile(charges, STATED, level="day", problems=tf.Problems(), **more)
-    return tf.dispute(found, problems=tf.Problems()).rerun()
+    return tf.dispute(found, problems=tf.Problems())
 
 
 def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:

@@ -48,7 +48,8 @@ Keep the charges, one row each, for a spreadsheet or a database:
 
 \b
 Does the vendor's statement agree, and where it does not, why:
-  tokenflex audit logs/ --statement statement.csv --timezone Europe/Madrid --rates rates.csv
+  tokenflex audit logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --statement statement.csv
 
 \b
 What that takes from your contract, what is left of it, and who pays:

@@ -159,9 +159,9 @@ def dispute(
     inputs = _checked(reconciliation, causes)
     found = Problems()
     asked = None if causes is None else sorted(set(causes))
-    parts = _parts(reconciliation, inputs, asked)
+    cases = cases_of(reconciliation.rows, inputs, asked)
     held = None if events is None else _events(events)
-    lines = _with_texts(lines_behind(parts["sessions"], held), encoding, found)
+    lines = _with_texts(lines_behind(sessions_behind(cases, inputs), held), encoding, found)
     sources = pack.sources_of(_files_named(inputs))
     _tell_of_sources(sources, found)
     files = {
