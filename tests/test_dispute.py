@@ -218,6 +218,22 @@ def test_what_is_no_pack_is_refused(files: dict[str, bytes], tmp_path: Path) -> 
         tf.read_dispute(written(files, tmp_path / "p.zip"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("causes", 5), ("causes", ["theft"]), ("causes", [[]]), ("servers", ["mad"]), ("servers", {"mad": 1}),
+        ("users", "ana"), ("variants", {"a": None}), ("level", ["day"]), ("level", "year"), ("tolerance", "much"),
+        ("identity", {"fold_case": 3}), ("identity", {"theft": True}), ("tolerance", {}),
+    ],
+)  # fmt: skip
+def test_settings_that_nobody_could_have_asked_for_are_refused(name: str, value: Any, tmp_path: Path) -> None:
+    pack = tf.dispute(small(identity=tf.Identity()), problems=tf.Problems())
+    asked = json.loads(pack.files["inputs/asked.json"]) | {name: value}
+    files = {**pack.files, "inputs/asked.json": json.dumps(asked).encode(), "manifest.json": b'{"format":1,"files":{}}'}
+    with pytest.raises(tf.TokenflexError):
+        tf.read_dispute(written(files, tmp_path / "p.zip"))
+
+
 def test_places_that_are_no_pack_are_refused(audited: Audited, tmp_path: Path) -> None:
     with pytest.raises(tf.SourceNotFoundError, match="no evidence pack"):
         tf.read_dispute(tmp_path / "none")

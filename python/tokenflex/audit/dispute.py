@@ -183,7 +183,8 @@ def read_dispute(path: str | Path) -> Dispute:
         path: The folder or zip.
 
     Returns:
-        The pack, its files as they are: `pack.rerun() == pack` says whether they follow from its inputs.
+        The pack, its files as they are: `pack.rerun() == pack` says whether they follow from its inputs. Its tables are
+        computed from the inputs.
 
     Raises:
         SourceNotFoundError: There is none.

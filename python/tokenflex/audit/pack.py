@@ -143,26 +143,30 @@ def inputs_of_files(files: Mapping[str, bytes]) -> tuple[Inputs, list[str] | Non
             tolerance=Decimal(asked["tolerance"]),
             rule=Rule.from_toml(files["inputs/rule.toml"].decode()) if "inputs/rule.toml" in files else None,
             rates=Rates(_text_of(files["inputs/rates.csv"])) if "inputs/rates.csv" in files else None,
-            servers=asked["servers"],
+            servers=_mapping(asked, "servers"),
             sessions=frames["sessions"],
-            users=UserZones(_text_of(files["inputs/users.csv"])) if "inputs/users.csv" in files else asked["users"],
+            users=UserZones(_text_of(files["inputs/users.csv"]))
+            if "inputs/users.csv" in files
+            else _mapping(asked, "users"),
             identity=None
             if asked["identity"] is None
             else Identity(_text_of(files["inputs/aliases.csv"]), **asked["identity"]),
-            variants=asked["variants"],
+            variants=_mapping(asked, "variants"),
             coverage=frames["coverage"],
         )
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        RecursionError,
-        pl.exceptions.PolarsError,
-        TokenflexError,
-    ) as error:
+        causes = asked["causes"]
+        if causes is not None and not (isinstance(causes, list) and set(causes) <= set(tables.RECONCILIATION_CAUSES)):
+            raise SourceError("its causes are no list of causes")
+    except _NO_INPUTS as error:
         raise SourceError(f"the pack's inputs cannot be read: {error}", location="inputs") from error
-    return inputs, asked["causes"]
+    return inputs, causes
+
+
+def _mapping(asked: Mapping[str, Any], name: str) -> dict[str, str] | None:
+    value = asked[name]
+    if value is None or (isinstance(value, dict) and all(isinstance(each, str) for each in value.values())):
+        return value
+    raise SourceError(f"its {name} are no names with their values")
 
 
 def _text_of(content: bytes) -> pl.DataFrame:
