@@ -21,6 +21,7 @@ from tokenflex import tables
 from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.doubles import double_charges
+from tokenflex.audit.follow_up import FollowUp, follow_up
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.words import explain_double_charges
@@ -91,6 +92,7 @@ __all__ = [
     "ContractYear",
     "FieldsError",
     "FlexlmLog",
+    "FollowUp",
     "Groups",
     "Identity",
     "InferredRule",
@@ -128,6 +130,7 @@ __all__ = [
     "denials",
     "double_charges",
     "explain_double_charges",
+    "follow_up",
     "guess_columns",
     "infer_rule",
     "infer_zones",
