@@ -269,12 +269,10 @@ def _corrections(rows: pl.DataFrame, statement: AnyTable | None) -> pl.DataFrame
         date="usage_date",
     )
     if statement is None:
-        told = found.select(pl.lit(None, dtype).alias(name) for name, dtype in _TOLD.items())
+        found = found.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _TOLD.items())
     else:
         stated = _statement(statement, found)
-        told = stated.select(list(_TOLD))
-        found = found.with_columns(date=pl.coalesce(stated["transaction_date"], "date"))
-    found = found.hstack(told)
+        found = found.with_columns(*stated.select(list(_TOLD)), date=pl.coalesce(stated["transaction_date"], "date"))
     order = ("date", "user", "product", "tokens", "cause", "token_pool", "reason_type", "reason_comment", "later")
     return found.sort(*order, nulls_last=True).with_row_index("correction")
 
