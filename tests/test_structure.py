@@ -37,6 +37,7 @@ VERBS = [
     tf.denials,
     tf.double_charges,
     tf.explain_double_charges,
+    tf.follow_up,
     tf.guess_columns,
     tf.infer_rule,
     tf.infer_zones,
@@ -57,6 +58,7 @@ VERBS = [
     tf.zone_whatif,
 ]
 POSITIONAL: dict[object, tuple[str, ...]] = {
+    tf.follow_up: ("earlier", "later"),
     tf.infer_rule: ("sessions", "statement"),
     tf.reconcile: ("charges", "statement"),
 }

@@ -104,10 +104,17 @@ def _nth_to_nth(first: pl.DataFrame, second: pl.DataFrame, keys: Sequence[str]) 
     if first.is_empty() or second.is_empty():
         return pl.DataFrame(schema=LINKS)
     numbered = [
-        frame.select(place, *keys, n=pl.int_range(pl.len()).over(keys))
-        for frame, place in zip((first, second), LINKS, strict=True)
+        _numbered(frame.select(place, *keys), keys) for frame, place in zip((first, second), LINKS, strict=True)
     ]
     return numbered[0].join(numbered[1], on=[*keys, "n"], nulls_equal=True).select(list(LINKS))
+
+
+def _numbered(lines: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """With `n`, which of those that are alike each line is. Most are alone; a window of each would cost far more."""
+    is_one_of_many = pl.struct(keys).is_duplicated()
+    alone = lines.filter(~is_one_of_many).with_columns(n=pl.lit(0, pl.Int64))
+    many = lines.filter(is_one_of_many).with_columns(n=pl.int_range(pl.len()).over(keys))
+    return pl.concat([alone, many])
 
 
 def _of_partners(
