@@ -384,6 +384,24 @@ def disputed(charges: Any, **more: Any) -> object:
         charges = charges.rename(present).with_columns(tokens=7)
     found = tf.reconcile(charges, STATED, level="day", problems=tf.Problems(), **more)
     return tf.dispute(found, problems=tf.Problems())
+def as_reconciled(table: Any) -> Any:
+    """The table with what a reconciliation has besides."""
+    if not isinstance(table, pl.DataFrame) or not table.width:
+        return table
+    row = pl.int_range(pl.len(), dtype=pl.UInt64)
+    others = {
+        "status": pl.lit("matched"), "cause": pl.lit(None, pl.String), "usage_date": pl.lit(MONDAY.date()),
+        "charged_at": pl.lit(MONDAY), "shift": pl.lit(timedelta(0)), "ours": pl.lit(7), "vendors": pl.lit(7),
+        "charge": row, "statement": row,
+    }  # fmt: skip
+    named = table.rename({"start": "charged_at"} if "start" in table.columns else {})
+    return named.with_columns(value.alias(name) for name, value in others.items() if name not in named.columns)
+
+
+def followed(table: Any) -> object:
+    """As a reconciliation after another one, and as it is."""
+    tf.follow_up(as_reconciled(GOOD), as_reconciled(table), problems=tf.Problems())
+    return tf.follow_up(table, table, problems=tf.Problems())
 
 
 def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
@@ -498,6 +516,13 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "dispute with events": lambda events: tf.dispute(
             tf.reconcile(tf.charge(GOOD, **options), STATED, level="day", problems=tf.Problems()),
             events=events,
+        "follow_up": followed,
+        "follow_up with a statement": lambda statement: tf.follow_up(
+            as_reconciled(GOOD),
+            as_reconciled(GOOD).with_columns(
+                ours=0, charge=None, cause=pl.lit("adjustment"), status=pl.lit("not_comparable")
+            ),
+            statement=with_tokens(statement),
             problems=tf.Problems(),
         ),
         "explain_double_charges": tf.explain_double_charges,
@@ -628,6 +653,23 @@ STATEMENTS: dict[str, Any] = {
     **{f"tokens {place}": STATED.with_columns(amounts.alias("tokens")) for place, amounts in enumerate(AMOUNTS)},
     **{f"dates {place}": STATED.with_columns(dates.alias("usage_date")) for place, dates in enumerate(DATES)},
 }
+RECONCILED = as_reconciled(GOOD)
+SHIFTS = [pl.Series(I64[:4], dtype=pl.Int64).cast(pl.Duration(unit)) for unit in ("ms", "us", "ns")]
+RECONCILIATIONS: dict[str, Any] = {
+    f"{name} {place}": RECONCILED.with_columns(pl.Series(name, values, strict=False))
+    for name in RECONCILED.columns
+    for place, values in enumerate([*SEVERAL, *AMOUNTS, *DATES, *SHIFTS, ["adjustment"] * 4, [["manual_entry"]] * 4])
+}
+
+
+def test_no_reconciliation_shows_a_defect() -> None:
+    names = list(RECONCILIATIONS)
+    # Every other one before a good one, and the rest after it.
+    then, now = ({name: RECONCILIATIONS[name] for name in names[place::2]} for place in (0, 1))
+    assert defects(lambda table: tf.follow_up(table, RECONCILED, problems=tf.Problems()), then) == []
+    assert defects(lambda table: tf.follow_up(RECONCILED, table, problems=tf.Problems()), now) == []
+
+
 COARSER: dict[str, tuple[str, ...]] = {"session": (), "user_day": ("start",), "day": ("start", "user")}
 """The columns that a statement of this level lacks."""
 

@@ -38,6 +38,7 @@ VERBS = [
     tf.dispute,
     tf.double_charges,
     tf.explain_double_charges,
+    tf.follow_up,
     tf.guess_columns,
     tf.infer_rule,
     tf.infer_zones,
@@ -59,6 +60,7 @@ VERBS = [
     tf.zone_whatif,
 ]
 POSITIONAL: dict[object, tuple[str, ...]] = {
+    tf.follow_up: ("earlier", "later"),
     tf.infer_rule: ("sessions", "statement"),
     tf.reconcile: ("charges", "statement"),
 }

@@ -22,6 +22,7 @@ from tokenflex._core import __version__, zone_database_version
 from tokenflex.audit.avoidable import avoidable_charges, summarize_avoidable
 from tokenflex.audit.dispute import Dispute, dispute, read_dispute
 from tokenflex.audit.doubles import double_charges
+from tokenflex.audit.follow_up import FollowUp, follow_up
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.words import explain_double_charges
@@ -93,6 +94,7 @@ __all__ = [
     "Dispute",
     "FieldsError",
     "FlexlmLog",
+    "FollowUp",
     "Groups",
     "Identity",
     "InferredRule",
@@ -131,6 +133,7 @@ __all__ = [
     "dispute",
     "double_charges",
     "explain_double_charges",
+    "follow_up",
     "guess_columns",
     "infer_rule",
     "infer_zones",

@@ -1074,6 +1074,113 @@ DISPUTE_SOURCES: Final = _table(
     },
 )
 
+CHANGES: Final = (
+    "settled",
+    "still_open",
+    "not_comparable",
+    "corrected_by_vendor",
+    "corrected_by_us",
+    "corrected_by_both",
+    "corrected_by_adjustment",
+    "changed_by_vendor",
+    "changed_by_us",
+    "changed_by_both",
+    "reassessed",
+    "new",
+    "late",
+    "withdrawn",
+    "not_covered",
+    "correction",
+)
+"""What became of a line from one reconciliation to a later one."""
+
+MATCHED_BY: Final = (
+    "difference",
+    "user_and_product",
+    "product",
+    "month",
+    "cause",
+    "everything",
+    "unmatched",
+)
+"""What the amount of a vendor's correction is opposite to: one difference, or all that is open of something."""
+
+RECONCILIATION_CHANGES: Final = _table(
+    "reconciliation_changes",
+    "One row for each line of an earlier reconciliation and what it is in a later one, and for each line that only the "
+    "later one has.",
+    {
+        "change": (pl.Enum(CHANGES), "what became of the line since then"),
+        "was_settled": (pl.Boolean(), "it was there then, and matched"),
+        "user": (NAME, MEANINGS["reconciliation"]["user"]),
+        "product": (NAME, MEANINGS["reconciliation"]["product"]),
+        "server": (NAME, "as the later one says, else the earlier"),
+        "usage_date": (pl.Date(), "likewise"),
+        "charged_at": (TIME, "likewise; null for days and totals"),
+        "was_status": (pl.Enum(RECONCILIATION_STATUSES), "what became of the line then; null where it was not there"),
+        "was_cause": (pl.Enum(RECONCILIATION_CAUSES), "leading cause of the difference then"),
+        "was_ours": (TOKENS, "then; 0 where it was not there or we had no line, null where it had no rate"),
+        "was_vendors": (TOKENS, "then; 0 where it was not there or the vendor had no line"),
+        "was_difference": (TOKENS, "then, the vendor's less ours, without a rate the vendor's alone"),
+        "status": (pl.Enum(RECONCILIATION_STATUSES), "now; null where it is not there any more"),
+        "cause": (pl.Enum(RECONCILIATION_CAUSES), "now"),
+        "ours": (TOKENS, "now; 0 where it is not there or we have no line, null where it has no rate"),
+        "vendors": (TOKENS, "now; 0 where it is not there or the vendor has no line"),
+        "difference": (TOKENS, "now, the vendor's less ours, without a rate the vendor's alone"),
+        "correction": (
+            pl.UInt32(),
+            "number of the correction that evens it out, or that it is; null where there is none",
+        ),
+        "earlier": (pl.UInt64(), "row, from 0, of the earlier reconciliation; null where it was not there"),
+        "later": (pl.UInt64(), "row, from 0, of the later one; null where it is not there"),
+    },
+)
+
+RECONCILIATION_CHANGES_SUMMARY: Final = _table(
+    "reconciliation_changes_summary",
+    "One row for each change, of lines that were settled and of the others.",
+    {
+        "change": (RECONCILIATION_CHANGES["change"], "of the rows"),
+        "was_settled": (pl.Boolean(), "whether they were matched then"),
+        "rows": (pl.UInt32(), "how many"),
+        "was_ours": (TOKENS, "then, in all, without those that had no rate"),
+        "was_vendors": (TOKENS, "then, in all"),
+        "was_difference": (TOKENS, "then, in all"),
+        "ours": (TOKENS, "now, in all, without those that have no rate"),
+        "vendors": (TOKENS, "now, in all"),
+        "difference": (TOKENS, "now, in all"),
+    },
+)
+
+VENDOR_CORRECTIONS: Final = _table(
+    "vendor_corrections",
+    "One row for each adjustment and manual entry of the vendor that the earlier reconciliation did not have.",
+    {
+        "correction": (pl.UInt32(), "its number, from 0, in order of date"),
+        "matched_by": (
+            pl.Enum(MATCHED_BY),
+            "what its tokens are opposite to: one difference, or the whole of what is open of one of these",
+        ),
+        "choices": (
+            pl.UInt32(),
+            "how many differences or wholes it would have fitted; above 1 another one may be meant; 0 if unmatched",
+        ),
+        "differences": (pl.UInt32(), "how many rows of the changes it evens out"),
+        "first_date": (pl.Date(), "of these"),
+        "last_date": (pl.Date(), "of these"),
+        "cause": (RECONCILIATION["cause"], "adjustment or manual_entry"),
+        "user": (NAME, "whom it names; null if nobody"),
+        "product": (NAME, "what it names; null if nothing"),
+        "date": (pl.Date(), "date of the transaction, where the statement says it, else of the use"),
+        "tokens": (TOKENS, "negative where tokens are given back"),
+        "token_pool": (NAME, "of the statement; null without it"),
+        "reason_type": (NAME, "of the statement, likewise"),
+        "reason_comment": (pl.String(), "of the statement, likewise; shown and not interpreted"),
+        "statement": (pl.UInt64(), "row, from 0, of the later statement"),
+        "later": (pl.UInt64(), "row, from 0, of the later reconciliation"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1127,6 +1234,9 @@ TABLES: Final[Mapping[str, Schema]] = {
     "dispute_rows": DISPUTE_ROWS,
     "dispute_lines": DISPUTE_LINES,
     "dispute_sources": DISPUTE_SOURCES,
+    "reconciliation_changes": RECONCILIATION_CHANGES,
+    "reconciliation_changes_summary": RECONCILIATION_CHANGES_SUMMARY,
+    "vendor_corrections": VENDOR_CORRECTIONS,
 }
 """All tables by name."""
 
