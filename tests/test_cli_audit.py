@@ -149,3 +149,50 @@ def test_a_statement_is_asked_for_and_no_pack_is_overwritten(demo_firm: DemoFirm
     result = run("rerun", tmp_path / "none.zip", "--out", kept)
     assert result.exit_code == 2
     assert "there already" in result.stderr
+
+
+def test_a_month_later(demo_firm: DemoFirm, tmp_path: Path) -> None:
+    """One case is restated, another one given back by an adjustment, and the rest stands as it was."""
+    kept, changes = tmp_path / "audit.parquet", tmp_path / "changes.csv"
+    assert run(*of_demo(demo_firm, "--out", kept)).exit_code == 0
+    rows = pl.read_parquet(kept)
+    lines = demo_firm.statement_path.read_text(encoding="utf-8").splitlines()
+    cases = rows.filter(pl.col("cause") == "two_servers").select("user", "product", "usage_date", "statement")
+    restated, returned = (cases.row(place, named=True) for place in (0, 1))
+    del lines[tf.read_statement(demo_firm.statement_path)["line"][restated["statement"]] - 1]
+    given_back = {
+        "usageDate": "2025-12-03", "transactionDate": "2025-12-03", "usageCategory": "MANUAL_ADJUSTMENT",
+        "tokensConsumed": "-7.5", "userName": returned["user"], "productLineCode": returned["product"],
+    }  # fmt: skip
+    lines.append(",".join(given_back.get(name, "") for name in lines[0].split(",")))
+    later = tmp_path / "statement.csv"
+    later.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    given = of_demo(demo_firm, "--since", kept, "--changes", changes)
+    given[given.index(demo_firm.statement_path)] = later
+    result = run(*given)
+    assert result.exit_code == 0, result.stderr
+    assert "1 correction of the vendor since then, 1 of which match" in result.stdout
+    found = pl.read_csv(changes)
+    counts = dict(found["change"].value_counts().iter_rows())
+    still = rows.filter(~pl.col("status").is_in(["matched", "not_comparable"])).height - 2
+    assert counts == {
+        "settled": rows.filter(pl.col("status") == "matched").height,
+        "not_comparable": rows.filter(pl.col("status") == "not_comparable").height,
+        "still_open": still, "corrected_by_vendor": 1, "corrected_by_adjustment": 1, "correction": 1,
+    }  # fmt: skip
+    corrected = found.filter(pl.col("change") == "corrected_by_adjustment")
+    assert corrected["user"].to_list() == [returned["user"]]
+    told = json.loads(run(*given, "--json").stdout)["since"]
+    assert {row["change"]: row["rows"] for row in told} == counts
+
+
+def test_what_is_wrong_with_since_is_said(demo_firm: DemoFirm, tmp_path: Path) -> None:
+    (tmp_path / "no.parquet").write_bytes(b"PAR1")
+    for more, words in (
+        (["--since", tmp_path / "none.parquet"], "there is no such file"),
+        (["--since", tmp_path / "no.parquet"], "what --out wrote"),
+        (["--changes", tmp_path / "c.csv"], "--changes goes with --since"),
+    ):
+        result = run(*of_demo(demo_firm, *more))
+        assert result.exit_code == 2
+        assert words in result.stderr

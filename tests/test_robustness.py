@@ -384,6 +384,8 @@ def disputed(charges: Any, **more: Any) -> object:
         charges = charges.rename(present).with_columns(tokens=7)
     found = tf.reconcile(charges, STATED, level="day", problems=tf.Problems(), **more)
     return tf.dispute(found, problems=tf.Problems())
+
+
 def as_reconciled(table: Any) -> Any:
     """The table with what a reconciliation has besides."""
     if not isinstance(table, pl.DataFrame) or not table.width:
@@ -516,6 +518,8 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "dispute with events": lambda events: tf.dispute(
             tf.reconcile(tf.charge(GOOD, **options), STATED, level="day", problems=tf.Problems()),
             events=events,
+            problems=tf.Problems(),
+        ),
         "follow_up": followed,
         "follow_up with a statement": lambda statement: tf.follow_up(
             as_reconciled(GOOD),

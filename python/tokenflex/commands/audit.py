@@ -64,7 +64,7 @@ All lines in a file, and the differences as a pack that the vendor can check wit
 
 \b
 Next month: what became of the differences (audit.parquet is what --out wrote a month ago)
-  … --since audit.parquet
+  … --since audit.parquet --changes changes.csv
 
 Lines are compared session by session where the statement has times, else day by day, and a contract by its totals. A
 cause is tried by the one change that it names: it holds where the difference is gone with it.
@@ -92,6 +92,9 @@ class AuditOptions(LogOptions):
     variants: Annotated[
         Path | None, typer.Option(help="Which codes are one product, as CSV: product, line. Feature codes are known.")
     ] = None
+    since: Annotated[
+        Path | None, typer.Option(help="What --out wrote a month ago, as .parquet: what became of it since?")
+    ] = None
     price: Annotated[
         str | None,
         typer.Option(metavar="MONEY", help="What a token costs (1.85), to show money as well."),
@@ -105,6 +108,9 @@ def audit(
     asked: AuditOptions,
     show: Annotated[int, typer.Option(min=0, help="How many lines of each cause are told.")] = SHOWN,
     out: Annotated[Path | None, typer.Option(help="Write all lines here: .parquet or .csv.")] = None,
+    changes: Annotated[
+        Path | None, typer.Option(help="With --since: write what became of each line here: .parquet or .csv.")
+    ] = None,
     dispute: Annotated[
         Path | None, typer.Option(help="Write an evidence pack here: a new folder, or a name that ends in .zip.")
     ] = None,
@@ -116,16 +122,22 @@ def audit(
 ) -> None:
     """Audits; see `HELP`."""
     with readable_errors():
-        write = writer_of(out)
+        write, write_changes = writer_of(out), writer_of(changes, "--changes")
+        if changes is not None and asked.since is None:
+            fail("--changes goes with --since")
         _may_be_new(dispute, cause)
         price = _price_of(asked.price)
+        earlier = _earlier(asked.since)
         run, found, problems = _reconciled(logs, asked, as_of)
-        answer = Audit(found, price, problems)
+        since = None if earlier is None else _followed(earlier, found, problems)
+        answer = Audit(found, price, since, problems)
         pack = None
         if dispute is not None:
             pack = tf.dispute(found, causes=cause, events=run.log.events, problems=problems)
             pack.write(dispute)
         write(_flat(found.rows) if out is not None and out.suffix == ".csv" else found.rows)
+        if since is not None:
+            write_changes(since.rows)
         if as_json:
             typer.echo(json.dumps(answer.to_dict() | _of_pack(pack, dispute), indent=2))
         elif not asked.quiet:
@@ -144,6 +156,24 @@ def _may_be_new(dispute: Path | None, causes: list[str] | None) -> None:
     for each in causes or ():
         if each not in tables.RECONCILIATION_CAUSES:
             fail(f"--cause {each}: there is none such", f"Causes are {', '.join(tables.RECONCILIATION_CAUSES)}.")
+
+
+def _earlier(path: Path | None) -> pl.DataFrame | None:
+    """The lines of an earlier audit."""
+    if path is None:
+        return None
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        fail(f"--since {path}: there is no such file")
+    except pl.exceptions.PolarsError as error:
+        fail(f"--since {path}: give what --out wrote, as .parquet: {error}")
+
+
+def _followed(earlier: pl.DataFrame, found: tf.Reconciliation, problems: tf.Problems) -> tf.FollowUp:
+    inputs = found.inputs
+    statement = None if inputs is None or isinstance(inputs.statement, tf.ContractSnapshot) else inputs.statement
+    return tf.follow_up(earlier, found, statement=statement, problems=problems)
 
 
 def _price_of(text: str | None) -> Decimal | None:
@@ -210,6 +240,7 @@ class Audit:
 
     found: tf.Reconciliation
     price: Decimal | None
+    since: tf.FollowUp | None
     problems: tf.Problems
 
     def cost(self, tokens: Decimal) -> Decimal | None:
@@ -232,6 +263,7 @@ class Audit:
             "price": None if self.price is None else str(self.price),
             "outcomes": {outcome: self._totals(outcome) for outcome in get_args(Outcome)},
             "causes": rows,
+            "since": None if self.since is None else plain(self.since.summary).to_dicts(),
             "problems": plain(problem_groups(self.problems.frame)).to_dicts(),
         }
 
@@ -266,6 +298,7 @@ def _show(answer: Audit, run: Metered, shown: int, to: Console) -> None:
     _show_causes(answer, to)
     _show_lines(answer, run, shown, to)
     _show_gaps(answer, to)
+    _show_since(answer, to)
     screen.show_problems(problem_groups(answer.problems.frame), to)
 
 
@@ -342,6 +375,20 @@ def _show_gaps(answer: Audit, to: Console) -> None:
     for cause in counted["cause"].unique().sort():
         to.print(f"{cause}: {WORDS[cause]}", style="dim")
     to.print()
+
+
+def _show_since(answer: Audit, to: Console) -> None:
+    """What became of the lines of an earlier audit."""
+    if answer.since is None:
+        return
+    table = screen.new_table("change", "was settled", ">lines", ">difference then", ">difference now")
+    for row in answer.since.summary.iter_rows(named=True):
+        amounts = (screen.tokens(row["was_difference"]), screen.tokens(row["difference"]))
+        table.add_row(row["change"], "yes" if row["was_settled"] else "", f"{row['rows']:,}", *amounts)
+    corrections = answer.since.corrections
+    matched = corrections.filter(pl.col("matched_by") != "unmatched").height
+    note = f"{many(corrections.height, 'correction')} of the vendor since then, {matched:,} of which match a difference"
+    screen.print_table(to, "Since the earlier audit", table, note)
 
 
 def _show_lines(answer: Audit, run: Metered, shown: int, to: Console) -> None:

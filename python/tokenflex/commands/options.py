@@ -200,11 +200,11 @@ def instant_of(text: str | None, option: str = "--as-of") -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
-def writer_of(out: Path | None) -> Callable[[pl.DataFrame], None]:
+def writer_of(out: Path | None, option: str = "--out") -> Callable[[pl.DataFrame], None]:
     """Checks the file before the long work, and writes it whole or not at all."""
     if out is None:
         return lambda _: None
-    may_be_written(out, "--out", (".parquet", ".csv"))
+    may_be_written(out, option, (".parquet", ".csv"))
 
     def write(table: pl.DataFrame) -> None:
         with whole_file(out) as file:
