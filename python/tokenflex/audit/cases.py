@@ -148,6 +148,14 @@ def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
     return pl.col(name).cast(pl.String) if name in frame.columns else pl.lit(None, pl.String).alias(name)
 
 
+_WHO: Final = ["server", "user", "host", "feature"]
+
+
+def _as_text(events: pl.DataFrame) -> pl.DataFrame:
+    names = (_text(events, name) for name in (*_WHO, "file", "kind"))
+    return events.select(*names, pl.col("line").cast(pl.UInt32), "time")
+
+
 def lines_behind(sessions: pl.DataFrame, events: pl.DataFrame | None) -> pl.DataFrame:
     """File and line of what the logs say of each session, without the texts.
 
@@ -157,13 +165,13 @@ def lines_behind(sessions: pl.DataFrame, events: pl.DataFrame | None) -> pl.Data
     opening = sessions.select("session", "file", "line", "start", "end").drop_nulls(["file", "line"]).unique("session")
     if events is None or opening.is_empty():
         return opening.select("session", "file", "line").sort("session")
-    who = ("server", "user", "host", "feature")
-    held = events.select(
-        *(_text(events, name) for name in (*who, "file", "kind")), pl.col("line").cast(pl.UInt32), "time"
-    )
     opening = opening.with_columns(pl.col("file").cast(pl.String))
-    known = opening.join(held.select("file", "line", *who), on=["file", "line"])
-    inside = held.join(known, on=list(who), suffix="_first", nulls_equal=True)
+    at_opening = _as_text(events.filter(pl.col("line").is_in(opening["line"].unique().implode())))
+    known = opening.join(at_opening.select("file", "line", *_WHO), on=["file", "line"])
+    # Years of events are narrowed down before their names become text.
+    users = known["user"].unique().implode()
+    held = _as_text(events.filter(pl.col("user").cast(pl.String).is_in(users) | pl.col("user").is_null()))
+    inside = held.join(known, on=_WHO, suffix="_first", nulls_equal=True)
     is_next = (pl.col("time") == pl.col("end")) & (pl.col("start") < pl.col("end")) & (pl.col("kind") == "OUT")
     is_last = (pl.col("time") == pl.col("start")) & (pl.col("start") < pl.col("end")) & (pl.col("kind") == "IN")
     inside = inside.filter(pl.col("time").is_between("start", "end") & ~is_next & ~is_last)
