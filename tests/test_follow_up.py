@@ -282,6 +282,9 @@ def test_a_line_that_shifted_or_has_another_partner_is_the_same_line() -> None:
     # A log that came late lets our charge fall an hour earlier, and the vendor's stays where it is.
     earlier_by_an_hour = [used(3, 7, 7, 7, shift=2 * hour)]
     assert changes([*ENDS, *together], [*ENDS, *earlier_by_an_hour]) == [same] * 3
+    # The same over a midnight, where the date is another one, too.
+    around = [used(4, 0, 7, 7)], [used(3, 23, 7, 7, shift=hour)]
+    assert changes([*ENDS, *around[0]], [*ENDS, *around[1]]) == [same] * 3
     # What shifted within its date, on one side only.
     assert changes([*ENDS, used(3, 8, None, 7)], [*ENDS, used(3, 10, None, 7)])[1] == ("still_open", 7, 7)
 
@@ -364,6 +367,53 @@ def test_a_difference_is_evened_out_once_and_only_where_it_is_still_open() -> No
     found = tf.follow_up(table_of(then), table_of([*ENDS, *twice[:1]]), problems=tf.Problems())
     assert found.corrections["matched_by"].to_list() == ["difference"]
     assert found.rows.filter(pl.col("change") == "corrected_by_adjustment")["status"].to_list() == [None]
+
+
+def test_a_correction_is_no_row_that_was_there() -> None:
+    row = used(3, 8, None, 7, charged_at=None)
+    back = given_back(7, user="ana", product="ACD", usage_date=row["usage_date"])
+    found = tf.follow_up(table_of([row, *ENDS]), table_of([*ENDS, back]))
+    assert counted(found.rows) == {"settled": 2, "corrected_by_vendor": 1, "correction": 1}
+    assert found.corrections["matched_by"].to_list() == ["unmatched"]
+
+
+def test_a_manual_entry_that_repeats_another_is_a_correction_too() -> None:
+    row = given_back(-7, user="ana", product="LT", cause="duplicate_row", status="extra_at_vendor")
+    row["causes"] = ["duplicate_row", "manual_entry"]
+    missing = used(3, 8, 7, None, product="LT")
+    found = tf.follow_up(table_of([missing, *ENDS]), table_of([missing, *ENDS, row]))
+    assert found.corrections.select("cause", "matched_by").rows() == [("manual_entry", "difference")]
+
+
+def test_the_date_of_a_correction_covers_no_days() -> None:
+    then, now = [*ENDS, used(3, 8, 7, 7, month=3)], [*ENDS, given_back(7, usage_date=date(2026, 3, 31))]
+    assert changes(then, now) == [("settled", 0, 0), ("settled", 0, 0), ("not_covered", 0, 0), ("correction", 0, -7)]
+
+
+def test_totals_of_contract_years_are_followed() -> None:
+    year: Row = {"user": None, "product": None, "charged_at": None, "shift": None}
+    then = [used(1, 0, 14, 14) | year, used(1, 0, 7, 9, month=3) | year]
+    now = [used(1, 0, 14, 15) | year, used(1, 0, 9, 9, month=3) | year]
+    assert changes(then, now) == [("changed_by_vendor", 0, 1), ("corrected_by_us", 2, 0)]
+
+
+def test_of_several_wholes_the_one_that_ended_last_is_taken_and_the_choice_is_told() -> None:
+    wholes = [("ana", 2), ("ana", 20), ("ben", 10), ("ben", 12)]
+    then = [*ENDS, *(used(day, 8, None, 7, user=user) for user, day in wholes)]
+    found = tf.follow_up(table_of(then), table_of([*then, given_back(14)]))
+    assert found.corrections.select("matched_by", "choices", "first_date", "last_date").rows() == [
+        ("user_and_product", 2, date(2026, 2, 2), date(2026, 2, 20))
+    ]
+
+
+def test_a_correction_that_names_more_chooses_first() -> None:
+    then = [*ENDS, OPEN["C"]]
+    named = given_back(5, product="ACD", usage_date=date(2026, 2, 26), statement=50)
+    found = tf.follow_up(table_of(then), table_of([*then, given_back(5), named]))
+    assert found.corrections.select("product", "matched_by").rows() == [
+        (None, "unmatched"),
+        ("ACD", "user_and_product"),
+    ]
 
 
 def test_a_zero_correction_evens_out_nothing() -> None:
