@@ -289,6 +289,24 @@ def test_a_line_that_shifted_or_has_another_partner_is_the_same_line() -> None:
     assert changes([*ENDS, used(3, 8, None, 7)], [*ENDS, used(3, 10, None, 7)])[1] == ("still_open", 7, 7)
 
 
+def test_lines_that_changed_partners_are_judged_otherwise_and_nobody_moved() -> None:
+    hour, same = timedelta(hours=1), ("settled", 0, 0)
+    # Open with one partner and open with the other.
+    then = [used(3, 8, 7, 9, shift=hour), used(3, 8, None, 10)]
+    now = [used(3, 8, 7, 10), used(3, 9, None, 9)]
+    assert changes([*ENDS, *then], [*ENDS, *now]) == [same, ("reassessed", 2, 3), ("reassessed", 10, 9), same]
+    # The vendor's of 10 o'clock stood against ours and stands alone now, and the one of 6 is gone.
+    then = [used(3, 6, None, 7), used(3, 8, 7, 7, shift=2 * hour)]
+    now = [used(3, 8, 7, None), used(3, 10, None, 7)]
+    expected = [("corrected_by_vendor", 7, 0), ("reassessed", 0, -7), ("reassessed", 0, 7)]
+    assert changes([*ENDS, *then], [*ENDS, *now]) == [same, *expected, same]
+    # A manual entry stood against ours, where a row of the server does now: it is no new correction.
+    now = [used(3, 8, 7, 7), used(3, 8, None, 7, charged_at=None, cause="manual_entry")]
+    found = tf.follow_up(table_of([*ENDS, used(3, 8, 7, 7, shift=None)]), table_of([*ENDS, *now]))
+    assert counted(found.rows) == {"settled": 2, "changed_by_vendor": 1, "reassessed": 1}
+    assert found.corrections.is_empty()
+
+
 def test_days_that_one_of_the_two_does_not_cover_are_told_and_not_withdrawn() -> None:
     january, february = (
         [used(3, 8, 7, 7), used(4, 8, 7, None), used(10, 8, 7, 7)],
