@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import planted_follow_up as planted
 import tokenflex as tf
 from follow_up_reference import Row, followed
+from planted_audit import other_row
 from tokenflex import tables
 
 START = datetime(2026, 1, 29, tzinfo=UTC)
@@ -401,6 +402,21 @@ def test_a_manual_entry_that_repeats_another_is_a_correction_too() -> None:
     missing = used(3, 8, 7, None, product="LT")
     found = tf.follow_up(table_of([missing, *ENDS]), table_of([missing, *ENDS, row]))
     assert found.corrections.select("cause", "matched_by").rows() == [("manual_entry", "difference")]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [("session", {"corrected_by_vendor": 1}), ("day", {"corrected_by_adjustment": 1, "correction": 1})],
+)
+def test_a_manual_entry_for_what_was_missing_corrects_it(level: Any, expected: dict[str, int]) -> None:
+    made = planted.plant(1, 0)
+    day = planted.NEXT - timedelta(days=5)
+    made.both(planted.nine_to_twelve("mad03", day, "RTE", at="ours"))
+    fields = {"usageCategory": "MANUAL_CONSUMPTION", "tokensConsumed": "5", "transactionDate": str(day)}
+    made.now.other.append(other_row("mad03", day, productLineCode="RTE", **fields))
+    found = tf.follow_up(*made.audits(level))
+    changed = {name: rows for name, rows in counted(found.rows).items() if name not in ("settled", "new")}
+    assert changed == expected
 
 
 def test_the_date_of_a_correction_covers_no_days() -> None:
