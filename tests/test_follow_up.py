@@ -136,7 +136,7 @@ def assert_nothing_is_lost(then: pl.DataFrame, now: pl.DataFrame, found: tf.Foll
         assert how == "unmatched" or sums[number] == -tokens
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(histories())
 def test_what_is_found_is_what_the_plain_reference_finds(history: tuple[str, list[Row], list[Row]]) -> None:
     checked(*history[1:])
