@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import planted_follow_up as planted
 import tokenflex as tf
 from follow_up_reference import Row, followed
+from planted_audit import other_row
 from tokenflex import tables
 
 START = datetime(2026, 1, 29, tzinfo=UTC)
@@ -135,7 +136,7 @@ def assert_nothing_is_lost(then: pl.DataFrame, now: pl.DataFrame, found: tf.Foll
         assert how == "unmatched" or sums[number] == -tokens
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(histories())
 def test_what_is_found_is_what_the_plain_reference_finds(history: tuple[str, list[Row], list[Row]]) -> None:
     checked(*history[1:])
@@ -282,8 +283,29 @@ def test_a_line_that_shifted_or_has_another_partner_is_the_same_line() -> None:
     # A log that came late lets our charge fall an hour earlier, and the vendor's stays where it is.
     earlier_by_an_hour = [used(3, 7, 7, 7, shift=2 * hour)]
     assert changes([*ENDS, *together], [*ENDS, *earlier_by_an_hour]) == [same] * 3
+    # The same over a midnight, where the date is another one, too.
+    around = [used(4, 0, 7, 7)], [used(3, 23, 7, 7, shift=hour)]
+    assert changes([*ENDS, *around[0]], [*ENDS, *around[1]]) == [same] * 3
     # What shifted within its date, on one side only.
     assert changes([*ENDS, used(3, 8, None, 7)], [*ENDS, used(3, 10, None, 7)])[1] == ("still_open", 7, 7)
+
+
+def test_lines_that_changed_partners_are_judged_otherwise_and_nobody_moved() -> None:
+    hour, same = timedelta(hours=1), ("settled", 0, 0)
+    # Open with one partner and open with the other.
+    then = [used(3, 8, 7, 9, shift=hour), used(3, 8, None, 10)]
+    now = [used(3, 8, 7, 10), used(3, 9, None, 9)]
+    assert changes([*ENDS, *then], [*ENDS, *now]) == [same, ("reassessed", 2, 3), ("reassessed", 10, 9), same]
+    # The vendor's of 10 o'clock stood against ours and stands alone now, and the one of 6 is gone.
+    then = [used(3, 6, None, 7), used(3, 8, 7, 7, shift=2 * hour)]
+    now = [used(3, 8, 7, None), used(3, 10, None, 7)]
+    expected = [("corrected_by_vendor", 7, 0), ("reassessed", 0, -7), ("reassessed", 0, 7)]
+    assert changes([*ENDS, *then], [*ENDS, *now]) == [same, *expected, same]
+    # A manual entry stood against ours, where a row of the server does now: it is no new correction.
+    now = [used(3, 8, 7, 7), used(3, 8, None, 7, charged_at=None, cause="manual_entry")]
+    found = tf.follow_up(table_of([*ENDS, used(3, 8, 7, 7, shift=None)]), table_of([*ENDS, *now]))
+    assert counted(found.rows) == {"settled": 2, "changed_by_vendor": 1, "reassessed": 1}
+    assert found.corrections.is_empty()
 
 
 def test_days_that_one_of_the_two_does_not_cover_are_told_and_not_withdrawn() -> None:
@@ -364,6 +386,68 @@ def test_a_difference_is_evened_out_once_and_only_where_it_is_still_open() -> No
     found = tf.follow_up(table_of(then), table_of([*ENDS, *twice[:1]]), problems=tf.Problems())
     assert found.corrections["matched_by"].to_list() == ["difference"]
     assert found.rows.filter(pl.col("change") == "corrected_by_adjustment")["status"].to_list() == [None]
+
+
+def test_a_correction_is_no_row_that_was_there() -> None:
+    row = used(3, 8, None, 7, charged_at=None)
+    back = given_back(7, user="ana", product="ACD", usage_date=row["usage_date"])
+    found = tf.follow_up(table_of([row, *ENDS]), table_of([*ENDS, back]))
+    assert counted(found.rows) == {"settled": 2, "corrected_by_vendor": 1, "correction": 1}
+    assert found.corrections["matched_by"].to_list() == ["unmatched"]
+
+
+def test_a_manual_entry_that_repeats_another_is_a_correction_too() -> None:
+    row = given_back(-7, user="ana", product="LT", cause="duplicate_row", status="extra_at_vendor")
+    row["causes"] = ["duplicate_row", "manual_entry"]
+    missing = used(3, 8, 7, None, product="LT")
+    found = tf.follow_up(table_of([missing, *ENDS]), table_of([missing, *ENDS, row]))
+    assert found.corrections.select("cause", "matched_by").rows() == [("manual_entry", "difference")]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [("session", {"corrected_by_vendor": 1}), ("day", {"corrected_by_adjustment": 1, "correction": 1})],
+)
+def test_a_manual_entry_for_what_was_missing_corrects_it(level: Any, expected: dict[str, int]) -> None:
+    made = planted.plant(1, 0)
+    day = planted.NEXT - timedelta(days=5)
+    made.both(planted.nine_to_twelve("mad03", day, "RTE", at="ours"))
+    fields = {"usageCategory": "MANUAL_CONSUMPTION", "tokensConsumed": "5", "transactionDate": str(day)}
+    made.now.other.append(other_row("mad03", day, productLineCode="RTE", **fields))
+    found = tf.follow_up(*made.audits(level))
+    changed = {name: rows for name, rows in counted(found.rows).items() if name not in ("settled", "new")}
+    assert changed == expected
+
+
+def test_the_date_of_a_correction_covers_no_days() -> None:
+    then, now = [*ENDS, used(3, 8, 7, 7, month=3)], [*ENDS, given_back(7, usage_date=date(2026, 3, 31))]
+    assert changes(then, now) == [("settled", 0, 0), ("settled", 0, 0), ("not_covered", 0, 0), ("correction", 0, -7)]
+
+
+def test_totals_of_contract_years_are_followed() -> None:
+    year: Row = {"user": None, "product": None, "charged_at": None, "shift": None}
+    then = [used(1, 0, 14, 14) | year, used(1, 0, 7, 9, month=3) | year]
+    now = [used(1, 0, 14, 15) | year, used(1, 0, 9, 9, month=3) | year]
+    assert changes(then, now) == [("changed_by_vendor", 0, 1), ("corrected_by_us", 2, 0)]
+
+
+def test_of_several_wholes_the_one_that_ended_last_is_taken_and_the_choice_is_told() -> None:
+    wholes = [("ana", 2), ("ana", 20), ("ben", 10), ("ben", 12)]
+    then = [*ENDS, *(used(day, 8, None, 7, user=user) for user, day in wholes)]
+    found = tf.follow_up(table_of(then), table_of([*then, given_back(14)]))
+    assert found.corrections.select("matched_by", "choices", "first_date", "last_date").rows() == [
+        ("user_and_product", 2, date(2026, 2, 2), date(2026, 2, 20))
+    ]
+
+
+def test_a_correction_that_names_more_chooses_first() -> None:
+    then = [*ENDS, OPEN["C"]]
+    named = given_back(5, product="ACD", usage_date=date(2026, 2, 26), statement=50)
+    found = tf.follow_up(table_of(then), table_of([*then, given_back(5), named]))
+    assert found.corrections.select("product", "matched_by").rows() == [
+        (None, "unmatched"),
+        ("ACD", "user_and_product"),
+    ]
 
 
 def test_a_zero_correction_evens_out_nothing() -> None:
