@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -84,3 +84,20 @@ class Rest:
     @staticmethod
     def _since_midnight(clock: time) -> timedelta:
         return timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond)
+
+    def pieces(self, first: date, last: date) -> pl.DataFrame:
+        """Nights and the days between them, by the clock on the wall, without a hole from before `first` to after `last`.
+
+        Returns:
+            `local`, when each piece begins (it ends where the next one does), and `kind`: `night`, `free` or `work`.
+        """
+        begins, ends = (self._since_midnight(each) for each in (self.begins, self.ends))
+        dates = pl.date_range(first - timedelta(days=2), last + timedelta(days=2), eager=True).alias("date")
+        evening = dates.to_frame().with_columns(pl.col("date").cast(pl.Datetime("us")).alias("midnight"))
+        morning = pl.col("midnight") + (ends + (timedelta(days=1) if self.begins > time(0) else timedelta(0)))
+        nights = evening.select(local=pl.col("midnight") + begins, kind=pl.lit("night"))
+        is_free = pl.col("local").dt.weekday().is_in(sorted(self.free_days))
+        days = evening.select(local=morning).with_columns(
+            kind=pl.when(is_free).then(pl.lit("free")).otherwise(pl.lit("work"))
+        )
+        return pl.concat([nights, days]).sort("local")
