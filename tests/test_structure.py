@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex import _core
 
 PACKAGE = Path(inspect.getfile(tf)).parent
-STAGES = ["reading", "usage", "metering", "contract", "audit"]
+STAGES = ["reading", "usage", "metering", "contract", "audit", "saving"]
 
 
 def test_every_public_name_has_a_docstring_or_a_type_that_has() -> None:
@@ -38,6 +38,9 @@ VERBS = [
     tf.double_charges,
     tf.explain_double_charges,
     tf.guess_columns,
+    tf.harvest,
+    tf.harvest_replay,
+    tf.idle,
     tf.infer_rule,
     tf.infer_zones,
     tf.inspect,

@@ -1008,8 +1008,7 @@ IDLE: Final = _table(
         "duration": (pl.Duration("us"), "`end` less `start`"),
         "source": (
             pl.Enum(IDLE_SOURCES),
-            "activity: recorded; timeout: the server took the license back; rest: a night or free day without a sign;"
-            " gap: a whole working day without one",
+            "recorded activity; the server's timeout; a rest (night or free day) or a gap (working day) without a sign",
         ),
         "confidence": (pl.Float64(), "0 to 1; 1 where it was recorded, else the share of the user's like times"),
     },

@@ -182,6 +182,6 @@ def _overlaps(sessions: pl.DataFrame, quiet: pl.DataFrame) -> pl.DataFrame:
         .explode("place", empty_as_null=False)
         .join(quiet.select("place", since="start", until="end"), on="place", how="inner")
     )
-    return spans.select(
-        "row", start=pl.max_horizontal("start", "since"), end=pl.min_horizontal("end", "until")
-    ).filter(pl.col("start") < pl.col("end"))
+    return spans.select("row", start=pl.max_horizontal("start", "since"), end=pl.min_horizontal("end", "until")).filter(
+        pl.col("start") < pl.col("end")
+    )

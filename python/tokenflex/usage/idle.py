@@ -7,6 +7,7 @@ after how long a license should have been taken back.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,8 @@ Timeout = timedelta | Mapping[str, timedelta]
 """After how long without use a server takes a license back: one time for all products, or one for each."""
 
 NAMES: Final = ("user", "host", "product", "server")
+NIGHT: Final = time(20), time(6)
+FREE_DAYS: Final = (6, 7)
 NOT_BY_HAND: Final = ("inactive", "shutdown", "stop", "crash", "restart", "open")
 """Ends of sessions that are no sign of the user."""
 
@@ -50,8 +53,8 @@ def idle(
     users: Users | None = None,
     idle_after: timedelta = timedelta(minutes=15),
     quiet: timedelta = timedelta(hours=4),
-    night: tuple[time, time] = (time(20), time(6)),
-    free_days: Iterable[int] = (6, 7),
+    night: tuple[time, time] = NIGHT,
+    free_days: Iterable[int] = FREE_DAYS,
     min_confidence: float = 0.5,
     recorded_until: datetime | None = None,
     as_of: datetime | None = None,
@@ -121,30 +124,53 @@ def idle(
         if instant is not None:
             instant_in_data(instant, name)
     rows, bad = session_rows(sessions, as_of)
+    recorded = None if activity is None else Activity.of(activity, recorded_until)
+    homes = zones_in(users, "users")
+    spans, left = spans_of(rows, recorded, times_out, homes, Inference(rest, quiet, least))
+    found = [bad] if recorded is None else [bad, recorded.problems]
+    if homes is not None:
+        found.append(_without_zone(left.filter(pl.col("end") - pl.col("start") >= quiet), homes))
+    report(pl.concat(found), problems, "idle")
+    return _told(spans, rows, idle_after)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """By what idle time is inferred: when nobody is expected at work, how long that has to pass, and how sure it is."""
+
+    rest: Rest = field(default_factory=lambda: Rest.of(NIGHT, FREE_DAYS))
+    quiet: timedelta = timedelta(hours=4)
+    least: float = 0.5
+
+
+def spans_of(
+    rows: pl.DataFrame,
+    activity: Activity | None,
+    timeout: Mapping[str, timedelta] | timedelta | None,
+    homes: Mapping[str, str] | None,
+    by: Inference,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The spans of sessions (`row`, `start`, `end`, `source`, `confidence`), and those of which no activity tells."""
     found, left = [], rows
-    problems_of = [bad]
     if activity is not None:
-        recorded = Activity.of(activity, recorded_until)
-        spans, told = spans_by_activity(rows, recorded)
+        spans, told = spans_by_activity(rows, activity)
         found.append(spans.with_columns(source=pl.lit("activity"), confidence=1.0))
         left = rows.filter(~pl.col("row").is_in(told.implode()))
-        problems_of.append(recorded.problems)
-    taken = _taken_back(left, times_out)
+    taken = _taken_back(left, timeout)
     found.append(taken)
-    if users is not None:
-        homes = zones_in(users, "users") or {}
-        inferred = spans_of_quiet(rows, left, homes=homes, rest=rest, least=max(quiet, timedelta(microseconds=1)))
-        found.append(_before(inferred.filter(pl.col("confidence") >= least), taken))
-        problems_of.append(_without_zone(left.filter(pl.col("end") - pl.col("start") >= quiet), homes))
-    report(pl.concat(problems_of), problems, "idle")
-    return _told(pl.concat(found), rows, idle_after)
+    if homes is not None:
+        least = max(by.quiet, timedelta(microseconds=1))
+        inferred = spans_of_quiet(rows, left, homes=homes, rest=by.rest, least=least)
+        found.append(_before(inferred.filter(pl.col("confidence") >= by.least), taken))
+    return pl.concat(found), left
 
 
 def session_rows(sessions: AnyTable, as_of: datetime | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Sessions that can be looked at, and those that cannot as problems.
 
     Returns:
-        `row`, names as text, `start`, `end`, `reason`, and `is_by_hand`: whether the end is a sign of the user.
+        `row`, names as text, `start`, `end`, `reason`, `is_open`, and `is_by_hand`: whether the end is a sign of the
+        user.
     """
     frame = frame_of(sessions)
     for name in ("user", "product"):
@@ -157,13 +183,13 @@ def session_rows(sessions: AnyTable, as_of: datetime | None) -> tuple[pl.DataFra
     rows = rows.hstack([reason, is_open])
     instants = pl.concat([start, end.alias("start")])
     last = as_of or instants.filter((instants >= EPOCH) & (instants < TOO_LATE)).max()
-    ended_by_hand = pl.col("end").is_not_null() & ~pl.col("is_open").fill_null(value=False)
+    rows = rows.with_columns(is_open=pl.col("end").is_null() | pl.col("is_open").fill_null(value=False))
     by_reason = ~pl.col("reason").is_in(NOT_BY_HAND).fill_null(value=False)
     rows = rows.with_columns(
-        is_by_hand=ended_by_hand & by_reason,
+        is_by_hand=~pl.col("is_open") & by_reason,
         end=pl.coalesce("end", pl.max_horizontal("start", pl.lit(last, tables.TIME))),
     )
-    return without_faults(rows.drop("is_open"), "sessions", FAULTS)
+    return without_faults(rows, "sessions", FAULTS)
 
 
 def _timeouts(timeout: object) -> dict[str, timedelta] | timedelta | None:
@@ -185,13 +211,13 @@ def _share(value: object) -> float:
     return value
 
 
-def _taken_back(rows: pl.DataFrame, timeout: dict[str, timedelta] | timedelta | None) -> pl.DataFrame:
+def _taken_back(rows: pl.DataFrame, timeout: Mapping[str, timedelta] | timedelta | None) -> pl.DataFrame:
     """The idle time before the server took a license back."""
     length = pl.Duration("us")
     if timeout is None or isinstance(timeout, timedelta):
         lasting = pl.lit(timeout, length)
     else:
-        lasting = pl.col("product").replace_strict(timeout, default=None, return_dtype=length)
+        lasting = pl.col("product").replace_strict(dict(timeout), default=None, return_dtype=length)
     taken = rows.filter(pl.col("reason") == "inactive").with_columns(lasting=lasting).drop_nulls("lasting")
     return taken.select(
         "row",

@@ -6,7 +6,6 @@ launch or a check-in of any product. `confidence` is counted from the user's oth
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -16,6 +15,7 @@ from tokenflex.reading.zones import instants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from tokenflex.usage.rest import Rest
 

@@ -86,7 +86,7 @@ class Rest:
         return timedelta(hours=clock.hour, minutes=clock.minute, seconds=clock.second, microseconds=clock.microsecond)
 
     def pieces(self, first: date, last: date) -> pl.DataFrame:
-        """Nights and the days between them, by the clock on the wall, without a hole from before `first` to after `last`.
+        """Nights and the days between them by the clock on the wall, from before `first` to after `last`.
 
         Returns:
             `local`, when each piece begins (it ends where the next one does), and `kind`: `night`, `free` or `work`.
