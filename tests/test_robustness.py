@@ -412,7 +412,7 @@ def verbs_of_saving(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
 
     def spans_of(known: Any) -> object:
         """The table as activity, as it is and as instants."""
-        if isinstance(known, pl.DataFrame) and "start" in known.columns:
+        if isinstance(known, pl.DataFrame) and "start" in known.columns and "time" not in known.columns:
             tf.idle(GOOD, activity=known.rename({"start": "time"}), problems=tf.Problems())
         return tf.idle(GOOD, activity=known, timeout=HOUR, problems=tf.Problems())
 

@@ -996,7 +996,8 @@ IDLE_SOURCES: Final = ("activity", "timeout", "rest", "gap")
 
 IDLE: Final = _table(
     "idle",
-    "One row for each span in which a session held a license without use; those of one session do not overlap.",
+    "One row for each span in which a session held a license without use. Where two of one session touch, a sign of use"
+    " lies between them; they do not overlap.",
     {
         "session": (pl.UInt64(), "row of the session, from 0"),
         "user": (NAME, "of the session, as are host, product and server"),
@@ -1008,7 +1009,7 @@ IDLE: Final = _table(
         "duration": (pl.Duration("us"), "`end` less `start`"),
         "source": (
             pl.Enum(IDLE_SOURCES),
-            "recorded activity; the server's timeout; a rest (night or free day) or a gap (working day) without a sign",
+            "recorded activity; the server's timeout; a rest (night, free day) without a sign, or a gap (with a working day)",
         ),
         "confidence": (pl.Float64(), "0 to 1; 1 where it was recorded, else the share of the user's like times"),
     },

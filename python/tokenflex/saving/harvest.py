@@ -182,12 +182,8 @@ def _idle_now(
     """For each open session `is_idle`, null where nothing tells; and since when, whence and how surely it is idle."""
     spans, left = spans_of(rows, activity, None, homes, Inference())
     open_now = rows.filter("is_open").select("row")
-    spans = spans.join(open_now, on="row", how="semi").sort("row", "start")
-    follows = (pl.col("row") == pl.col("row").shift(1)) & (pl.col("start") == pl.col("end").shift(1))
-    runs = spans.with_columns(run=(~follows).fill_null(value=True).cum_sum()).group_by("run", maintain_order=True)
-    whole = runs.agg(pl.col("row", "start", "source").first(), pl.col("end").last(), pl.col("confidence").min())
     at = pl.lit(as_of, tables.TIME)
-    goes_on = whole.filter((pl.col("end") == at) & (at - pl.col("start") >= IDLE_AFTER))
+    goes_on = spans.filter((pl.col("end") == at) & (at - pl.col("start") >= IDLE_AFTER))
     told = open_now.join(goes_on, on="row", how="left")
     is_idle, is_known = pl.col("start").is_not_null(), ~pl.col("row").is_in(left["row"].implode())
     return told.select(

@@ -163,7 +163,10 @@ def _spans(
 
 
 def _cuts(spans: pl.DataFrame, rows: pl.DataFrame, problems: Problems) -> pl.DataFrame:
-    """The spans within their sessions, those that touch as one: `row`, `since`, `until`, and `goes_on` after it."""
+    """The spans within their sessions: `row`, `since`, `until`, and whether use `goes_on` after them.
+
+    Those that overlap are one. Where two touch there was a sign of use, so they are two.
+    """
     within = spans.join(rows.select("row", "start", "end"), on="row", how="left", maintain_order="left").with_columns(
         since=pl.max_horizontal("since", "start"), until=pl.min_horizontal("until", "end")
     )
@@ -178,7 +181,7 @@ def _cuts(spans: pl.DataFrame, rows: pl.DataFrame, problems: Problems) -> pl.Dat
     )
     within = within.filter(~is_none).sort("row", "since")
     reach = pl.col("until").cum_max().shift(1).over("row")
-    begins = (pl.col("since") > reach).fill_null(value=True)
+    begins = (pl.col("since") >= reach).fill_null(value=True)
     return (
         within.with_columns(run=begins.cum_sum())
         .group_by("row", "run", maintain_order=True)

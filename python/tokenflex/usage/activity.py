@@ -109,6 +109,8 @@ def spans_by_activity(rows: pl.DataFrame, activity: Activity) -> tuple[pl.DataFr
     Returns:
         `row`, `start` and `end` of spans that are not empty, and the rows of which activity tells anything.
     """
+    if activity.rows.is_empty():
+        return rows.clear().select("row", "start", "end"), rows["row"].clear()
     who = rows.select(NAMES).unique().with_row_index("who")
     known = (
         activity.rows.join(who, on="user", how="inner", suffix="_of")

@@ -165,16 +165,18 @@ def _weighed(spans: pl.DataFrame, habits: pl.DataFrame) -> pl.DataFrame:
 
 
 def _joined(spans: pl.DataFrame) -> pl.DataFrame:
-    """Spans of one session and source that touch, as one, with the least of their confidences."""
+    """Spans of one session that touch, as one, with the least of their confidences; a working day makes a gap of it."""
     spans = spans.sort("row", "start")
-    follows = (
-        (pl.col("row") == pl.col("row").shift(1))
-        & (pl.col("source") == pl.col("source").shift(1))
-        & (pl.col("start") == pl.col("end").shift(1))
-    ).fill_null(value=False)
+    follows = (pl.col("row") == pl.col("row").shift(1)) & (pl.col("start") == pl.col("end").shift(1))
+    is_gap = (pl.col("source") == "gap").any()
     return (
-        spans.with_columns(run=(~follows).cum_sum())
+        spans.with_columns(run=(~follows).fill_null(value=True).cum_sum())
         .group_by("run", maintain_order=True)
-        .agg(pl.col("row", "start", "source").first(), pl.col("end").last(), pl.col("confidence").min())
-        .select("row", "start", "end", "source", "confidence")
+        .agg(
+            pl.col("row", "start").first(),
+            pl.col("end").last(),
+            source=pl.when(is_gap).then(pl.lit("gap")).otherwise(pl.lit("rest")),
+            confidence=pl.col("confidence").min(),
+        )
+        .drop("run")
     )
