@@ -170,18 +170,16 @@ def cuts_of(sessions: Sequence[Session], spans: Sequence[Span], as_of: datetime 
     return found
 
 
-def cut_sessions(
-    sessions: Sequence[Session], cuts: Sequence[Cut], as_of: datetime | None
-) -> list[tuple[int, Session]]:
+def cut_sessions(sessions: Sequence[Session], cuts: Sequence[Cut], as_of: datetime | None) -> list[tuple[int, Session]]:
     """What is left of each session, with its row."""
     ends = ends_of(sessions, as_of)
     left = []
     for row, session in enumerate(sessions):
-        begin: datetime | None = session.start
+        begin, is_in_use = session.start, True
         for cut in [cut for cut in cuts if cut.row == row]:
             left.append((row, replace(session, start=begin, end=cut.at)))
-            begin = cut.until if cut.goes_on else None
-        if begin is not None:
+            begin, is_in_use = cut.until, cut.goes_on
+        if is_in_use:
             left.append((row, replace(session, start=begin, end=ends[row])))
     return left
 
@@ -216,9 +214,7 @@ def saving(
 ) -> int:
     """How many cuts save anything: what their key pays less from their instant to the key's next cut."""
     families = reference.families_of(case.rates) if case.terms.incremental else {}
-    key_of = {
-        row: reference.key_of(session, case.terms, families) for row, session in enumerate(case.sessions)
-    }
+    key_of = {row: reference.key_of(session, case.terms, families) for row, session in enumerate(case.sessions)}
     instants = defaultdict(set)
     for cut in cuts:
         instants[key_of[cut.row]].add(cut.at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ import harvest_reference
 import tokenflex as tf
 from reference import DAY, HOUR, Session
 from strategies import MINUTE, ZERO, Case, frame, whole_cases, whole_terms
-from tokenflex.saving.remove import quoted, why_refused
+from tokenflex.saving.remove import Shell, quoted, why_refused
 
 SERVERS = {"mad-lic-01": "Europe/Madrid"}
 RATES = tf.Rates({"ACD": 7, "RVT": 10})
@@ -44,6 +45,7 @@ HOSTILE = [
     "@host",
     "ª",
 ]
+WINDOWS: tuple[Shell, Shell] = "cmd", "powershell"
 REFUSED = [
     "",
     "-h",
@@ -90,7 +92,7 @@ def opened(user: str = "ana", product: str = "ACD", start: datetime | None = Non
 
 # The next charge.
 
-NO_MINIMUM = whole_terms(idle=False).map(lambda terms: __import__("dataclasses").replace(terms, min_duration=ZERO))
+NO_MINIMUM = whole_terms(idle=False).map(lambda terms: replace(terms, min_duration=ZERO))
 
 
 @given(whole_cases(NO_MINIMUM), st.sampled_from([ZERO, MINUTE, HOUR, 9 * HOUR, DAY]))
@@ -188,16 +190,16 @@ def test_all_that_is_open_of_a_charge_has_to_be_idle() -> None:
     """A second machine in use pays the next day anyway; of one of which nothing is known nobody can say."""
     sessions = [opened(host="pc1"), opened(host="pc2")]
 
-    def worth(*hosts: str) -> list[bool | None]:
-        seen = active(
-            ("ana", at(13, 10)), ("ana", at(13, 10)), ("eva", at(13, 20)), *[("ana", at(13, 19, 58)) for _ in hosts],
-            host=["pc1", *(["pc2"] if "unknown" not in hosts else ["pc1"]), "pc9", *[h.replace("unknown", "pc9") for h in hosts]],
-        )  # fmt: skip
-        return harvest(sessions, at(13, 20), activity=seen).sort("host")["is_worth_it"].to_list()
+    def worth(*seen: tuple[str, datetime]) -> list[bool | None]:
+        times = [("pc9", at(13, 20)), *seen]
+        known = active(*[("ana", time) for _, time in times], host=[host for host, _ in times])
+        return harvest(sessions, at(13, 20), activity=known).sort("host")["is_worth_it"].to_list()
 
-    assert worth() == [True, True]
-    assert worth("pc2") == [False, False]
-    assert worth("unknown") == [None, None]
+    left, working = at(13, 10), at(13, 19, 58)
+    assert worth(("pc1", left), ("pc2", left)) == [True, True]
+    assert worth(("pc1", left), ("pc2", working)) == [False, False]
+    assert worth(("pc1", left)) == [None, None]
+    assert worth(("pc1", working)) == [False, None]
     assert harvest(sessions, at(13, 20))["open_with"].to_list() == [2, 2]
 
 
@@ -334,9 +336,9 @@ def arguments_of(command: str) -> list[str]:
 def test_any_name_is_refused_or_handed_on_unchanged(name: str) -> None:
     if why_refused(name, "posix") is None:
         assert arguments_of(f"lmutil lmremove {quoted(name, 'posix')}") == [name]
-    for shell in ("cmd", "powershell"):
-        if why_refused(name, shell) is None:  # type: ignore[arg-type]  # both are shells
-            assert read_by_windows(quoted(name, shell), shell) == name  # type: ignore[arg-type]
+    for shell in WINDOWS:
+        if why_refused(name, shell) is None:
+            assert read_by_windows(quoted(name, shell), shell) == name
 
 
 def read_by_windows(text: str, shell: str) -> str:
@@ -349,7 +351,7 @@ def read_by_windows(text: str, shell: str) -> str:
         text = f'"{inside}"' if set(inside) & set(" \t") else inside
     else:
         is_quoted = text[0] == text[-1] == '"'
-        assert is_quoted or not set(text) & set(" \t,;=()&|<>^%!\"")
+        assert is_quoted or not set(text) & set(' \t,;=()&|<>^%!"')
         assert not set(text[1:-1]) & set('%!"')
     assert text.count('"') in (0, 2)
     if text[0] == '"':
@@ -385,12 +387,16 @@ def test_what_only_windows_shells_cannot_take(shell: Any) -> None:
     assert (why_refused("wow!", shell) is not None) == (shell == "cmd")
 
 
-def test_commands_for_windows() -> None:
-    sessions = [opened("ana b", host="pc 1")]
-    cmd = harvest(sessions, at(13, 20), addresses="27000@lic", shell="cmd")["command"][0]
-    assert cmd == 'lmutil lmremove -c "27000@lic" 87545ACD_2022_0F "ana b" "pc 1" "pc 1"'
-    power = harvest(sessions, at(13, 20), addresses="27000@lic", shell="powershell")["command"][0]
-    assert power == "lmutil lmremove -c '27000@lic' '87545ACD_2022_0F' 'ana b' 'pc 1' 'pc 1'"
+@pytest.mark.parametrize(
+    ("shell", "arguments"),
+    [
+        ("cmd", '"27000@lic" 87545ACD_2022_0F "ana b" "pc 1" "pc 1"'),
+        ("powershell", "'27000@lic' '87545ACD_2022_0F' 'ana b' 'pc 1' 'pc 1'"),
+    ],
+)
+def test_commands_for_windows(shell: Shell, arguments: str) -> None:
+    found = harvest([opened("ana b", host="pc 1")], at(13, 20), addresses="27000@lic", shell=shell)
+    assert found["command"][0] == f"lmutil lmremove -c {arguments}"
 
 
 @pytest.mark.parametrize(

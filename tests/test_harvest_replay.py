@@ -18,7 +18,6 @@ from strategies import MINUTE, Case, frame, whole_cases
 
 if TYPE_CHECKING:
     from harvest_reference import Span
-    from tokenflex.demo import DemoFirm
 
 AFTER = [TICK, 15 * MINUTE, HOUR, 9 * HOUR, DAY]
 RATES = tf.Rates({"ACD": 7})

@@ -61,7 +61,9 @@ def check_activity(case: Case, least: timedelta) -> None:
 
 def test_idle_begins_at_the_last_sign_and_the_launch_is_one() -> None:
     session = frame([Session("ana", "ACD", at(13, 8), at(13, 17))])
-    activity = pl.DataFrame({"user": ["eva", "ana", "ana", "eva"], "time": [at(13, 7), at(13, 9), at(13, 9, 10), at(13, 23)]})
+    activity = pl.DataFrame(
+        {"user": ["eva", "ana", "ana", "eva"], "time": [at(13, 7), at(13, 9), at(13, 9, 10), at(13, 23)]}
+    )
     assert spans(tf.idle(session, activity=activity)) == [(0, at(13, 8), at(13, 9)), (0, at(13, 9, 10), at(13, 17))]
 
 
@@ -124,9 +126,7 @@ def weeks(draw: st.DrawFn) -> tuple[list[Session], list[bool], dict[str, str], d
     zone = draw(st.sampled_from(ZONES))
     starts, lengths = instants(around, DAY), st.sampled_from([MINUTE, HOUR, 9 * HOUR, 14 * HOUR, DAY, 3 * DAY])
     local = st.builds(
-        lambda day, hour: datetime.combine(
-            around.date() + day * DAY, time(hour), ZoneInfo(zone)
-        ).astimezone(UTC),
+        lambda day, hour: datetime.combine(around.date() + day * DAY, time(hour), ZoneInfo(zone)).astimezone(UTC),
         st.integers(-9, 9),
         st.sampled_from([6, 8, 9, 17, 20, 22]),
     )

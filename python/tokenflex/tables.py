@@ -1009,7 +1009,7 @@ IDLE: Final = _table(
         "duration": (pl.Duration("us"), "`end` less `start`"),
         "source": (
             pl.Enum(IDLE_SOURCES),
-            "recorded activity; the server's timeout; a rest (night, free day) without a sign, or a gap (with a working day)",
+            "recorded activity; the server's timeout; a rest (night, free day) or gap (working day) without a sign",
         ),
         "confidence": (pl.Float64(), "0 to 1; 1 where it was recorded, else the share of the user's like times"),
     },

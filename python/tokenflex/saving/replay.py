@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokenflex.metering.rule import Rule
     from tokenflex.reading.user_zones import Users
 
-AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 30, 60, 120, 240, 480, 720, 1440, 2880))
+AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (15, 30, 60, 120, 240, 480, 720, 1440, 2880, 4320))
 """Times after which a license is taken back, where the caller says none."""
 
 NAMES: Final = ("user", "product", "server", "host")
