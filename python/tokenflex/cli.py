@@ -10,7 +10,19 @@ import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex.commands import balance, charge, chargeback, demo, doubles, infer_rule, inspect, ledger, whatif
+from tokenflex.commands import (
+    balance,
+    charge,
+    chargeback,
+    demo,
+    doubles,
+    harvest,
+    idle,
+    infer_rule,
+    inspect,
+    ledger,
+    whatif,
+)
 
 # In this text \b keeps the lines of a paragraph as they are.
 _HELP = """Compute what Autodesk's token licensing (Flex, Token Flex) charges, from the license servers' own logs.
@@ -33,6 +45,11 @@ Your own logs, in three steps:
 \b
 Keep the charges, one row each, for a spreadsheet or a database:
   … --out charges.csv   or   … --out charges.parquet
+
+\b
+Who holds licenses idle, and which to take back before they are charged again:
+  tokenflex idle logs/ --timezone Europe/Madrid --users users.csv
+  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv
 
 \b
 What that takes from your contract, what is left of it, and who pays:
@@ -80,6 +97,8 @@ app.command(help=charge.HELP)(charge.charge)
 app.command(help=doubles.HELP)(doubles.doubles)
 app.command(help=whatif.HELP)(whatif.whatif)
 app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
+app.command(help=idle.HELP)(idle.idle)
+app.command(help=harvest.HELP)(harvest.harvest)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
