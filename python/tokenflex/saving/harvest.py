@@ -19,7 +19,7 @@ from tokenflex.saving.licenses import licenses_of
 from tokenflex.saving.remove import Shell, checked_addresses, checked_shell, commands_of
 from tokenflex.times import MICROSECOND, TOO_LATE, instant_in_data
 from tokenflex.usage.activity import Activity, text_of
-from tokenflex.usage.idle import Inference, session_rows, spans_of
+from tokenflex.usage.idle import Measures, session_rows, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tokenflex.reading.user_zones import Users
 
 NAMES: Final = ("user", "product", "server", "host")
-IDLE_AFTER: Final = timedelta(minutes=15)
+IDLE_AFTER: Final = Measures().idle_after
 """Idle for less is in use; activity that ends so long before `as_of` still tells of it."""
 
 AHEAD: Final = timedelta(days=3)
@@ -180,7 +180,7 @@ def _idle_now(
     rows: pl.DataFrame, activity: Activity | None, as_of: datetime, homes: Mapping[str, str] | None
 ) -> pl.DataFrame:
     """For each open session `is_idle`, null where nothing tells; and since when, whence and how surely it is idle."""
-    spans, left = spans_of(rows, activity, None, homes, Inference())
+    spans, left = spans_of(rows, activity, None, homes, Measures())
     open_now = rows.filter("is_open").select("row")
     at = pl.lit(as_of, tables.TIME)
     goes_on = spans.filter((pl.col("end") == at) & (at - pl.col("start") >= IDLE_AFTER))

@@ -14,7 +14,7 @@ from tokenflex.reading.periods import column_of, instants_of
 from tokenflex.times import EPOCH, TOO_LATE
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 NAMES: Final = ("user", "host", "product")
 
@@ -99,28 +99,24 @@ def without_faults(rows: pl.DataFrame, source: str, faults: dict[str, str]) -> t
     return rows.filter(pl.col("code").is_null()).drop("code"), bad
 
 
-def spans_by_activity(rows: pl.DataFrame, activity: Activity) -> tuple[pl.DataFrame, pl.Series]:
+def spans_by_activity(rows: pl.DataFrame, activity: Activity, least: timedelta) -> tuple[pl.DataFrame, pl.Series]:
     """Where sessions were idle by activity: from the last sign of use to the next, or to the session's end.
 
     Args:
         rows: Sessions with `row`, names, `start` and `end`.
         activity: What was recorded.
+        least: Shorter spans are not looked for.
 
     Returns:
-        `row`, `start` and `end` of spans that are not empty, and the rows of which activity tells anything.
+        `row`, `start` and `end` of the spans, and the rows of which activity tells anything.
     """
     if activity.rows.is_empty():
         return rows.clear().select("row", "start", "end"), rows["row"].clear()
     who = rows.select(NAMES).unique().with_row_index("who")
-    known = (
-        activity.rows.join(who, on="user", how="inner", suffix="_of")
-        .filter(
-            pl.col("host").is_null() | (pl.col("host") == pl.col("host_of")),
-            pl.col("product").is_null() | (pl.col("product") == pl.col("product_of")),
-        )
-        .select("who", "start", "end")
-    )
+    known = pl.concat(_of_whom(activity.rows, who, on) for on in (NAMES, NAMES[:2], NAMES[::2], NAMES[:1]))
     quiet = _between(known, activity) if activity.are_instants else _joined(known)
+    # What is long enough within a session is so by itself.
+    quiet = quiet.filter(pl.col("end") - pl.col("start") >= least)
     judged = rows.join(who, on=NAMES, how="inner", nulls_equal=True).filter(
         pl.col("who").is_in(known["who"].unique().implode())
     )
@@ -129,9 +125,15 @@ def spans_by_activity(rows: pl.DataFrame, activity: Activity) -> tuple[pl.DataFr
     return _overlaps(judged, quiet), judged["row"]
 
 
+def _of_whom(rows: pl.DataFrame, who: pl.DataFrame, on: tuple[str, ...]) -> pl.DataFrame:
+    """The rows that name exactly these, with everyone whom they are about."""
+    named = pl.all_horizontal(pl.col(name).is_not_null() == (name in on) for name in NAMES)
+    return rows.filter(named).join(who, on=on, how="inner").select("who", "start", "end")
+
+
 def _between(seen: pl.DataFrame, activity: Activity) -> pl.DataFrame:
     """What lies between two signs, before the first one and after the last one, as far as was recorded."""
-    seen = seen.select("who", "start").unique().sort("who", "start")
+    seen = seen.select("who", "start").sort("who", "start")
     last = pl.lit(activity.last, tables.TIME)
     is_last = pl.col("who") != pl.col("who").shift(-1)
     between = seen.with_columns(

@@ -126,7 +126,7 @@ def idle(
     rows, bad = session_rows(sessions, as_of)
     recorded = None if activity is None else Activity.of(activity, recorded_until)
     homes = zones_in(users, "users")
-    spans, left = spans_of(rows, recorded, times_out, homes, Inference(rest, quiet, least))
+    spans, left = spans_of(rows, recorded, times_out, homes, Measures(rest, quiet, least, idle_after))
     found = [bad] if recorded is None else [bad, recorded.problems]
     if homes is not None:
         found.append(_without_zone(left.filter(pl.col("end") - pl.col("start") >= quiet), homes))
@@ -135,12 +135,13 @@ def idle(
 
 
 @dataclass(frozen=True)
-class Inference:
-    """By what idle time is inferred: when nobody is expected at work, how long that has to pass, and how sure it is."""
+class Measures:
+    """What is long and sure enough: of rests, how long one has to pass and how sure it has to be; of spans at all."""
 
     rest: Rest = field(default_factory=lambda: Rest.of(NIGHT, FREE_DAYS))
     quiet: timedelta = timedelta(hours=4)
     least: float = 0.5
+    idle_after: timedelta = timedelta(minutes=15)
 
 
 def spans_of(
@@ -148,12 +149,12 @@ def spans_of(
     activity: Activity | None,
     timeout: Mapping[str, timedelta] | timedelta | None,
     homes: Mapping[str, str] | None,
-    by: Inference,
+    by: Measures,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The spans of sessions (`row`, `start`, `end`, `source`, `confidence`), and those of which no activity tells."""
     found, left = [], rows
     if activity is not None:
-        spans, told = spans_by_activity(rows, activity)
+        spans, told = spans_by_activity(rows, activity, by.idle_after)
         found.append(spans.with_columns(source=pl.lit("activity"), confidence=1.0))
         left = rows.filter(~pl.col("row").is_in(told.implode()))
     taken = _taken_back(left, timeout)
