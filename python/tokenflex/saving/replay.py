@@ -179,15 +179,25 @@ def _cuts(spans: pl.DataFrame, rows: pl.DataFrame, problems: Problems) -> pl.Dat
             message=pl.format("lies in no session that can be charged: session {}", pl.col("row").fill_null(0)),
         )
     )
-    within = within.filter(~is_none).sort("row", "since")
-    reach = pl.col("until").cum_max().shift(1).over("row")
-    begins = (pl.col("since") >= reach).fill_null(value=True)
+    within = within.filter(~is_none).select("row", "since", "until", "end").sort("row", "since")
+    overlaps = (pl.col("row") == pl.col("row").shift(1)) & (pl.col("since") < pl.col("until").shift(1))
+    doubled = within.filter(overlaps.fill_null(value=False)).select("row").unique()
+    if not doubled.is_empty():
+        # A running maximum within each session is dear, and those that `idle` gives need none.
+        once = within.join(doubled, on="row", how="anti")
+        within = pl.concat([once, _joined(within.join(doubled, on="row", how="semi"))]).sort("row", "since")
+    return within.with_columns(goes_on=pl.col("until") < pl.col("end")).drop("end")
+
+
+def _joined(spans: pl.DataFrame) -> pl.DataFrame:
+    """Spans that overlap, as one."""
+    spans = spans.sort("row", "since")
+    begins = (pl.col("since") >= pl.col("until").cum_max().shift(1).over("row")).fill_null(value=True)
     return (
-        within.with_columns(run=begins.cum_sum())
+        spans.with_columns(run=begins.cum_sum())
         .group_by("row", "run", maintain_order=True)
         .agg(pl.col("since").first(), pl.col("until").max(), pl.col("end").first())
-        .with_columns(goes_on=pl.col("until") < pl.col("end"))
-        .drop("run", "end")
+        .drop("run")
     )
 
 
@@ -216,7 +226,8 @@ class _Touched:
         own = charges.select("charged_at", "tokens", row=pl.col("session").cast(pl.UInt32))
         own = own.join(uses.select("row", "key"), on="row", how="left", maintain_order="left")
         is_touched = pl.col("key").is_in(keys)
-        uses = uses.filter(is_touched).with_columns(pl.col("row").cast(pl.UInt64))
+        # As categories, so that charging again and again does not read the names again.
+        uses = uses.filter(is_touched).with_columns(pl.col("row").cast(pl.UInt64), pl.col(NAMES).cast(tables.NAME))
         uses = uses.join(rows.select("row", "start", "end"), on="row", how="inner", maintain_order="left")
         return cls(uses, own.filter(is_touched), own.filter(~is_touched))
 
@@ -228,7 +239,9 @@ class _Touched:
         before = cuts.with_columns(start=pl.when(is_first).then("start").otherwise(pl.col("until").shift(1)), end="cut")
         last = cuts.filter(pl.col("row").is_last_distinct() & pl.col("goes_on")).with_columns(start="until")
         columns = self._uses.columns
-        return pl.concat([whole.select(columns), before.select(columns), last.select(columns)]).sort("row", "start")
+        # Pieces of one session are in order already.
+        parts = [whole.select(columns), before.select(columns), last.select(columns)]
+        return pl.concat(parts).sort("row", maintain_order=True)
 
     def compared(self, cuts: pl.DataFrame, after: pl.DataFrame) -> dict[str, object]:
         """What all pay as it was and with the cuts, and how many of the cuts changed nothing for the better."""
