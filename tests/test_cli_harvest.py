@@ -44,7 +44,7 @@ def sessions(demo_firm: DemoFirm) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def activity(demo_firm: DemoFirm) -> pl.DataFrame:
-    return tf.read_table(demo_firm.activity_path)
+    return tf.read_table(demo_firm.activity_path, columns={"start": "idle_start", "end": "idle_end"})
 
 
 # The demo.

@@ -16,8 +16,8 @@ from tokenflex.commands.options import fail
 ActivityOption = Annotated[
     Path | None,
     typer.Option(
-        help="An agent's record as CSV or Parquet: user, time of activity; or user, start, end of idle stretches; host "
-        "and product where known."
+        help="An agent's record as CSV or Parquet: user, time of activity; or user, idle_start, idle_end; host and "
+        "product where known."
     ),
 ]
 
@@ -52,12 +52,13 @@ def activity_of(path: Path | None, zones: str | dict[str, str] | None, problems:
         return None
     if not path.is_file():
         fail(f"--activity {path}: there is no such file")
-    frame = _text_of(path)
+    # A table of idle stretches with start and end could be one of sessions; so exports say idle.
+    frame = _text_of(path).rename({"idle_start": "start", "idle_end": "end"}, strict=False)
     are_instants = "time" in frame.columns
     if "user" not in frame.columns or not (are_instants or {"start", "end"} <= set(frame.columns)):
         fail(
             f"--activity {path}: it has the columns {', '.join(frame.columns)}",
-            "Needed are user and time (of activity), or user, start and end (of idle stretches).",
+            "Needed are user and time (of activity), or user, idle_start and idle_end.",
         )
     has_product = "product" in frame.columns
     if not has_product:

@@ -48,7 +48,7 @@ Without one: products left open through the night, a free day or a working day (
 By the server's own timeout, where the log says INACTIVE:
   tokenflex idle logs/ --timezone Europe/Madrid --timeout 60m
 
-activity.csv has user and time, or user, start and end of idle stretches; host and product where they are known.
+activity.csv has user and time, or user, idle_start and idle_end; host and product where they are known.
 users.csv has user and zone. Idle licenses cost tokens only when a new window begins: tokenflex harvest says which do.
 """
 

@@ -49,10 +49,10 @@ def stretches(used: Iterable[Use], last: int, seed: int) -> list[Stretch]:
 
 
 def write_activity(path: Path, found: Iterable[Stretch]) -> None:
-    """The stretches as an agent exports them, in UTC."""
+    """The stretches as an agent exports them, in UTC. Nobody shall take them for sessions, so the columns say idle."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["user", "host", "product", "start", "end"])
+        rows.writerow(["user", "host", "product", "idle_start", "idle_end"])
         rows.writerows([user, host, product, _time(start), _time(end)] for user, host, product, start, end in found)
 
 
