@@ -49,7 +49,8 @@ Keep the charges, one row each, for a spreadsheet or a database:
 \b
 Who holds licenses idle, and which to take back before they are charged again:
   tokenflex idle logs/ --timezone Europe/Madrid --users users.csv
-  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv
+  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --users users.csv
 
 \b
 What that takes from your contract, what is left of it, and who pays:

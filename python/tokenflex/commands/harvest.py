@@ -43,10 +43,13 @@ HELP = """Say which open sessions to close before they are charged again, and wr
 \b
 Who holds what at this time, the next to be charged first:
   tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv \\
-    --as-of 2026-01-30T16:00Z --activity activity.csv --server-address 27000@mad-lic-01
+    --activity activity.csv --as-of 2026-01-30T16:00Z \\
+    --server-address 27000@mad-lic-01
 \b
-And after how long idle licenses should be taken back: what that would have saved, for each time:
-  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv --activity activity.csv --replay 15m,1h,4h,8h
+After how long should idle licenses be taken back? What each time would have
+saved:
+  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --activity activity.csv --replay 15m,1h,4h,8h
 
 Closing a session inside of a window that is paid saves nothing before it ends. Without --activity, idle time is
 inferred by --users (nights, free days). The commands are printed and never run. A product that is used on takes a

@@ -42,14 +42,15 @@ HELP = """Find when licenses were held and not used: who, which product, how lon
 By an agent's record (exact):
   tokenflex idle logs/ --timezone Europe/Madrid --activity activity.csv
 \b
-Without one: products left open through the night, a free day or a working day (inferred, each with its confidence):
-  tokenflex idle logs/ --timezone Europe/Madrid --users users.csv --out idle.csv
+Without one: products left open through the night, a free day or a working day
+(inferred, each with its confidence):
+  tokenflex idle logs/ --timezone Europe/Madrid --users users.csv
 \b
 By the server's own timeout, where the log says INACTIVE:
   tokenflex idle logs/ --timezone Europe/Madrid --timeout 60m
 
 activity.csv has user and time, or user, idle_start and idle_end; host and product where they are known.
-users.csv has user and zone. Idle licenses cost tokens only when a new window begins: tokenflex harvest says which do.
+users.csv has user and zone; the file of --out has every span. Idle licenses cost tokens only when a new window begins: tokenflex harvest says which do.
 """
 
 
