@@ -50,7 +50,8 @@ By the server's own timeout, where the log says INACTIVE:
   tokenflex idle logs/ --timezone Europe/Madrid --timeout 60m
 
 activity.csv has user and time, or user, idle_start and idle_end; host and product where they are known.
-users.csv has user and zone; the file of --out has every span. Idle licenses cost tokens only when a new window begins: tokenflex harvest says which do.
+users.csv has user and zone; the file of --out has every span. Idle licenses cost tokens only when a new window begins:
+tokenflex harvest says which do.
 """
 
 
