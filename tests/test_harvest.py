@@ -152,6 +152,11 @@ def test_a_launch_that_is_not_paid_yet_is_charged_when_it_is_long_enough() -> No
     assert found.select("minutes_to_charge", "tokens").row(0) == (3.0, Decimal(7))
 
 
+def test_what_is_renewed_at_this_very_instant_is_charged_already() -> None:
+    found = harvest([opened(start=at(13, 8))], at(14, 8), rule=tf.Rule(window="rolling"))
+    assert found["next_charge_at"][0] == at(15, 8)
+
+
 def test_without_renewal_nothing_is_charged_again() -> None:
     rule = tf.Rule(window="day", zone="utc", renew=False)
     found = harvest([opened()], at(13, 20), rule=rule)
