@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import harvest_reference
 import tokenflex as tf
-from reference import DAY, HOUR, Session
+from reference import DAY, HOUR, TICK, Session
 from strategies import MINUTE, ZERO, Case, frame, whole_cases, whole_terms
 from tokenflex.saving.remove import Shell, quoted, why_refused
 
@@ -123,6 +123,44 @@ def check(case: Case, later: timedelta) -> None:
         if due is not None:
             assert told[row]["minutes_to_charge"] == pytest.approx((due[0] - as_of) / MINUTE)
     assert found["minutes_to_charge"].drop_nulls().is_sorted()
+
+
+@given(whole_cases(whole_terms(idle=False), faults=False), st.sampled_from([ZERO, MINUTE, HOUR, 9 * HOUR]))
+@settings(max_examples=20)
+def test_closing_everything_just_before_the_next_charge_costs_no_more_and_just_after_it_does(
+    case: Case, later: timedelta
+) -> None:
+    check_around(case, later)
+
+
+@pytest.mark.heavy
+@given(whole_cases(whole_terms(idle=False), faults=False), st.sampled_from([ZERO, MINUTE, HOUR, 9 * HOUR]))
+def test_closing_everything_around_the_next_charge_at_length(case: Case, later: timedelta) -> None:
+    check_around(case, later)
+
+
+def check_around(case: Case, later: timedelta) -> None:
+    """Also where a minimum duration lets a launch go free at first."""
+    if not case.sessions:
+        return
+    as_of = case.sessions[-1].start + later
+    arguments = case.for_verb() | {"as_of": as_of}
+    del arguments["activity"]
+    due = tf.harvest(frame(case.sessions), **arguments)["next_charge_at"].drop_nulls().to_list()
+
+    def charges_until(instant: datetime) -> int:
+        known = [session for session in case.sessions if session.start <= as_of]
+        closed = [
+            replace(session, end=instant) if session.end is None or session.end > as_of else session
+            for session in known
+        ]
+        return tf.charge(frame(closed), **case.for_verb() | {"activity": None}).height
+
+    if due and due[0] > as_of + 2 * TICK:
+        assert charges_until(due[0] - TICK) == charges_until(as_of + TICK)
+        assert charges_until(due[0] + TICK) > charges_until(as_of + TICK)
+    if not due:
+        assert charges_until(as_of + 2 * DAY) == charges_until(as_of + TICK)
 
 
 def test_the_next_to_be_charged_comes_first_then_the_dearer() -> None:
