@@ -272,14 +272,11 @@ def _keyed(rows: pl.DataFrame, far: datetime, terms: _Terms, problems: Problems)
 def _coming(charges: pl.DataFrame, as_of: datetime, least: timedelta) -> pl.DataFrame:
     """The next charge of each key: `next_charge_at`, `tokens`, and the window that it is for.
 
-    Use that is still shorter than the rule's minimum is charged once it is not. Any other charge up to this instant, a
-    renewal at it too, has fallen due.
+    Use that is shorter than the rule's minimum then falls due once it is not. What falls due up to this instant, a
+    renewal at it too, has been charged.
     """
-    at = pl.lit(as_of, tables.TIME)
-    long_enough = pl.col("begin") + least
-    first = charges.filter((pl.col("charged_at") > at) | (long_enough > at)).with_columns(
-        next_charge_at=pl.when(pl.col("charged_at") > at).then("charged_at").otherwise(long_enough)
-    )
+    due = pl.max_horizontal("charged_at", pl.col("begin") + least)
+    first = charges.with_columns(next_charge_at=due).filter(due > pl.lit(as_of, tables.TIME))
     first = first.filter(pl.col("next_charge_at") == pl.col("next_charge_at").min().over("key"))
     tokens = pl.when(pl.col("tokens").null_count() == 0).then(pl.col("tokens").sum())
     return first.group_by("key").agg(pl.col("next_charge_at", "mark").first(), tokens=tokens)
