@@ -208,6 +208,12 @@ def test_harvest_replays(demo_firm: DemoFirm, tmp_path: Path) -> None:
     assert [float(row["tokens_saved"]) for row in rows] == saved["tokens_saved"].to_list()
 
 
+def test_a_replay_without_idle_time_says_so(demo_firm: DemoFirm, tmp_path: Path) -> None:
+    (tmp_path / "seen.csv").write_text("user,time\nnobody,2025-10-01T08:00Z\n")
+    told = good(run("harvest", demo_firm, "--activity", tmp_path / "seen.csv", "--replay", "1h"))
+    assert "No session is known to have been idle for so long" in told
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

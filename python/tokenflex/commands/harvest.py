@@ -243,6 +243,8 @@ def _show_replay(saved: pl.DataFrame, to: Console) -> None:
         ends = saved.filter((pl.col("tokens_saved") <= 0).reverse().cum_min().reverse())["after"].to_list()
         if ends:
             to.print(f"From {spoken(ends[0])} on it saves nothing.")
+    elif saved["cuts"].sum() == 0:
+        to.print("No session is known to have been idle for so long: there is nothing to take back.")
     else:
         to.print("Taking idle licenses back would have saved nothing: all idle time lies in windows paid anyway.")
     to.print()
