@@ -124,8 +124,8 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
     assert total is not None
     named = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if line.startswith("  tokenflex ")]
     assert [words[1] for words in named] == [
-        "charge", "audit", "rerun", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback",
-        "doubles", "whatif",
+        "charge", "audit", "rerun", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback", "idle",
+        "harvest", "harvest", "doubles", "whatif",
     ]  # fmt: skip
     out = tmp_path / "charges.csv"
     files = ("charges.csv", "ledger.csv", "dispute.zip")
@@ -415,7 +415,9 @@ def test_version() -> None:
     assert tf.zone_database_version in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["charge", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-h"], ["charge", "--help"], ["demo", "--help"], ["idle", "-h"], ["harvest", "-h"]]
+)
 def test_help_teaches(arguments: list[str]) -> None:
     result = start(*arguments, COLUMNS="80")
     assert result.returncode == 0

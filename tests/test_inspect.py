@@ -251,6 +251,15 @@ def test_tables_of_our_own_are_no_tables_of_use(tmp_path: Path, data: bytes, kin
     exec(found.next, {})  # noqa: S102 - the lines are the thing under test
 
 
+def test_the_record_of_an_agent_is_no_table_of_use(tmp_path: Path) -> None:
+    path = write_logs(tmp_path, months=3).activity_path
+    pl.read_csv(path).write_parquet(tmp_path / "activity.parquet")
+    for file in (path, tmp_path / "activity.parquet"):
+        found = tf.inspect(file)
+        assert (found.kind, found.verb) == ("idle stretches that an agent recorded", "idle")
+        assert found.next == f"tokenflex idle LOGS --timezone ZONE --activity {file}"
+
+
 def test_a_parquet_file_under_other_names_has_the_lines_to_fill_in(tmp_path: Path) -> None:
     path = tmp_path / "list.parquet"
     pl.read_csv(RENAMED, separator=";").write_parquet(path)

@@ -436,6 +436,55 @@ def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     }
 
 
+def verbs_of_saving(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
+    """Those that find idle licenses and take them back."""
+    options = arguments(rule, GOOD)
+
+    def spans_of(known: Any) -> object:
+        """The table as activity, as it is and as instants."""
+        if isinstance(known, pl.DataFrame) and "start" in known.columns and "time" not in known.columns:
+            tf.idle(GOOD, activity=known.rename({"start": "time"}), problems=tf.Problems())
+        return tf.idle(GOOD, activity=known, timeout=HOUR, problems=tf.Problems())
+
+    def harvested(sessions: Any) -> object:
+        """The table with features, and held against activity."""
+        known = GOOD.select("user", time="start")
+        now: dict[str, Any] = {"as_of": MONDAY + HOUR, "activity": known, "addresses": "27000@lic-01", "shell": "cmd"}
+        if isinstance(sessions, pl.DataFrame) and "host" in sessions.columns:
+            tf.harvest(sessions.with_columns(feature=pl.col("host")), **options, **now, problems=tf.Problems())
+        return tf.harvest(sessions, **options, **now, problems=tf.Problems())
+
+    def replayed(sessions: Any) -> object:
+        known = GOOD.select("user", time="start")
+        return tf.harvest_replay(sessions, **options, activity=known, after=AFTER, problems=tf.Problems())
+
+    def cut_by(idle: Any) -> object:
+        """The table as idle spans."""
+        if isinstance(idle, pl.DataFrame) and "host" in idle.columns:
+            idle = idle.rename({"host": "session"})
+        return tf.harvest_replay(GOOD, **options, idle=idle, after=AFTER, problems=tf.Problems())
+
+    return {
+        "idle": lambda sessions: tf.idle(
+            sessions, users=options["users"], timeout=HOUR, activity=IDLE, problems=tf.Problems()
+        ),
+        "idle by activity": spans_of,
+        "harvest": harvested,
+        "harvest by activity": lambda known: tf.harvest(
+            GOOD, **options, as_of=MONDAY + HOUR, activity=known, problems=tf.Problems()
+        ),
+        "harvest with handles": lambda handles: tf.harvest(
+            GOOD.with_columns(feature=pl.col("product")),
+            **options,
+            as_of=MONDAY + HOUR,
+            handles=with_handles(handles),
+            problems=tf.Problems(),
+        ),
+        "harvest_replay": replayed,
+        "harvest_replay by spans": cut_by,
+    }
+
+
 def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     options = arguments(rule, GOOD)
 
@@ -465,6 +514,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
 
     return {
         **verbs_of_contracts(rule),
+        **verbs_of_saving(rule),
         "charge": lambda sessions: tf.charge(sessions, **options, problems=tf.Problems()),
         "charge as of the end": lambda sessions: tf.charge(
             sessions, **options, as_of=datetime(2199, 12, 31, tzinfo=UTC), problems=tf.Problems()
@@ -554,6 +604,18 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
 
 TEAM = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=10, purchased="2026-01-01")], products=["ACD", "LT"])
 GROUPS = tf.Groups(pl.DataFrame({"person": ["ana"], "group": ["bridges"], "valid_to": ["2026-01-01"]}))
+
+
+AFTER = [timedelta(minutes=1), timedelta(hours=1)]
+
+
+def with_handles(table: Any) -> Any:
+    """A hostile table as one of handles."""
+    named = {"product": "feature", "end": "time"}
+    if not isinstance(table, pl.DataFrame):
+        return table
+    present = {old: new for old, new in named.items() if old in table.columns and new not in table.columns}
+    return table.rename(present).with_columns(handle=7, kind=pl.lit("OUT"))
 
 
 UNDER_EVERY_RULE = (

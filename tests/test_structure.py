@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex import _core
 
 PACKAGE = Path(inspect.getfile(tf)).parent
-STAGES = ["reading", "usage", "metering", "contract", "audit", "planning"]
+STAGES = ["reading", "usage", "metering", "contract", "audit", "saving", "planning"]
 
 
 def test_every_public_name_has_a_docstring_or_a_type_that_has() -> None:
@@ -40,6 +40,9 @@ VERBS = [
     tf.explain_double_charges,
     tf.follow_up,
     tf.guess_columns,
+    tf.harvest,
+    tf.harvest_replay,
+    tf.idle,
     tf.infer_rule,
     tf.infer_zones,
     tf.inspect,

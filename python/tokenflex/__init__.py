@@ -71,6 +71,9 @@ from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.reading.user_zones import UserZones
+from tokenflex.saving.harvest import harvest
+from tokenflex.saving.replay import harvest_replay
+from tokenflex.usage.idle import idle
 from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
@@ -135,6 +138,9 @@ __all__ = [
     "explain_double_charges",
     "follow_up",
     "guess_columns",
+    "harvest",
+    "harvest_replay",
+    "idle",
     "infer_rule",
     "infer_zones",
     "inspect",

@@ -17,6 +17,8 @@ from tokenflex.commands import (
     chargeback,
     demo,
     doubles,
+    harvest,
+    idle,
     infer_rule,
     inspect,
     ledger,
@@ -50,6 +52,12 @@ Keep the charges, one row each, for a spreadsheet or a database:
 Does the vendor's statement agree, and where it does not, why:
   tokenflex audit logs/ --timezone Europe/Madrid --rates rates.csv \\
     --statement statement.csv
+
+\b
+Who holds licenses idle, and which to take back before they are charged again:
+  tokenflex idle logs/ --timezone Europe/Madrid --users users.csv
+  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --users users.csv
 
 \b
 What that takes from your contract, what is left of it, and who pays:
@@ -99,6 +107,8 @@ app.command(help=audit.HELP)(audit.audit)
 app.command(help=rerun.HELP)(rerun.rerun)
 app.command(help=whatif.HELP)(whatif.whatif)
 app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
+app.command(help=idle.HELP)(idle.idle)
+app.command(help=harvest.HELP)(harvest.harvest)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)

@@ -219,11 +219,11 @@ def _json(file: Path, zones: Zones) -> Inspection:
 
 def _workbook_or_text(file: Path, zones: Zones) -> Inspection:
     """Charges, the vendor's export, rates, a table of ours, or any other table: the first that takes it."""
-    return _told_table((_charges, _statement, _rates, _identity, _groups, _table, _catalog), file, zones)
+    return _told_table((_charges, _activity, _statement, _rates, _identity, _groups, _table, _catalog), file, zones)
 
 
 def _parquet(file: Path, zones: Zones) -> Inspection:
-    return _told_table((_charges, _identity, _groups, _table), file, zones)
+    return _told_table((_charges, _activity, _identity, _groups, _table), file, zones)
 
 
 def _told_table(looks: Sequence[Look], file: Path, zones: Zones) -> Inspection:
@@ -298,7 +298,7 @@ _STATEMENTS: Final = {
 
 
 def _charges(file: Path, _: Zones) -> Inspection:
-    if not _has_header_of_charges(file):
+    if not set(tables.CHARGES) <= _header(file):
         raise MissingColumnError(f"{file} is no file of charges")
     charges = read_charges(file)
     found = Inspection(
@@ -313,14 +313,23 @@ def _charges(file: Path, _: Zones) -> Inspection:
     return _with_names(found, charges, servers=charges["server"])
 
 
-def _has_header_of_charges(file: Path) -> bool:
-    """Whether the columns are those of `tables.CHARGES`; the rest of the file is not read for that."""
+def _header(file: Path) -> set[str]:
+    """The names of the columns; the rest of the file is not read for that."""
     if kind_of_file(file) == "parquet":
-        names = set(pl.read_parquet_schema(file))
-    else:
-        header = _core.text_head(str(file), HEAD_BYTES).lstrip("\ufeff").partition("\n")[0]
-        names = set(re.split(r"[,;\t]", header.strip()))
-    return set(tables.CHARGES) <= names
+        return set(pl.read_parquet_schema(file))
+    header = _core.text_head(str(file), HEAD_BYTES).lstrip("\ufeff").partition("\n")[0]
+    return set(re.split(r"[,;\t]", header.strip()))
+
+
+def _activity(file: Path, _: Zones) -> Inspection:
+    if not {"user", "idle_start", "idle_end"} <= _header(file):
+        raise MissingColumnError(f"{file} has no idle_start and idle_end")
+    return Inspection(
+        str(file),
+        "idle stretches that an agent recorded",
+        next=f"tokenflex idle LOGS --timezone ZONE --activity {_quoted(file)}",
+        verb="idle",
+    )
 
 
 def _contract(file: Path, _: Zones) -> Inspection:

@@ -1181,6 +1181,81 @@ VENDOR_CORRECTIONS: Final = _table(
     },
 )
 
+IDLE_SOURCES: Final = ("activity", "timeout", "rest", "gap")
+"""Whence it is known that nobody used a session. The last two are inferred."""
+
+IDLE: Final = _table(
+    "idle",
+    "One row for each span in which a session held a license without use. Where two of one session touch, a sign of use"
+    " lies between them; they do not overlap.",
+    {
+        "session": (pl.UInt64(), "row of the session, from 0"),
+        "user": (NAME, "of the session, as are host, product and server"),
+        "host": (NAME, "null if the sessions have none"),
+        "product": (NAME, "product line"),
+        "server": (NAME, "null if the sessions have none"),
+        "start": (TIME, "last sign of use; where it is inferred, when the night, free day or working day begins"),
+        "end": (TIME, "next sign of use, or the session's end; as far as it is known, exclusive"),
+        "duration": (pl.Duration("us"), "`end` less `start`"),
+        "source": (
+            pl.Enum(IDLE_SOURCES),
+            "recorded activity; the server's timeout; a rest (night, free day) or gap (working day) without a sign",
+        ),
+        "confidence": (pl.Float64(), "0 to 1; 1 where it was recorded, else the share of the user's like times"),
+    },
+)
+
+HARVEST: Final = _table(
+    "harvest",
+    "One row for each session that is open, the one that is charged next first.",
+    {
+        "session": (pl.UInt64(), "row of the session, from 0"),
+        "user": (NAME, "as the log spells it"),
+        "host": (NAME, "the user's machine; null if the sessions have none"),
+        "product": (NAME, "product line"),
+        "feature": (NAME, "what the server calls it; null if the sessions have none"),
+        "server": (NAME, "license server; null if the sessions have none"),
+        "start": (TIME, "of the session"),
+        "idle_since": (TIME, "null where it is in use, or nothing is known"),
+        "idle_minutes": (pl.Float64(), "from `idle_since` to `as_of`; 0 where activity shows that it is in use"),
+        "idle_source": (pl.Enum(IDLE_SOURCES), "whence that is known"),
+        "idle_confidence": (pl.Float64(), "0 to 1, see idle"),
+        "next_charge_at": (TIME, "when it is charged next if all that is open stays open; null if it will not be"),
+        "minutes_to_charge": (pl.Float64(), "from `as_of` to `next_charge_at`"),
+        "tokens": (TOKENS, "that charge; null where there is none, or the product has no rate"),
+        "open_with": (pl.UInt32(), "open sessions that this charge is for, this one counted: all have to be closed"),
+        "is_worth_it": (
+            pl.Boolean(),
+            "true: it is idle and tokens will be charged; false: it is in use, or none will; null: nobody knows",
+        ),
+        "handle": (pl.UInt64(), "license handle; null if it is not known, or there are several"),
+        "command": (pl.String(), "the line that takes the license back; null if none can be written"),
+    },
+)
+
+HARVEST_REPLAY: Final = _table(
+    "harvest_replay",
+    "One row for each time after which idle licenses would have been taken back.",
+    {
+        "after": (pl.Duration("us"), "of idle time"),
+        "sessions_cut": (pl.UInt64(), "how many lost their license at least once"),
+        "cuts": (pl.UInt64(), "how often a license would have been taken back"),
+        "cuts_saving_nothing": (
+            pl.UInt64(),
+            "of them; a cut saves what its user and product pay less until their next cut",
+        ),
+        "reopens": (pl.UInt64(), "how often it would have been launched again, since use went on"),
+        "hours_freed": (pl.Float64(), "hours of licenses, from the cuts to the re-opens or ends"),
+        "charges_before": (pl.UInt64(), "as it was"),
+        "charges_after": (pl.UInt64(), "with the cuts"),
+        "charges_avoided": (pl.Int64(), "the difference; re-opens count against it"),
+        "tokens_before": (TOKENS, "as it was, without charges that have no rate"),
+        "tokens_after": (TOKENS, "with the cuts, likewise"),
+        "tokens_saved": (TOKENS, "the difference; negative where re-opens cost more"),
+        "charges_without_rate": (pl.UInt64(), "of those with the cuts"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1237,6 +1312,9 @@ TABLES: Final[Mapping[str, Schema]] = {
     "reconciliation_changes": RECONCILIATION_CHANGES,
     "reconciliation_changes_summary": RECONCILIATION_CHANGES_SUMMARY,
     "vendor_corrections": VENDOR_CORRECTIONS,
+    "idle": IDLE,
+    "harvest": HARVEST,
+    "harvest_replay": HARVEST_REPLAY,
 }
 """All tables by name."""
 

@@ -15,13 +15,14 @@ from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.audit.cuts import keys_that_differ, whole_cuts
 from tokenflex.audit.people import local_times
-from tokenflex.audit.signs import Rest, activity_of, with_signs
+from tokenflex.audit.signs import activity_of, with_signs
 from tokenflex.audit.windows import touches_of, uses_of, windows_of
 from tokenflex.errors import MissingColumnError
 from tokenflex.metering.charge import charge
 from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems, report
 from tokenflex.times import checked_duration
+from tokenflex.usage.rest import Rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

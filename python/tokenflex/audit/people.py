@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from tokenflex import _core, tables
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ZoneError
 from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems
 from tokenflex.reading.identity import Identity
 from tokenflex.reading.user_zones import UserZones
+from tokenflex.reading.zones import local_times as local_times  # noqa: PLC0414 - the audit takes it from here
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
 
 if TYPE_CHECKING:
@@ -49,17 +49,6 @@ def persons_by_name(names: Iterable[str], identity: Identity) -> dict[str, str]:
     applied = identity.apply(frame, at=TOO_LATE - MICROSECOND, problems=Problems())
     persons = applied["user"].cast(pl.String).to_list()
     return {name: person for name, person in zip(spellings, persons, strict=True) if person is not None}
-
-
-def local_times(times: pl.Series, zones: pl.Series) -> pl.Series:
-    """What the clock in each row's zone shows at each instant, marked as if it were UTC; null without a zone."""
-    rows = pl.DataFrame([times.cast(tables.TIME).alias("time"), zones.cast(pl.String).alias("zone")])
-    rows = rows.with_row_index("row")
-    shown = [tables.empty({"row": pl.UInt32(), "local": tables.TIME})]
-    for (zone,), part in rows.drop_nulls(["time", "zone"]).partition_by("zone", as_dict=True).items():
-        local = pl.DataFrame(_core.local_times(part.select("time"), str(zone)))
-        shown.append(part.select("row").hstack(local))
-    return rows.join(pl.concat(shown), on="row", how="left", maintain_order="left")["local"]
 
 
 def given_stays(users: Users) -> list[Stay]:

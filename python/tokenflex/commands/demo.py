@@ -90,6 +90,11 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     groups = f"--groups {folder}/{firm.groups_path.name}"
     yield _command("tokenflex chargeback charges.csv", *settled, f"--by group,product {groups}")
     yield _command(f"tokenflex chargeback {logs}", *terms, contract, f"--by site {groups} --split minutes")
+    record = f"--activity {folder}/{firm.activity_path.name}"
+    yield "\nWhich licenses nobody used, which to take back before they are charged again, and what that would save:\n"
+    yield _command(f"tokenflex idle {logs}", *terms[:-1], record)
+    yield _command(f"tokenflex harvest {logs}", *terms, record)
+    yield _command(f"tokenflex harvest {logs}", *terms, record, "--replay 15m,1h,4h,8h,1d,3d")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenflex.demo import log
+from tokenflex.demo.activity import LONG, Stretch, stretches, write_activity
 from tokenflex.demo.contract import write_contract, write_groups
 from tokenflex.demo.firm import (
     ACCENTED,
@@ -88,6 +89,8 @@ class DemoFacts:
     """Sessions whose check-in the log no longer holds, since it ends in the midst of a shutdown."""
     sessions_without_rate: int
     days_without_lines: int
+    left_open: int
+    """Idle stretches of more than two hours: people who went and left a product open."""
     vendor_mistakes: dict[str, int]
     """What the statement charges twice, by cause as of `double_charges`, beside what the rule itself doubles."""
 
@@ -107,6 +110,7 @@ class DemoFirm:
         statement_path: what the vendor states, session by session, of the servers that report
         contract_path: the firm's contract as TOML, with invented numbers
         groups_path: CSV of everyone's group, cost centre and site; one user is left out
+        activity_path: CSV of an agent, with the stretches in which a product was open and nobody used it
         sessions: what truly happened, in order of start
         facts: counts of what was planted
     """
@@ -121,6 +125,7 @@ class DemoFirm:
     statement_path: Path
     contract_path: Path
     groups_path: Path
+    activity_path: Path
     sessions: tuple[DemoSession, ...]
     facts: DemoFacts
 
@@ -143,8 +148,9 @@ class _File:
 def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFirm:
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
-    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`, `rule.toml`
-    (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
+    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `activity.csv` (when nobody
+    used what was open, by an agent), `contract.toml`, `rule.toml` (how the contract charges) and `statement.csv` (the
+    vendor's, with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -192,6 +198,8 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     write_groups(folder / "groups.csv", staff)
     write_contract(folder / "contract.toml")
     (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
+    idle = stretches(used, last, seed)
+    write_activity(folder / "activity.csv", idle)
     sessions = _sessions(used, last)
     wrong = mistakes()
     write_statement(folder / "statement.csv", _stated(sessions), wrong, Rates.read(folder / "rates.csv"))
@@ -206,9 +214,18 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
         statement_path=folder / "statement.csv",
         contract_path=folder / "contract.toml",
         groups_path=folder / "groups.csv",
+        activity_path=folder / "activity.csv",
         sessions=tuple(sessions),
         facts=_facts(
-            written, files, used=used, sessions=sessions, outages=outages, lost=lost, unpaired=unpaired, wrong=wrong
+            written,
+            files,
+            used=used,
+            sessions=sessions,
+            outages=outages,
+            lost=lost,
+            unpaired=unpaired,
+            wrong=wrong,
+            idle=idle,
         ),
     )
 
@@ -356,6 +373,7 @@ def _facts(
     lost: set[int],
     unpaired: int,
     wrong: tuple[Mistake, ...],
+    idle: list[Stretch],
 ) -> DemoFacts:
     lines = [line for server_lines in written.values() for line in server_lines]
     events = Counter(line.event for line in lines)
@@ -386,6 +404,7 @@ def _facts(
         shutdown_sessions=len({_key(used[place]) for place in lost}),
         sessions_without_rate=sum(session.feature in PRODUCTS[WITHOUT_RATE].features for session in sessions),
         days_without_lines=2,
+        left_open=sum(stretch.end - stretch.start > LONG for stretch in idle),
         vendor_mistakes=dict(Counter(mistake.cause for mistake in wrong)),
     )
 

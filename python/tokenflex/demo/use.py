@@ -39,3 +39,5 @@ class Use:
     start: int
     end: int
     end_reason: str = ""
+    left: int | None = None
+    """When the person went, if the product stayed open."""

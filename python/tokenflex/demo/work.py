@@ -71,17 +71,18 @@ def _day(rng: random.Random, person: Person, morning: int, evening: int) -> Iter
     user = person.spelling if person.spelling is not None and chance(rng, 25) else person.name
     host = person.second_host if person.second_host is not None and chance(rng, 20) else person.host
 
-    def use(code: str, start: int, end: int, reason: str = "", at: str = host) -> Use:
+    def use(code: str, start: int, end: int, reason: str = "", *, at: str = host, left: int | None = None) -> Use:
         product = PRODUCTS[code]
         feature = product.features[min(person.feature, len(product.features) - 1)]
-        return Use(server, user, at, product, feature, start, end, reason)
+        return Use(server, user, at, product, feature, start, end, reason, left)
 
     at = morning
     while at < evening - 20 * MINUTE:
         end = min(evening, at + round(rng.uniform(0.4, 6.5) * HOUR))
+        left = None
         if end > evening - HOUR and chance(rng, 5):
-            end = evening + round(rng.uniform(9, 13) * HOUR)  # forgotten open until early next morning
-        yield use(person.main, at, end, "INACTIVE" if chance(rng, 1) else "")
+            end, left = evening + round(rng.uniform(9, 13) * HOUR), evening  # forgotten open until early next morning
+        yield use(person.main, at, end, "INACTIVE" if chance(rng, 1) else "", left=left)
         if chance(rng, 5):
             yield use(person.main, at + 3 * MINUTE, max(at + 5 * MINUTE, end - 11 * MINUTE))  # a second instance
         if person.second_host is not None and chance(rng, 6):
@@ -101,9 +102,11 @@ def _planted(staff: list[Person]) -> Iterator[Use]:
     """Use that must occur whatever the dice say."""
     by_name = {person.name: person for person in staff}
 
-    def use(name: str, server: Server, code: str, start: int, end: int, *, reason: str = "") -> Use:
+    def use(
+        name: str, server: Server, code: str, start: int, end: int, *, reason: str = "", left: int | None = None
+    ) -> Use:
         product = PRODUCTS[code]
-        return Use(server, name, by_name[name].host + "-N", product, product.features[0], start, end, reason)
+        return Use(server, name, by_name[name].host + "-N", product, product.features[0], start, end, reason, left)
 
     madrid, chicago = MAD.zone, CHI.zone
     # Over the repeated hour at the end of summer time: out at 02:50 summer time, in at 02:10 winter time.
@@ -112,8 +115,10 @@ def _planted(staff: list[Person]) -> Iterator[Use]:
     changed = chicago.changes[0]
     yield use("curlew.sgp", CHI, "ACD", changed - 20 * MINUTE, changed + 15 * MINUTE)
     # Left open from Friday evening to Monday morning.
-    yield use("grebe.mad", MAD, "ACD", madrid.utc(2025, 9, 19, 18, 20), madrid.utc(2025, 9, 22, 7, 55))
-    yield use("egret.chi", CHI, "RVT", chicago.utc(2025, 11, 14, 17, 5), chicago.utc(2025, 11, 17, 8, 20))
+    friday = madrid.utc(2025, 9, 19, 18, 20)
+    yield use("grebe.mad", MAD, "ACD", friday, madrid.utc(2025, 9, 22, 7, 55), left=friday + 25 * MINUTE)
+    friday = chicago.utc(2025, 11, 14, 17, 5)
+    yield use("egret.chi", CHI, "RVT", friday, chicago.utc(2025, 11, 17, 8, 20), left=friday + 40 * MINUTE)
     # A check-in that is written two seconds late, behind lines of the new day.
     midnight = madrid.midnight(date(2025, 9, 16))
     yield use("osprey.mad", MAD, "NAVMAN", midnight - 3 * HOUR, midnight - 2)

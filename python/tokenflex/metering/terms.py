@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tokenflex import _core, tables
+from tokenflex import tables
 from tokenflex.errors import ArgumentTypeError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.reading.user_zones import UserZones
+from tokenflex.reading.user_zones import Users as Users  # noqa: PLC0414 - verbs take it from here
+from tokenflex.reading.user_zones import zones_in as zones_in  # noqa: PLC0414 - as above
 from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
-    from tokenflex._core import Charged, Terms
+    from collections.abc import Mapping
 
-Users: TypeAlias = Mapping[str, str] | UserZones
-"""What says which zone each user lives in."""
+    from tokenflex._core import Charged, Terms
 
 FAULTS = {
     "missing_user": "no user: not charged",
@@ -71,25 +70,6 @@ def terms_of(
         "zones": zones[needed] or {} if needed is not None else {},
         "rates": rates.terms(),
     }
-
-
-def zones_in(zones: object, argument: str) -> dict[str, str] | None:
-    """The zone of each name, of what a caller gave for it, in the spelling of the database."""
-    if zones is None:
-        return None
-    if isinstance(zones, UserZones) and argument == "users":
-        return zones.zones
-    if not isinstance(zones, Mapping):
-        raise ArgumentTypeError(
-            f"{argument} has to map names to IANA zones, not to be {type(zones).__name__}", location=argument
-        )
-    for name, zone in zones.items():
-        if not isinstance(name, str) or not isinstance(zone, str):
-            raise ArgumentTypeError(
-                f"{argument} has to map names to IANA zones, not {name!r} to {zone!r}", location=argument
-            )
-    spelled = {zone: _core.check_zone(zone) for zone in set(zones.values())}
-    return {name: spelled[zone] for name, zone in zones.items()}
 
 
 def charges_of(charged: Charged, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import translate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
@@ -235,6 +235,29 @@ class UserZones:
 
     def __repr__(self) -> str:
         return f"<UserZones of {len(self)} users in {self._rows['zone'].n_unique()} zones>"
+
+
+Users: TypeAlias = Mapping[str, str] | UserZones
+"""What says which zone each user lives in."""
+
+
+def zones_in(zones: object, argument: str) -> dict[str, str] | None:
+    """The zone of each name, of what a caller gave for it, in the spelling of the database."""
+    if zones is None:
+        return None
+    if isinstance(zones, UserZones) and argument == "users":
+        return zones.zones
+    if not isinstance(zones, Mapping):
+        raise ArgumentTypeError(
+            f"{argument} has to map names to IANA zones, not to be {type(zones).__name__}", location=argument
+        )
+    for name, zone in zones.items():
+        if not isinstance(name, str) or not isinstance(zone, str):
+            raise ArgumentTypeError(
+                f"{argument} has to map names to IANA zones, not {name!r} to {zone!r}", location=argument
+            )
+    spelled = {zone: _core.check_zone(zone) for zone in set(zones.values())}
+    return {name: spelled[zone] for name, zone in zones.items()}
 
 
 def _known(zone: str, row: int) -> str:

@@ -60,4 +60,15 @@ def instants(local: pl.Series, zone: str) -> Instants:
     return Instants(found["time"].alias(local.name), found["in_gap"], found["in_fold"])
 
 
+def local_times(times: pl.Series, zones: pl.Series) -> pl.Series:
+    """What the clock in each row's zone shows at each instant, marked as if it were UTC; null without a zone."""
+    rows = pl.DataFrame([times.cast(tables.TIME).alias("time"), zones.cast(pl.String).alias("zone")])
+    rows = rows.with_row_index("row")
+    shown = [tables.empty({"row": pl.UInt32(), "local": tables.TIME})]
+    for (zone,), part in rows.drop_nulls(["time", "zone"]).partition_by("zone", as_dict=True).items():
+        local = pl.DataFrame(_core.local_times(part.select("time"), str(zone)))
+        shown.append(part.select("row").hstack(local))
+    return rows.join(pl.concat(shown), on="row", how="left", maintain_order="left")["local"]
+
+
 _INSTANTS: Final = {"time": tables.TIME, "in_gap": pl.Boolean(), "in_fold": pl.Boolean()}
