@@ -69,6 +69,10 @@ from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.reading.user_zones import UserZones
+from tokenflex.usage.capacity import capacity
+from tokenflex.usage.concurrency import concurrency
+from tokenflex.usage.heat_map import heat_map
+from tokenflex.usage.hours import BusinessHours
 from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
@@ -81,6 +85,7 @@ __all__ = [
     "BalanceError",
     "Booking",
     "Burn",
+    "BusinessHours",
     "CapacityError",
     "Catalog",
     "ColumnGuess",
@@ -121,14 +126,17 @@ __all__ = [
     "ZoneError",
     "__version__",
     "avoidable_charges",
+    "capacity",
     "categorize",
     "charge",
     "chargeback",
     "compare_rules",
+    "concurrency",
     "denials",
     "double_charges",
     "explain_double_charges",
     "guess_columns",
+    "heat_map",
     "infer_rule",
     "infer_zones",
     "inspect",

@@ -126,3 +126,22 @@ def read_lmstat(
 def read_rlm(
     options: ReadOptions, *, progress: Callable[[int], object] | None
 ) -> tuple[Table, Table, Table, Table, Table]: ...
+
+class Asked(TypedDict):
+    sessions: object
+    keys: list[tuple[object, list[int]]]
+    count: str
+    as_of: int | None
+
+class Window(TypedDict):
+    since: int | None
+    until: int | None
+    clock_key: int | None
+    zones: list[str]
+    hours: tuple[list[bool], int, int, list[int]] | None
+
+def concurrency(asked: Asked) -> tuple[list[Table], Table, Table]: ...
+def capacity_levels(
+    asked: Asked, window: Window
+) -> tuple[tuple[Table, Table, tuple[int, int], list[int]], Table, Table]: ...
+def heat_cells(asked: Asked, window: Window) -> tuple[Table, Table, Table]: ...

@@ -855,6 +855,63 @@ CHARGEBACK: Final = _table(
     },
 )
 
+CONCURRENCY: Final = _table(
+    "concurrency",
+    "One row for each instant at which the number in use changes, for each group of `concurrency`, whose columns come "
+    "first.",
+    {
+        "time": (TIME, "from when on"),
+        "in_use": (pl.UInt32(), "licenses, users or hosts in use from then on, until the next row"),
+    },
+)
+
+CAPACITY: Final = _table(
+    "capacity",
+    "One row for each group of `capacity`, whose columns come first: how much was needed in the time that counts.",
+    {
+        "zone": (NAME, "by whose clock business hours are; null where all hours count and no zone is said"),
+        "since": (TIME, "first instant of the period"),
+        "until": (TIME, "its end, exclusive"),
+        "time": (pl.Duration("us"), "how much of the period counts"),
+        "requests": (pl.UInt64(), "sessions that started in that time, those of zero length too"),
+        "used": (pl.Duration("us"), "licenses times time"),
+        "peak": (pl.UInt32(), "most in use at once; null where no time counts"),
+        "peak_at": (TIME, "when that many were in use first; null where none ever was"),
+        "time_at_peak": (pl.Duration("us"), "for how long in all"),
+        "mean": (pl.Float64(), "`used` by `time`"),
+        **{
+            f"p{part}": (pl.UInt32(), f"least number that was enough for {part} % of the time")
+            for part in (50, 90, 95, 99)
+        },
+        **{
+            f"asked_p{part}": (
+                pl.UInt32(),
+                f"least number such that {part} % of the requests found no more in use; null where there are none",
+            )
+            for part in (50, 90, 95, 99)
+        },
+        "limit": (pl.UInt32(), "how many are owned; null where that is not said, as are the columns after it"),
+        "time_at_limit": (pl.Duration("us"), "time in which none was free: `limit` or more in use"),
+        "time_above_limit": (pl.Duration("us"), "time in which more than `limit` were in use"),
+        "share_at_limit": (pl.Float64(), "`time_at_limit` by `time`"),
+        "share_above_limit": (pl.Float64(), "`time_above_limit` by `time`"),
+    },
+)
+
+HEAT_MAP: Final = _table(
+    "heat_map",
+    "One row for each hour of the week of each group of `heat_map`, whose columns come first: 168 a group.",
+    {
+        "zone": (NAME, "by whose clock"),
+        "weekday": (pl.UInt8(), "1 is Monday, 7 is Sunday"),
+        "hour": (pl.UInt8(), "0 to 23, by the clock on the wall"),
+        "time": (pl.Duration("us"), "how long the clock showed this hour within the period"),
+        "used": (pl.Duration("us"), "licenses times time"),
+        "mean": (pl.Float64(), "`used` by `time`; null where the period has no such hour"),
+        "peak": (pl.UInt32(), "most in use at once"),
+    },
+)
+
 EXPIRING: Final = _table(
     "expiring",
     "One row for each pool that has tokens and ends soon, the next first.",
@@ -1039,6 +1096,9 @@ TABLES: Final[Mapping[str, Schema]] = {
     "chargeback": CHARGEBACK,
     "reconciliation": RECONCILIATION,
     "reconciliation_summary": RECONCILIATION_SUMMARY,
+    "concurrency": CONCURRENCY,
+    "capacity": CAPACITY,
+    "heat_map": HEAT_MAP,
 }
 """All tables by name."""
 

@@ -33,8 +33,8 @@ pub struct Asked<'py> {
 /// An answer, the groups, and the rows that are not counted.
 type Found<T> = (T, Table, Table);
 
-/// For each group the levels in use, its sums, and the period.
-type Leveled = (Table, Table, (i64, i64));
+/// For each group the levels in use, its sums; the period, and how much of it counts by each clock.
+type Leveled = (Table, Table, (i64, i64), Vec<i64>);
 
 /// The table and its groups' columns, imported.
 struct Given {
@@ -197,7 +197,10 @@ pub fn capacity_levels(py: Python<'_>, asked: Asked<'_>, window: Window) -> PyRe
                     )
                     .numbers::<Int64Type>("used", found.iter().map(|found| found.used).collect::<Vec<_>>(), None)
                     .finish();
-                Ok((levels, sums, (period.since, period.until)))
+                let length = |open: &Vec<(i64, i64)>| -> i64 {
+                    open.iter().map(|&(from, to)| (to.min(period.until) - from).max(0)).sum()
+                };
+                Ok((levels, sums, (period.since, period.until), open.iter().map(length).collect()))
             })
         })
     })
