@@ -99,7 +99,7 @@ def capacity(
     known = _groups(given, pl.DataFrame(groups), pl.DataFrame(sums), clocks)
     rows = pl.DataFrame(levels).with_columns(pl.col("requests").cast(pl.Int64))
     if len(given.by) == 1 and len(lengths) == 1 and owned:
-        unused = _unused(known, given.by[0], owned)
+        unused = _unused(known, given.by[0], owned, asked["zones"])
         known = pl.concat([known, unused], how="diagonal")
         level = pl.DataFrame({"level": 0, "time": lengths[0], "requests": 0}, schema_overrides={"level": pl.UInt32})
         rows = pl.concat([rows, unused.select("group").join(level, how="cross")])
@@ -142,7 +142,7 @@ def _groups(given: InUse, groups: pl.DataFrame, sums: pl.DataFrame, clocks: Cloc
     return known.with_columns(pl.lit(None if clocks is None else clocks.zone).cast(tables.NAME).alias(ZONE))
 
 
-def _unused(known: pl.DataFrame, name: str, owned: Mapping[str, int]) -> pl.DataFrame:
+def _unused(known: pl.DataFrame, name: str, owned: Mapping[str, int], zones: list[str]) -> pl.DataFrame:
     """The groups of names with a limit that have no session."""
     seen = set(known[name].cast(pl.String).to_list())
     missing = [each for each in owned if each not in seen]
@@ -151,7 +151,7 @@ def _unused(known: pl.DataFrame, name: str, owned: Mapping[str, int]) -> pl.Data
             name: pl.Series(missing, dtype=tables.NAME),
             "group": pl.Series(range(known.height, known.height + len(missing)), dtype=pl.UInt32),
             "used": pl.Series([0] * len(missing), dtype=pl.Int64),
-            ZONE: pl.Series(known[ZONE].head(1).to_list() * len(missing) or [None] * len(missing), dtype=tables.NAME),
+            ZONE: pl.Series(zones[:1] or [None], dtype=tables.NAME).new_from_index(0, len(missing)),
         }
     )
 
