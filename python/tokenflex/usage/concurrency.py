@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -71,10 +71,27 @@ def concurrency(
     parts, groups, faults = _core.concurrency(given.asked)
     given.report(faults, problems, "concurrency")
     names = pl.DataFrame(groups)
-    steps = [pl.DataFrame(part) for part in parts]
-    # In parts as they come: nothing is copied.
     frames = [
-        pl.DataFrame([*given.columns(names, part["group"]), *tables.finish(part, tables.CONCURRENCY)]) for part in steps
+        pl.DataFrame([*_repeated(given.columns(names, lengths["group"]), lengths["rows"]), *steps])
+        for lengths, steps in ((pl.DataFrame(runs), tables.finish(steps, tables.CONCURRENCY)) for runs, steps in parts)
     ]
     schema = dict.fromkeys(given.by, tables.NAME) | dict(tables.CONCURRENCY)
+    # In parts as they come: nothing is copied.
     return pl.concat(frames, rechunk=False) if frames else tables.empty(schema)
+
+
+FEW: Final = 10_000
+"""Up to so many groups each is a run of its own to be filled."""
+
+
+def _repeated(columns: list[pl.Series], rows: pl.Series) -> list[pl.Series]:
+    """Each value as many times as its group has rows."""
+    if len(rows) > FEW:
+        counted = pl.DataFrame(columns).select(pl.all().repeat_by(rows)).explode(pl.all()) if columns else pl.DataFrame()
+        return counted.get_columns()
+    counts = [(place, count) for place, count in enumerate(rows) if count > 0]
+    if not counts:
+        return [column.clear() for column in columns]
+    return [
+        pl.concat([column.new_from_index(place, count) for place, count in counts], rechunk=True) for column in columns
+    ]

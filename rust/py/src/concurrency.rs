@@ -8,7 +8,7 @@ use tokenflex_core::concurrency::groups::{Groups, Key, number};
 use tokenflex_core::concurrency::heat::heat;
 use tokenflex_core::concurrency::hours::{Business, CELLS, Period, all, open};
 use tokenflex_core::concurrency::levels::{Counted, levels};
-use tokenflex_core::concurrency::steps::steps;
+use tokenflex_core::concurrency::steps::{Steps, steps};
 use tokenflex_core::concurrency::{Checked, Fault, Sessions};
 use tokenflex_core::intern::NONE;
 use tokenflex_core::meter::{NO_TIME, OPEN};
@@ -109,20 +109,28 @@ fn problems_of(faults: &[(u32, Fault)], count: &str) -> Table {
     Columns::default().numbers::<UInt64Type>("location", rows, None).texts("code", &codes).finish()
 }
 
-/// The steps in parts, the groups, and the rows that are not counted.
+/// The steps in parts, each with the lengths of its groups; the groups, and the rows that are not counted.
 #[pyfunction]
-pub fn concurrency(py: Python<'_>, asked: Asked<'_>) -> PyResult<Found<Vec<Table>>> {
+pub fn concurrency(py: Python<'_>, asked: Asked<'_>) -> PyResult<Found<Vec<(Table, Table)>>> {
     guarded(py, || {
         let given = asked.import()?;
         py.detach(|| {
             given.run(|checked, _| {
                 let found = steps(&checked.uses(), checked.period)?;
-                let table = |part: tokenflex_core::concurrency::steps::Steps| {
-                    Columns::default()
-                        .numbers::<UInt32Type>("group", part.group, None)
-                        .times("time", part.time, None)
-                        .numbers::<UInt32Type>("in_use", part.in_use, None)
-                        .finish()
+                let table = |part: Steps| {
+                    let runs = Columns::default()
+                        .numbers::<UInt32Type>("group", part.runs.iter().map(|run| run.0).collect::<Vec<_>>(), None)
+                        .numbers::<UInt64Type>(
+                            "rows",
+                            part.runs.iter().map(|run| run.1 as u64).collect::<Vec<_>>(),
+                            None,
+                        );
+                    let steps = Columns::default().times("time", part.time, None).numbers::<UInt32Type>(
+                        "in_use",
+                        part.in_use,
+                        None,
+                    );
+                    (runs.finish(), steps.finish())
                 };
                 Ok(found.into_iter().map(table).collect())
             })

@@ -1,8 +1,8 @@
 //! Use by hour of the week.
 
 use super::hours::{CELLS, Cells, Period};
-use super::levels::{in_halves, total};
-use super::order::{Event, InOrder, Uneven};
+use super::levels::total;
+use super::order::{Event, Layout, Part, answered, scattered, sorted};
 use super::{Checked, Uses, too_many};
 use crate::error::Result;
 use crate::time::zone::Zone;
@@ -37,39 +37,55 @@ pub fn heat(
 }
 
 fn swept<E: Event>(uses: &Uses<'_>, period: Option<(i64, i64)>, cells: &[Cells], clock: &[u32]) -> Result<Vec<Heat>> {
-    let nothing = || Sums { used: vec![0; CELLS], peak: vec![0; CELLS] };
-    let Some(period) = period else { return (0..uses.groups).map(|_| nothing().finish()).collect() };
-    let held = Uneven::<E>::new(uses, period)?.sorted();
-    in_halves(&held, |group| {
-        let mut sums = nothing();
-        sums.run(&held, group, &cells[clock[group] as usize]);
-        sums.finish()
-    })
+    let nothing = || Sums { used: vec![0; CELLS], peak: vec![0; CELLS], level: 0, from: i64::MIN, stretch: 0 };
+    let mut found: Vec<Result<Heat>> = Vec::new();
+    if let Some(period) = period {
+        let layout = Layout::new(uses.groups, &uses.group, period);
+        let of_part = |mut part: Part<E>| {
+            let mut sums: Vec<(u32, Sums)> = Vec::new();
+            sorted(&mut part, |group, starts, ends| {
+                if sums.last().is_none_or(|last| last.0 != group) {
+                    sums.push((group, nothing()));
+                }
+                if let Some((_, sums)) = sums.last_mut() {
+                    sums.run(starts, ends, &cells[clock[group as usize] as usize]);
+                }
+            });
+            sums.into_iter().map(|(_, sums)| sums.finish()).collect::<Vec<_>>()
+        };
+        found = answered(scattered::<E>(&layout, uses, true)?, of_part).into_iter().flatten().collect();
+    }
+    // Without any session there are no buckets.
+    let more: Vec<_> = (found.len()..uses.groups).map(|_| nothing().finish()).collect();
+    found.into_iter().chain(more).collect()
 }
 
 struct Sums {
     used: Vec<i128>,
     peak: Vec<u64>,
+    /// How many are in use from the last event on, and the stretch of it.
+    level: u64,
+    from: i64,
+    stretch: usize,
 }
 
 impl Sums {
-    fn run<E: Event>(&mut self, held: &InOrder<E>, group: usize, cells: &Cells) {
-        let (starts, ends) = held.of(group);
-        let (mut start, mut end, mut level, mut from) = (0, 0, 0, i64::MIN);
-        let mut stretch = 0;
-        while end < ends.len() {
+    /// Goes through the next bucket.
+    fn run<E: Event>(&mut self, starts: &[E], ends: &[E], cells: &Cells) {
+        let (mut start, mut end) = (0, 0);
+        while start < starts.len() || end < ends.len() {
             let taken = starts.get(start).map_or(i64::MAX, |event| event.time());
-            let freed = ends[end].time();
+            let freed = ends.get(end).map_or(i64::MAX, |event| event.time());
             let at = taken.min(freed);
-            if level > 0 && from < at {
-                stretch = self.segment(from, at, level, cells, stretch);
+            if self.level > 0 && self.from < at {
+                self.stretch = self.segment(self.from, at, self.level, cells, self.stretch);
             }
-            from = at;
+            self.from = at;
             if taken < freed {
-                level += starts[start].licenses();
+                self.level += starts[start].licenses();
                 start += 1;
             } else {
-                level -= ends[end].licenses();
+                self.level -= ends[end].licenses();
                 end += 1;
             }
         }

@@ -1,10 +1,9 @@
 //! For how long how many licenses are in use, and how many of them a request meets: what percentiles are made of.
 
 use std::collections::BTreeMap;
-use std::thread;
 
 use super::hours::Period;
-use super::order::{AskedInOrder, Event, InOrder, Uneven};
+use super::order::{Asked, Event, Layout, Part, answered, scattered, sorted};
 use super::{Checked, Uses, too_many};
 use crate::error::{Error, Result};
 
@@ -67,79 +66,92 @@ pub fn levels(checked: &Checked<'_>, counted: Counted<'_>) -> Result<Vec<Levels>
 }
 
 fn swept<E: Event>(uses: &Uses<'_>, checked: &Checked<'_>, counted: Counted<'_>) -> Result<Vec<Levels>> {
-    let Some(period) = checked.period else {
-        return (0..uses.groups).map(|group| Sweep::new(counted, group).finish()).collect();
-    };
-    let asked = AskedInOrder::new(&checked.requests(), uses.groups, period)?;
-    let held = Uneven::<E>::new(uses, period)?.sorted();
-    let of = |group: usize| -> Result<Levels> {
-        let mut sweep = Sweep::new(counted, group);
-        sweep.run(&held, group, asked.of(group));
-        sweep.finish()
-    };
-    in_halves(&held, of)
-}
-
-/// Answers for all groups, found side by side.
-pub(super) fn in_halves<E: Event, T: Send>(
-    held: &InOrder<E>,
-    of: impl Fn(usize) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let [first, second] = held.halves();
-    thread::scope(|scope| {
-        let first = scope.spawn(|| first.map(&of).collect::<Result<Vec<T>>>());
-        let second = second.map(&of).collect::<Result<Vec<T>>>();
-        let mut all = first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        all.extend(second?);
-        Ok(all)
-    })
+    let mut found: Vec<Result<Levels>> = Vec::new();
+    if let Some(period) = checked.period {
+        let layout = Layout::new(uses.groups, &uses.group, period);
+        let asked = Asked::new(&layout, &checked.requests())?;
+        let parts = scattered::<E>(&layout, uses, true)?;
+        let first = parts.first().map_or(0, |part| part.buckets.len());
+        let of_part = |mut part: Part<E>| {
+            let mut sweeps: Vec<Sweep<'_>> = Vec::new();
+            let group = part.buckets.first().map_or(0, |bucket| bucket.0);
+            let mut bucket = if group == 0 { 0 } else { first };
+            sorted(&mut part, |group, starts, ends| {
+                if sweeps.last().is_none_or(|sweep| sweep.group != group) {
+                    sweeps.push(Sweep::new(counted, group));
+                }
+                if let Some(sweep) = sweeps.last_mut() {
+                    sweep.run(starts, ends, asked.of(bucket));
+                }
+                bucket += 1;
+            });
+            sweeps.into_iter().map(Sweep::finish).collect::<Vec<_>>()
+        };
+        found = answered(parts, of_part).into_iter().flatten().collect();
+    }
+    // Without any session there are no buckets.
+    let more = (found.len()..uses.groups).map(|group| Sweep::new(counted, group as u32).finish());
+    let more: Vec<_> = more.collect();
+    found.into_iter().chain(more).collect()
 }
 
 struct Sweep<'a> {
+    group: u32,
     period: Period,
+    /// All stretches that count, and those that have not passed.
+    all: &'a [(i64, i64)],
     open: &'a [(i64, i64)],
+    /// How many are in use from the last event on.
+    level: u64,
+    from: i64,
     histogram: Histogram,
     used: i128,
     peak: (u64, Option<i64>),
 }
 
 impl<'a> Sweep<'a> {
-    fn new(counted: Counted<'a>, group: usize) -> Self {
-        let open = &counted.open[counted.clock[group] as usize][..];
-        Self { period: counted.period, open, histogram: Histogram::default(), used: 0, peak: (0, None) }
+    fn new(counted: Counted<'a>, group: u32) -> Self {
+        let all = &counted.open[counted.clock[group as usize] as usize][..];
+        Self {
+            group,
+            period: counted.period,
+            all,
+            open: all,
+            level: 0,
+            from: i64::MIN,
+            histogram: Histogram::default(),
+            used: 0,
+            peak: (0, None),
+        }
     }
 
-    fn run<E: Event>(&mut self, held: &InOrder<E>, group: usize, mut asked: &[i64]) {
-        let (starts, ends) = held.of(group);
-        let (mut start, mut end, mut level, mut from) = (0, 0, 0, i64::MIN);
-        let whole = self.open;
+    /// Goes through the next bucket.
+    fn run<E: Event>(&mut self, starts: &[E], ends: &[E], mut asked: &[i64]) {
+        let (mut start, mut end) = (0, 0);
         loop {
             let next = |place: usize, events: &[E]| events.get(place).map_or(i64::MAX, |event| event.time());
             let at = next(start, starts).min(next(end, ends)).min(asked.first().copied().unwrap_or(i64::MAX));
             if at == i64::MAX {
                 break;
             }
-            if level > 0 {
-                self.segment(from, at, level);
+            if self.level > 0 {
+                self.segment(self.from, at, self.level);
             }
-            let mut freed = 0;
             while next(end, ends) == at {
-                freed += ends[end].licenses();
+                self.level -= ends[end].licenses();
                 end += 1;
             }
-            level -= freed;
             let requests = asked.iter().take_while(|&&request| request == at).count();
             if requests > 0 {
                 asked = &asked[requests..];
-                self.requests(at, level, requests as u64);
+                self.requests(at, self.level, requests as u64);
             }
             while next(start, starts) == at {
-                level += starts[start].licenses();
+                self.level += starts[start].licenses();
                 start += 1;
             }
-            from = at;
+            self.from = at;
         }
-        self.open = whole;
     }
 
     /// Gives up stretches that end before the instant.
@@ -170,7 +182,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn finish(mut self) -> Result<Levels> {
-        let lengths = self.open.iter().map(|&(from, to)| (to.min(self.period.until) - from).max(0));
+        let lengths = self.all.iter().map(|&(from, to)| (to.min(self.period.until) - from).max(0));
         let all: i64 = lengths.sum();
         let busy: i64 = self.histogram.rows().map(|(_, (time, _))| time).sum();
         self.histogram.at(0).0 = all - busy;
