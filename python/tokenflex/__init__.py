@@ -73,7 +73,9 @@ from tokenflex.usage.capacity import capacity
 from tokenflex.usage.concurrency import concurrency
 from tokenflex.usage.heat_map import heat_map
 from tokenflex.usage.hours import BusinessHours
+from tokenflex.usage.inactive import inactive
 from tokenflex.usage.infer_zones import infer_zones
+from tokenflex.usage.judge_denials import judge_denials, summarize_denials
 from tokenflex.usage.sessions import denials, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -137,9 +139,11 @@ __all__ = [
     "explain_double_charges",
     "guess_columns",
     "heat_map",
+    "inactive",
     "infer_rule",
     "infer_zones",
     "inspect",
+    "judge_denials",
     "pair",
     "place_servers",
     "prepare",
@@ -157,6 +161,7 @@ __all__ = [
     "rule_grid",
     "sessions_from",
     "summarize_avoidable",
+    "summarize_denials",
     "tables",
     "zone_database_version",
     "zone_whatif",

@@ -912,6 +912,76 @@ HEAT_MAP: Final = _table(
     },
 )
 
+DENIAL_OUTCOMES: Final = ("in_use", "served", "retried", "refused")
+"""What became of a refusal: the user had the product, got it soon, the program went on asking, or none of these."""
+
+JUDGED_DENIALS: Final = _table(
+    "judged_denials",
+    "One row for each refusal, as `judge_denials` judges it.",
+    {
+        "server": (NAME, "license server"),
+        "time": (TIME, "instant of the refusal"),
+        "kind": (EVENTS["kind"], "DENIED, or UNSUPPORTED where the server has no such feature"),
+        "product": (NAME, "product line"),
+        "feature": (NAME, "as the log writes it"),
+        "user": (NAME, "as the log spells it"),
+        "host": (NAME, "the user's machine"),
+        "licenses": (pl.UInt32(), "how many were asked for"),
+        "version": (NAME, "version asked for, where the line has it"),
+        "reason": (NAME, "in words, as the log writes it"),
+        "reason_code": (
+            pl.Int32(),
+            "number of the reason: -4 all in use, -5 no such feature, …; null where there is none",
+        ),
+        "outcome": (
+            pl.Enum(DENIAL_OUTCOMES),
+            "the user had the product already, got it soon, the program went on asking, or none of these",
+        ),
+        "is_real": (pl.Boolean(), "the outcome is `refused`: it kept the user from working with the product"),
+        "is_repeat": (pl.Boolean(), "the user was refused the same product shortly before: one case with that"),
+        "served_at": (TIME, "start of the user's next session of the product, however late; null if there is none"),
+        "wait": (pl.Duration("us"), "until then"),
+        "in_use": (pl.UInt32(), "licenses of the product in use at that instant, on that server where it is known"),
+        "limit": (pl.UInt32(), "how many are owned; null where that is not said"),
+        "file": (NAME, "file the refusal stands in"),
+        "line": (pl.UInt32(), "from 1"),
+    },
+)
+
+DENIAL_SUMMARY: Final = _table(
+    "denial_summary",
+    "One row for each product, kind and reason of `summarize_denials`.",
+    {
+        "product": (NAME, "product line"),
+        "kind": (EVENTS["kind"], "DENIED or UNSUPPORTED; null where that is not known"),
+        "reason_code": (pl.Int32(), "number of the reason"),
+        "reason": (NAME, "in words; the first in order where there are several"),
+        "denials": (pl.UInt64(), "how many refusals"),
+        "cases": (pl.UInt64(), "how many of them repeat none that came shortly before"),
+        "real": (pl.UInt64(), "how many of the cases are real"),
+        "users": (pl.UInt64(), "how many users were refused"),
+        "users_refused": (pl.UInt64(), "how many of them have a real case"),
+        "first": (TIME, "the first refusal"),
+        "last": (TIME, "the last one"),
+        "longest_wait": (pl.Duration("us"), "of those who were served soon"),
+    },
+)
+
+INACTIVE: Final = _table(
+    "inactive",
+    "One row for each user and product, or whatever `inactive` was asked to tell apart; those columns come first.",
+    {
+        "last_use": (TIME, "end of the last session, at most `as_of`; null where there is none, as in the next three"),
+        "days_since": (pl.Int32(), "whole days of 24 hours since then"),
+        "first_use": (TIME, "start of the first session"),
+        "is_short_only": (pl.Boolean(), "all sessions are shorter than `short`: opened and never worked with"),
+        "sessions": (pl.UInt64(), "how many"),
+        "short_sessions": (pl.UInt64(), "how many of them are shorter than `short`"),
+        "used": (pl.Duration("us"), "how long they last together"),
+        "is_in_use": (pl.Boolean(), "in use at `as_of`"),
+    },
+)
+
 EXPIRING: Final = _table(
     "expiring",
     "One row for each pool that has tokens and ends soon, the next first.",
@@ -1099,6 +1169,9 @@ TABLES: Final[Mapping[str, Schema]] = {
     "concurrency": CONCURRENCY,
     "capacity": CAPACITY,
     "heat_map": HEAT_MAP,
+    "judged_denials": JUDGED_DENIALS,
+    "denial_summary": DENIAL_SUMMARY,
+    "inactive": INACTIVE,
 }
 """All tables by name."""
 

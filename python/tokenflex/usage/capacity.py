@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -12,15 +11,16 @@ from tokenflex.arrow import AnyTable, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.usage.hours import BusinessHours
 from tokenflex.usage.in_use import ZONE, Clocks, in_use, window
+from tokenflex.usage.limits import owned_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from tokenflex.problems import Problems
     from tokenflex.usage.in_use import By, Count, InUse
 
 PERCENTS: Final = (50, 90, 95, 99)
-_MOST: Final = 2**32 - 1
 
 
 @refuses_clearly
@@ -88,7 +88,7 @@ def capacity(
             location="hours",
         )
     clocks = None if hours is None else Clocks.of(zone, servers)
-    owned = _limits(limits)
+    owned = owned_of(limits)
     given = in_use(sessions, by=by, count=count, as_of=as_of, taken=tables.CAPACITY, clocks=clocks)
     if owned and not given.by:
         raise ArgumentError("limits are by name in the first column of by, and by has none", location="limits")
@@ -117,21 +117,6 @@ def capacity(
         mean=_share("used", "time"),
     ).with_columns(share_at_limit=_share("time_at_limit", "time"), share_above_limit=_share("time_above_limit", "time"))
     return tables.finish(found, dict.fromkeys(given.by, tables.NAME) | dict(tables.CAPACITY))
-
-
-def _limits(limits: object) -> dict[str, int]:
-    if limits is None:
-        return {}
-    if not isinstance(limits, Mapping):
-        raise ArgumentTypeError(
-            f"limits has to be a mapping from name to licenses, not {type(limits).__name__}", location="limits"
-        )
-    for name, owned in limits.items():
-        if not isinstance(name, str) or not isinstance(owned, int) or isinstance(owned, bool):
-            raise ArgumentTypeError(f"limits: {name!r}: {owned!r} is no name with a whole number", location="limits")
-        if not 0 <= owned <= _MOST:
-            raise ArgumentError(f"limits: {name!r} has {owned} licenses, which cannot be", location="limits")
-    return dict(limits)
 
 
 def _groups(given: InUse, groups: pl.DataFrame, sums: pl.DataFrame, clocks: Clocks | None) -> pl.DataFrame:

@@ -87,8 +87,7 @@ FEW: Final = 10_000
 def _repeated(columns: list[pl.Series], rows: pl.Series) -> list[pl.Series]:
     """Each value as many times as its group has rows."""
     if len(rows) > FEW:
-        counted = pl.DataFrame(columns).select(pl.all().repeat_by(rows)).explode(pl.all()) if columns else pl.DataFrame()
-        return counted.get_columns()
+        return [column.to_frame().select(pl.all().repeat_by(rows).explode()).to_series() for column in columns]
     counts = [(place, count) for place, count in enumerate(rows) if count > 0]
     if not counts:
         return [column.clear() for column in columns]
