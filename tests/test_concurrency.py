@@ -147,6 +147,20 @@ def test_many_rows_and_staircase() -> None:
     assert_equals_staircase(many(20_000))
 
 
+def test_many_groups_are_those_that_have_steps() -> None:
+    row = pl.int_range(15_000, eager=True)
+    start = pl.Series([ORIGIN]).new_from_index(0, len(row)) + pl.Series([timedelta(minutes=1)]).gather(row * 0) * row
+    sessions = pl.DataFrame({"user": row.cast(pl.String), "start": start, "licenses": 1 + row % 2})
+    # Every seventh is a launch of zero length, and has none.
+    sessions = sessions.with_columns(
+        end=pl.col("start") + pl.when(row % 7 > 0).then(timedelta(hours=1)).otherwise(timedelta(0))
+    )
+    for count in (1, 2):
+        some = pl.concat([sessions] * count)
+        found = tf.concurrency(some, by="user").with_columns(pl.col("user").cast(pl.String))
+        assert found.equals(event_sums(some, ["user"]))
+
+
 def test_one_outlier_in_time_changes_nothing_else() -> None:
     sessions = many(30_000).with_columns(licenses=1)
     early = sessions.head(1).with_columns(start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(1970, 1, 2, tzinfo=UTC))

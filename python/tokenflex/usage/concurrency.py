@@ -86,11 +86,13 @@ FEW: Final = 10_000
 
 def _repeated(columns: list[pl.Series], rows: pl.Series) -> list[pl.Series]:
     """Each value as many times as its group has rows."""
+    is_there = rows > 0
+    columns, rows = [column.filter(is_there) for column in columns], rows.filter(is_there)
+    if rows.is_empty():
+        return columns
     if len(rows) > FEW:
         return [column.to_frame().select(pl.all().repeat_by(rows).explode()).to_series() for column in columns]
-    counts = [(place, count) for place, count in enumerate(rows) if count > 0]
-    if not counts:
-        return [column.clear() for column in columns]
     return [
-        pl.concat([column.new_from_index(place, count) for place, count in counts], rechunk=True) for column in columns
+        pl.concat([column.new_from_index(place, count) for place, count in enumerate(rows)], rechunk=True)
+        for column in columns
     ]
