@@ -10,7 +10,7 @@ import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex.commands import balance, charge, chargeback, demo, doubles, infer_rule, inspect, ledger, whatif
+from tokenflex.commands import balance, capacity, charge, chargeback, demo, doubles, infer_rule, inspect, ledger, whatif
 
 # In this text \b keeps the lines of a paragraph as they are.
 _HELP = """Compute what Autodesk's token licensing (Flex, Token Flex) charges, from the license servers' own logs.
@@ -33,6 +33,10 @@ Your own logs, in three steps:
 \b
 Keep the charges, one row each, for a spreadsheet or a database:
   … --out charges.csv   or   … --out charges.parquet
+
+\b
+How many licenses are in use, when, and who was refused:
+  tokenflex capacity logs/ --timezone Europe/Madrid
 
 \b
 What that takes from your contract, what is left of it, and who pays:
@@ -80,6 +84,7 @@ app.command(help=charge.HELP)(charge.charge)
 app.command(help=doubles.HELP)(doubles.doubles)
 app.command(help=whatif.HELP)(whatif.whatif)
 app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
+app.command(help=capacity.HELP)(capacity.capacity)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
