@@ -34,7 +34,7 @@ def log(demo_firm: DemoFirm) -> tf.FlexlmLog:
 
 @pytest.fixture(scope="module")
 def sessions(log: tf.FlexlmLog) -> pl.DataFrame:
-    return tf.pair(log.events, packages=log.packages, problems=tf.Problems())
+    return tf.held(log.events, packages=log.packages, problems=tf.Problems())
 
 
 def test_peak_percentiles_heat_and_refusals_are_on_one_screen(demo_firm: DemoFirm, sessions: pl.DataFrame) -> None:

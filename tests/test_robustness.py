@@ -498,6 +498,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "Meter.resume": tf.Meter.resume,
         "pair": lambda events: tf.pair(events, problems=tf.Problems()),
         "denials": tf.denials,
+        "held": lambda events: tf.held(events, problems=tf.Problems()),
         **verbs_of_use(),
         "double_charges": lambda charges: tf.double_charges(
             charges, **(options | {"users": {"ana": "Europe/Madrid"}}), problems=tf.Problems()

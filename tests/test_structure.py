@@ -41,6 +41,7 @@ VERBS = [
     tf.explain_double_charges,
     tf.guess_columns,
     tf.heat_map,
+    tf.held,
     tf.inactive,
     tf.infer_rule,
     tf.infer_zones,

@@ -76,7 +76,7 @@ from tokenflex.usage.hours import BusinessHours
 from tokenflex.usage.inactive import inactive
 from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.judge_denials import judge_denials, summarize_denials
-from tokenflex.usage.sessions import denials, pair
+from tokenflex.usage.sessions import denials, held, pair
 from tokenflex.usage.vendor import sessions_from
 
 __all__ = [
@@ -139,6 +139,7 @@ __all__ = [
     "explain_double_charges",
     "guess_columns",
     "heat_map",
+    "held",
     "inactive",
     "infer_rule",
     "infer_zones",

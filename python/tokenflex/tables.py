@@ -123,6 +123,21 @@ SESSIONS: Final = _table(
     },
 )
 
+HELD: Final = _table(
+    "held",
+    "One row for each stretch in which a session holds the same number of licenses.",
+    {name: (SESSIONS[name], MEANINGS["sessions"][name]) for name in SESSIONS}
+    | {
+        "start": (TIME, "from when on"),
+        "end": (TIME, "until when, exclusive"),
+        "licenses": (pl.UInt32(), "held all that time"),
+        "checkouts": (pl.UInt32(), "check-outs at `start`: 1, or 0 where it begins with a check-in or an upgrade"),
+        "end_reason": (pl.Enum(END_REASONS), "why the session ended"),
+        "is_open": (pl.Boolean(), "the session has not ended yet"),
+        "session": (pl.UInt64(), "row of the session, from 0, in what `pair` gives"),
+    },
+)
+
 CHARGES: Final = _table(
     "charges",
     "One row for each window that is paid, in order of `charged_at`, then of `session`.",
@@ -1166,6 +1181,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "chargeback": CHARGEBACK,
     "reconciliation": RECONCILIATION,
     "reconciliation_summary": RECONCILIATION_SUMMARY,
+    "held": HELD,
     "concurrency": CONCURRENCY,
     "capacity": CAPACITY,
     "heat_map": HEAT_MAP,

@@ -190,14 +190,16 @@ def _answer(log: tf.FlexlmLog, clock: dict[str, Any], asked: _Asked) -> Answer:
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
     if sessions.is_empty():
         fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
+    # Of a session of `pair` only the most that it ever held is known.
+    held = tf.held(log.events, as_of=as_of, packages=log.packages, problems=again)
     of_hours: dict[str, Any] = {} if asked.working is None else {"hours": asked.working, **clock}
     # What one of the verbs tells of the sessions, the others tell again.
-    levels = tf.capacity(sessions, by=by, count=count, limits=asked.owned, **of_hours, **period, problems=problems)
-    heat = tf.heat_map(sessions, by=(), count=count, **clock, **period, problems=again)
-    steps = tf.concurrency(sessions, by=by, count=count, as_of=as_of, problems=again)
+    levels = tf.capacity(held, by=by, count=count, limits=asked.owned, **of_hours, **period, problems=problems)
+    heat = tf.heat_map(held, by=(), count=count, **clock, **period, problems=again)
+    steps = tf.concurrency(held, by=by, count=count, as_of=as_of, problems=again)
     refused = tf.denials(log.events, packages=log.packages)
     limits = asked.owned if by[0] == "product" else None
-    judged = tf.judge_denials(refused, sessions, within=asked.within, limits=limits, problems=problems)
+    judged = tf.judge_denials(refused, held, within=asked.within, limits=limits, problems=problems)
     return Answer(by, count, sessions.height, levels, heat, steps, judged, problems.frame)
 
 

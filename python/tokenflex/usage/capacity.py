@@ -45,7 +45,7 @@ def capacity(
     of the sessions found no more in use when they started, themselves not counted.
 
     Args:
-        sessions: As for `concurrency`.
+        sessions: As for `concurrency`. Each row is a request, except where `checkouts` is 0.
         by: As for `concurrency`.
         count: As for `concurrency`.
         limits: How many are owned, by name in the first column of `by`. A name without any session is a row, too,

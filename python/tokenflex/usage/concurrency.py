@@ -34,7 +34,8 @@ def concurrency(
     Args:
         sessions: Any Arrow table with `start`, `end` (instants in any unit and zone) and the columns of `by`.
             `licenses` (whole numbers) says how many a session holds; one where it is null or not there. A null `end`
-            is a session that is still open. In any order; in order of `start` it is fastest.
+            is a session that is still open. In any order; in order of `start` it is fastest. For licenses give what
+            `held` makes of events, since a session of `pair` has the most that it ever held.
         by: Columns of text to group by, such as `"product"`, `"feature"`, `"server"`, `"version"`, `"host"`, `"user"`,
             or your own; empty for all together. Rows without a name are a group of their own, whose name is null.
         count: `"licenses"`; or `"users"` or `"hosts"`: how many different ones have any license of the group, however

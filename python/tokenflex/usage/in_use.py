@@ -127,7 +127,12 @@ def in_use(
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     member = MEMBERS.get(count)
     by_server = clocks is not None and clocks.servers is not None
-    needed = {*wanted, "start", "end"} | ({member} if member else {"licenses"}) | ({"server"} if by_server else set())
+    needed = (
+        {*wanted, "start", "end"}
+        | ({member} if member else {"licenses"})
+        | {"checkouts"}
+        | ({"server"} if by_server else set())
+    )
     frame = _frame(sessions, needed)
     keys = [coded(column_of(frame, name)) for name in wanted]
     rows: pl.Series | None = None
@@ -137,6 +142,8 @@ def in_use(
         times = times.with_columns(coded(column_of(frame, member))[0].alias("member"))
     elif "licenses" in frame.columns:
         times = times.with_columns(frame["licenses"])
+    if "checkouts" in frame.columns and frame.schema["checkouts"].is_integer():
+        times = times.with_columns(frame["checkouts"])
     if by_server and clocks is not None and clocks.servers is not None:
         zone, bad = _zones(column_of(frame, "server"), clocks.servers)
         keys.append(zone)

@@ -54,7 +54,8 @@ def judge_denials(
     Args:
         denials: A table of `tables.DENIALS`, such as `denials` or `read_rlm` gives. Needed are `time`, `user`, and one
             of `product` and `feature`.
-        sessions: The sessions of the same logs: `user`, `product`, `start`, `end`, and `server` where there is one.
+        sessions: The sessions of the same logs, of `pair` or `held`: `user`, `product`, `start`, `end`, and `server`
+            where there is one.
             Users have to be spelled as in the denials, see `Identity.apply`.
         within: How soon after the refusal a session of the product has to start for it not to be real. A refusal that
             soon after another one of the same user and product is a repetition of it.
@@ -227,13 +228,22 @@ def _used(sessions: pl.DataFrame) -> pl.DataFrame:
             raise ColumnTypeError(f"column {name!r} is {sessions.schema[name]}, but has to be text", column=name)
     start, end = instants_of(sessions, "start"), instants_of(sessions, "end")
     used = pl.DataFrame([_text(sessions, "user"), _text(sessions, "product"), start, end.fill_null(TOO_LATE)])
+    is_asked = (
+        sessions["checkouts"] > 0 if _counts_checkouts(sessions) else pl.Series([True]).new_from_index(0, start.len())
+    )
+    used = used.with_columns(is_asked.alias("is_asked").fill_null(value=True))
     return used.drop_nulls().filter(pl.col("start") <= pl.col("end")).sort("start")
+
+
+def _counts_checkouts(sessions: pl.DataFrame) -> bool:
+    """Whether rows tell how many check-outs they stand for, as those of `held` do: one without any served nobody."""
+    return "checkouts" in sessions.columns and sessions.schema["checkouts"].is_integer()
 
 
 def _after(refused: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
     """When each user got the product next, and until when they had it already."""
     key = ["user", "product"]
-    starts = used.select(*key, served_at="start")
+    starts = used.filter("is_asked").select(*key, served_at="start")
     served = refused.join_asof(
         starts, left_on="time", right_on="served_at", by=key, strategy="forward", check_sortedness=False
     )

@@ -21,7 +21,7 @@ use crate::error::{Failure, guarded};
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct Asked<'py> {
-    /// `start`, `end`, and where they count `licenses` and `member`.
+    /// `start`, `end`, and where they count `licenses`, `member` and `checkouts`.
     sessions: Bound<'py, PyAny>,
     /// For each column to group by its codes, and for each code the place of its name in order.
     keys: Vec<(Bound<'py, PyAny>, Vec<u32>)>,
@@ -65,6 +65,7 @@ impl Given {
         let start = self.sessions.times("start", NO_TIME)?;
         let end = self.sessions.times("end", OPEN)?;
         let (licenses, member) = (optional("licenses", 1)?, optional("member", NONE)?);
+        let checkouts = optional("checkouts", 1)?;
         let keys = self
             .keys
             .iter()
@@ -77,6 +78,7 @@ impl Given {
             start: &start,
             end: &end,
             licenses: licenses.as_deref(),
+            checkouts: checkouts.as_deref(),
             member: member.as_deref(),
         };
         let checked = Checked::new(sessions, self.as_of)?;

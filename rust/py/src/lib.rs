@@ -41,6 +41,7 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(concurrency::heat_cells, module)?)?;
     module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
+    module.add_function(wrap_pyfunction!(pair::held, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;

@@ -32,6 +32,8 @@ pub struct Sessions<'a> {
     pub end: &'a [i64],
     /// How many each session holds; one each where there is no such column.
     pub licenses: Option<&'a [u32]>,
+    /// How many check-outs each row stands for, where that is known: one without any is no request.
+    pub checkouts: Option<&'a [u32]>,
     /// Where users or hosts are counted in place of licenses: who it is, [`NONE`] where nobody is named.
     pub member: Option<&'a [u32]>,
 }
@@ -121,8 +123,13 @@ impl<'a> Checked<'a> {
     /// The check-outs as times that are asked at: every row that is no fault, also those of zero length.
     #[must_use]
     pub fn requests(&self) -> Requests<'_> {
-        let mut is_asked: Vec<bool> = vec![true; self.sessions.start.len()];
-        self.faults.iter().for_each(|&(row, _)| is_asked[row as usize] = false);
+        let mut is_asked = match self.sessions.checkouts {
+            None => vec![true; self.sessions.start.len()],
+            Some(checkouts) => checkouts.iter().map(|&checkouts| checkouts > 0).collect(),
+        };
+        for &(row, _) in &self.faults {
+            is_asked[row as usize] = false;
+        }
         Requests { group: self.sessions.group, start: self.sessions.start, is_asked }
     }
 }
