@@ -120,6 +120,21 @@ def test_capacity_of_adskflex_in_one_command(adskflex: tf.FlexlmLog) -> None:
     assert ["INVPROSA", "2", "2", "0", "0"] in [row[:5] for row in rows]
 
 
+def test_licenses_in_use_are_a_plain_count_of_the_lines(adskflex: tf.FlexlmLog) -> None:
+    counts: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for line in ADSKFLEX.read_text().splitlines():
+        found = re.search(r'\) (OUT|IN): "\d{5}([A-Z0-9]+)_\d{4}_0F"', line)
+        if found:
+            counts[found[2]] += 1 if found[1] == "OUT" else -1
+            most[found[2]] = max(most[found[2]], counts[found[2]])
+    held = tf.held(adskflex.events, packages=adskflex.packages)
+    found_peaks = tf.capacity(held).select(pl.col("product").cast(pl.String), "peak").rows()
+    # Within one second lines come in any order, and what ends in it is not in use with what begins.
+    assert {name for name, _ in found_peaks} == set(most)
+    assert all(most[name] - peak in (0, 1) for name, peak in found_peaks)
+
+
 def unions(sessions: pl.DataFrame) -> list[tuple[datetime, datetime]]:
     """The stretches in which each user uses anything."""
     found: list[tuple[datetime, datetime]] = []
