@@ -49,6 +49,9 @@ POLARS_CHARGED_DAYS: Final = "the same with instants"
 POLARS_WINDOWS: Final = "polars windows"
 POLARS_REGEX: Final = "polars regex"
 POLARS_NARROW_REGEX: Final = "polars regex, users without @"
+POLARS_SUMS: Final = "polars sums of events"
+POLARS_BY_GROUP: Final = "polars, one product after another"
+STAIRCASE: Final = "staircase"
 DUCKDB: Final = "DuckDB"
 PYTHON: Final = "Python `re`"
 
@@ -70,6 +73,7 @@ LEDGER: Final = "settling with 60 packs, 10 M charges, shuffled"
 LEDGER_IN_ORDER: Final = "settling with 60 packs, 10 M charges, in order of time"
 ZONES: Final = "27 zones of `zone_whatif`, 10 M sessions"
 INFER: Final = "`infer_rule`, 200 rules, 1 M prepared sessions"
+CONCURRENCY: Final = "concurrency by product, 10 M sessions"
 INFER_FAMILIES: Final = "`infer_rule`, 50 rules with families, 1 M prepared sessions"
 
 SIZES: Final = (1, 10, 30)
@@ -90,6 +94,7 @@ ORDER: Final = (
     ZONES,
     INFER,
     INFER_FAMILIES,
+    CONCURRENCY,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -127,6 +132,9 @@ TARGETS: Final = (
     Target(LEDGER_IN_ORDER, SORT, 3),
     Target(ZONES, ONE_CHARGE, 4),
     Target(INFER, TEN_SECONDS, 1),
+    Target(CONCURRENCY, STAIRCASE, 10),
+    Target(CONCURRENCY, POLARS_SUMS, 5),
+    Target(CONCURRENCY, DUCKDB, 5),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""
@@ -257,7 +265,7 @@ def _time(seconds: float) -> str:
 
 def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    peers = ", ".join(f"{name} {version(name)}" for name in ("polars", "duckdb", "numba", "numpy"))
+    peers = ", ".join(f"{name} {version(name)}" for name in ("polars", "duckdb", "numba", "numpy", "staircase"))
     return (
         f"{datetime.now(tz=UTC).date()}: {len(os.sched_getaffinity(0))} cores ({platform.machine()}), {memory:.0f} GB "
         f"of memory, {platform.system()}, Python {platform.python_version()}, tokenflex {_core.__version__}, {peers}."

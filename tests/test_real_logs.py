@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 import reference
 import tokenflex as tf
+from tokenflex import cli
 
 LOGS = Path(os.environ.get("TOKENFLEX_LOGS", Path(__file__).parents[2] / "shared" / "logs"))
 ADSKFLEX = LOGS / "adskflex.log"
@@ -86,6 +88,65 @@ def test_sessions_of_adskflex(adskflex: tf.FlexlmLog) -> None:
     used = sum((closed["end"] - closed["start"]).to_list(), timedelta())
     assert round(used / HOUR, 3) == 5381.964
     assert sessions.equals(tf.pair(adskflex.events)), "the shape of the codes tells the packages as well"
+
+
+def test_capacity_of_adskflex_in_one_command(adskflex: tf.FlexlmLog) -> None:
+    given = ["capacity", str(ADSKFLEX), "--timezone", "Europe/Madrid", "--server", "madrid", "--count", "users"]
+    result = CliRunner().invoke(cli.app, given, prog_name="tokenflex")
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    # Counted by a plain look at all sessions at every start.
+    sessions = tf.pair(adskflex.events)
+    acd = sessions.filter(pl.col("product") == "ACD").select("user", "start", "end").rows()
+    most = max(
+        (len({user for user, start, end in acd if start <= at < end}), -at.timestamp())
+        for at in {start for _, start, _ in acd}
+    )
+    (shown,) = (row for row in rows if row[:1] == ["ACD"])
+    first = datetime.fromtimestamp(-most[1], tz=UTC)
+    assert shown[1:4] == [str(most[0]), f"{first:%Y-%m-%d}", f"{first:%H:%M}Z"]
+    used = sum((end - start for start, end in unions(sessions)), timedelta())
+    heat = tf.heat_map(sessions, by=(), count="users", zone="Europe/Madrid")
+    assert heat["used"].sum() == used
+    assert [row[0] for row in rows if row[:1] and row[0] in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")] == [
+        "Mon",
+        "Tue",
+        "Wed",
+        "Thu",
+        "Fri",
+        "Sat",
+        "Sun",
+    ]
+    assert ["INVPROSA", "2", "2", "0", "0"] in [row[:5] for row in rows]
+
+
+def test_licenses_in_use_are_a_plain_count_of_the_lines(adskflex: tf.FlexlmLog) -> None:
+    counts: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for line in ADSKFLEX.read_text().splitlines():
+        found = re.search(r'\) (OUT|IN): "\d{5}([A-Z0-9]+)_\d{4}_0F"', line)
+        if found:
+            counts[found[2]] += 1 if found[1] == "OUT" else -1
+            most[found[2]] = max(most[found[2]], counts[found[2]])
+    held = tf.held(adskflex.events, packages=adskflex.packages)
+    found_peaks = tf.capacity(held).select(pl.col("product").cast(pl.String), "peak").rows()
+    # Within one second lines come in any order, and what ends in it is not in use with what begins.
+    assert {name for name, _ in found_peaks} == set(most)
+    assert all(most[name] - peak in (0, 1) for name, peak in found_peaks)
+
+
+def unions(sessions: pl.DataFrame) -> list[tuple[datetime, datetime]]:
+    """The stretches in which each user uses anything."""
+    found: list[tuple[datetime, datetime]] = []
+    for rows in sessions.sort("start").partition_by("user"):
+        own: list[tuple[datetime, datetime]] = []
+        for start, end in rows.select("start", "end").iter_rows():
+            if own and start <= own[-1][1]:
+                own[-1] = own[-1][0], max(own[-1][1], end)
+            else:
+                own.append((start, end))
+        found += own
+    return found
 
 
 def test_ansyslmd_pairs_with_its_counts(ansyslmd: tf.FlexlmLog) -> None:

@@ -485,6 +485,37 @@ def verbs_of_saving(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     }
 
 
+def verbs_of_use() -> dict[str, Callable[[Any], object]]:
+    """How many are in use, and who uses nothing."""
+    denials = GOOD.select("user", "product", "server", time="start")
+    hours = tf.BusinessHours()
+
+    def judged(table: Any) -> object:
+        """The table as refusals, also where it has instants as those have them."""
+        if isinstance(table, pl.DataFrame) and "start" in table.columns:
+            tf.judge_denials(table.drop("time", strict=False).rename({"start": "time"}), GOOD, problems=tf.Problems())
+        return tf.judge_denials(table, GOOD, problems=tf.Problems())
+
+    def counted(sessions: Any) -> object:
+        tf.concurrency(sessions, by=("user", "product"), problems=tf.Problems())
+        tf.concurrency(sessions, count="hosts", by=(), problems=tf.Problems())
+        return tf.concurrency(sessions, count="users", problems=tf.Problems())
+
+    return {
+        "concurrency": counted,
+        "capacity": lambda sessions: tf.capacity(sessions, limits={"ACD": 3, "": 1}, problems=tf.Problems()),
+        "capacity in hours": lambda sessions: tf.capacity(
+            sessions, by="user", hours=hours, servers=SERVERS, problems=tf.Problems()
+        ),
+        "heat_map": lambda sessions: tf.heat_map(sessions, zone="Asia/Kathmandu", problems=tf.Problems()),
+        "heat_map by server": lambda sessions: tf.heat_map(sessions, servers=SERVERS, problems=tf.Problems()),
+        "judge_denials": judged,
+        "judge_denials with sessions": lambda sessions: tf.judge_denials(denials, sessions, problems=tf.Problems()),
+        "summarize_denials": tf.summarize_denials,
+        "inactive": lambda sessions: tf.inactive(sessions, users=["ana"], problems=tf.Problems()),
+    }
+
+
 def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     options = arguments(rule, GOOD)
 
@@ -547,6 +578,8 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "Meter.resume": tf.Meter.resume,
         "pair": lambda events: tf.pair(events, problems=tf.Problems()),
         "denials": tf.denials,
+        "held": lambda events: tf.held(events, problems=tf.Problems()),
+        **verbs_of_use(),
         "double_charges": lambda charges: tf.double_charges(
             charges, **(options | {"users": {"ana": "Europe/Madrid"}}), problems=tf.Problems()
         ),

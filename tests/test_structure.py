@@ -31,9 +31,11 @@ CONTRACT = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=1, purchas
 VERBS = [
     CONTRACT.settle,
     tf.avoidable_charges,
+    tf.capacity,
     tf.charge,
     tf.chargeback,
     tf.compare_rules,
+    tf.concurrency,
     tf.denials,
     tf.dispute,
     tf.double_charges,
@@ -43,9 +45,13 @@ VERBS = [
     tf.harvest,
     tf.harvest_replay,
     tf.idle,
+    tf.heat_map,
+    tf.held,
+    tf.inactive,
     tf.infer_rule,
     tf.infer_zones,
     tf.inspect,
+    tf.judge_denials,
     tf.pair,
     tf.place_servers,
     tf.pseudonymize,
@@ -60,11 +66,13 @@ VERBS = [
     tf.reconcile,
     tf.sessions_from,
     tf.summarize_avoidable,
+    tf.summarize_denials,
     tf.zone_whatif,
 ]
 POSITIONAL: dict[object, tuple[str, ...]] = {
     tf.follow_up: ("earlier", "later"),
     tf.infer_rule: ("sessions", "statement"),
+    tf.judge_denials: ("denials", "sessions"),
     tf.reconcile: ("charges", "statement"),
 }
 """Verbs that take more than one. These hold two tables against each other, and neither is an option of the other; they

@@ -73,9 +73,15 @@ from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.reading.user_zones import UserZones
 from tokenflex.saving.harvest import harvest
 from tokenflex.saving.replay import harvest_replay
+from tokenflex.usage.capacity import capacity
+from tokenflex.usage.concurrency import concurrency
+from tokenflex.usage.heat_map import heat_map
+from tokenflex.usage.hours import BusinessHours
 from tokenflex.usage.idle import idle
+from tokenflex.usage.inactive import inactive
 from tokenflex.usage.infer_zones import infer_zones
-from tokenflex.usage.sessions import denials, pair
+from tokenflex.usage.judge_denials import judge_denials, summarize_denials
+from tokenflex.usage.sessions import denials, held, pair
 from tokenflex.usage.vendor import sessions_from
 
 __all__ = [
@@ -86,6 +92,7 @@ __all__ = [
     "BalanceError",
     "Booking",
     "Burn",
+    "BusinessHours",
     "CapacityError",
     "Catalog",
     "ColumnGuess",
@@ -128,10 +135,12 @@ __all__ = [
     "ZoneError",
     "__version__",
     "avoidable_charges",
+    "capacity",
     "categorize",
     "charge",
     "chargeback",
     "compare_rules",
+    "concurrency",
     "denials",
     "dispute",
     "double_charges",
@@ -140,10 +149,14 @@ __all__ = [
     "guess_columns",
     "harvest",
     "harvest_replay",
+    "heat_map",
+    "held",
     "idle",
+    "inactive",
     "infer_rule",
     "infer_zones",
     "inspect",
+    "judge_denials",
     "pair",
     "place_servers",
     "prepare",
@@ -162,6 +175,7 @@ __all__ = [
     "rule_grid",
     "sessions_from",
     "summarize_avoidable",
+    "summarize_denials",
     "tables",
     "zone_database_version",
     "zone_whatif",

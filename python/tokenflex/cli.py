@@ -13,6 +13,7 @@ import tokenflex as tf
 from tokenflex.commands import (
     audit,
     balance,
+    capacity,
     charge,
     chargeback,
     demo,
@@ -58,6 +59,10 @@ Who holds licenses idle, and which to take back before they are charged again:
   tokenflex idle logs/ --timezone Europe/Madrid --users users.csv
   tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv \\
     --users users.csv
+
+\b
+How many licenses are in use, when, and who was refused:
+  tokenflex capacity logs/ --timezone Europe/Madrid
 
 \b
 What that takes from your contract, what is left of it, and who pays:
@@ -109,6 +114,7 @@ app.command(help=whatif.HELP)(whatif.whatif)
 app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
 app.command(help=idle.HELP)(idle.idle)
 app.command(help=harvest.HELP)(harvest.harvest)
+app.command(help=capacity.HELP)(capacity.capacity)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)

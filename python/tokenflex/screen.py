@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 from decimal import Decimal
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import polars as pl
 from rich import box
@@ -136,6 +136,35 @@ def new_table(*columns: str) -> Table:
         # Folded, since a name or path that is cut cannot be looked up.
         table.add_column(column.removeprefix(">"), justify=justify, no_wrap=right, overflow="fold")
     return table
+
+
+Grid: TypeAlias = list[tuple[str, list[Text]]]
+"""Rows of short cells, each with its name."""
+
+
+def print_grid(to: Console, title: str, columns: list[str], rows: Grid, note: str) -> None:
+    """Prints rows of cells as close as they can stand. They are never folded."""
+    widths = _widths(columns, rows)
+    names = max(cell_len(name) for name, _ in rows)
+    to.print(title, style="bold")
+    heads = [Text(column) for column in columns]
+    for name, cells, style in [("", heads, "bold cyan"), *((name, cells, "") for name, cells in rows)]:
+        line = Text(name.ljust(names))
+        for cell, width in zip(cells, widths, strict=True):
+            line.append(" " * (1 + width - cell.cell_len)).append(cell)
+        to.print(line, style=style, soft_wrap=True)
+    to.print(note, style="dim")
+    to.print()
+
+
+def grid_width(columns: list[str], rows: Grid) -> int:
+    """How wide that is."""
+    return max(len(name) for name, _ in rows) + sum(1 + width for width in _widths(columns, rows))
+
+
+def _widths(columns: list[str], rows: Grid) -> list[int]:
+    cells = zip(*([cell.cell_len for cell in cells] for _, cells in rows), strict=True)
+    return [max(len(column), *lengths) for column, lengths in zip(columns, cells, strict=True)]
 
 
 def print_table(to: Console, title: str, table: Table, note: str = "") -> None:

@@ -1256,6 +1256,148 @@ HARVEST_REPLAY: Final = _table(
     },
 )
 
+HELD: Final = _table(
+    "held",
+    "One row for each stretch in which a session holds the same number of licenses.",
+    {name: (SESSIONS[name], MEANINGS["sessions"][name]) for name in SESSIONS}
+    | {
+        "start": (TIME, "from when on"),
+        "end": (TIME, "until when, exclusive"),
+        "licenses": (pl.UInt32(), "held all that time"),
+        "checkouts": (pl.UInt32(), "check-outs at `start`: 1, or 0 where it begins with a check-in or an upgrade"),
+        "end_reason": (pl.Enum(END_REASONS), "why the session ended"),
+        "is_open": (pl.Boolean(), "the session has not ended yet"),
+        "session": (pl.UInt64(), "row of the session, from 0, in what `pair` gives"),
+    },
+)
+
+CONCURRENCY: Final = _table(
+    "concurrency",
+    "One row for each instant at which the number in use changes, for each group of `concurrency`, whose columns come "
+    "first.",
+    {
+        "time": (TIME, "from when on"),
+        "in_use": (pl.UInt32(), "licenses, users or hosts in use from then on, until the next row"),
+    },
+)
+
+CAPACITY: Final = _table(
+    "capacity",
+    "One row for each group of `capacity`, whose columns come first: how much was needed in the time that counts.",
+    {
+        "zone": (NAME, "by whose clock business hours are; null where all hours count and no zone is said"),
+        "since": (TIME, "first instant of the period"),
+        "until": (TIME, "its end, exclusive"),
+        "time": (pl.Duration("us"), "how much of the period counts"),
+        "requests": (pl.UInt64(), "sessions that started in that time, those of zero length too"),
+        "used": (pl.Duration("us"), "licenses times time"),
+        "peak": (pl.UInt32(), "most in use at once; null where no time counts"),
+        "peak_at": (TIME, "when that many were in use first; null where none ever was"),
+        "time_at_peak": (pl.Duration("us"), "for how long in all"),
+        "mean": (pl.Float64(), "`used` by `time`"),
+        **{
+            f"p{part}": (pl.UInt32(), f"least number that was enough for {part} % of the time")
+            for part in (50, 90, 95, 99)
+        },
+        **{
+            f"asked_p{part}": (
+                pl.UInt32(),
+                f"least number such that {part} % of the requests found no more in use; null where there are none",
+            )
+            for part in (50, 90, 95, 99)
+        },
+        "limit": (pl.UInt32(), "how many are owned; null where that is not said, as are the columns after it"),
+        "time_at_limit": (pl.Duration("us"), "time in which none was free: `limit` or more in use"),
+        "time_above_limit": (pl.Duration("us"), "time in which more than `limit` were in use"),
+        "share_at_limit": (pl.Float64(), "`time_at_limit` by `time`"),
+        "share_above_limit": (pl.Float64(), "`time_above_limit` by `time`"),
+    },
+)
+
+HEAT_MAP: Final = _table(
+    "heat_map",
+    "One row for each hour of the week of each group of `heat_map`, whose columns come first: 168 a group.",
+    {
+        "zone": (NAME, "by whose clock"),
+        "weekday": (pl.UInt8(), "1 is Monday, 7 is Sunday"),
+        "hour": (pl.UInt8(), "0 to 23, by the clock on the wall"),
+        "time": (pl.Duration("us"), "how long the clock showed this hour within the period"),
+        "used": (pl.Duration("us"), "licenses times time"),
+        "mean": (pl.Float64(), "`used` by `time`; null where the period has no such hour"),
+        "peak": (pl.UInt32(), "most in use at once"),
+    },
+)
+
+DENIAL_OUTCOMES: Final = ("in_use", "served", "retried", "refused")
+"""What became of a refusal: the user had the product, got it soon, the program went on asking, or none of these."""
+
+JUDGED_DENIALS: Final = _table(
+    "judged_denials",
+    "One row for each refusal, as `judge_denials` judges it.",
+    {
+        "server": (NAME, "license server"),
+        "time": (TIME, "instant of the refusal"),
+        "kind": (EVENTS["kind"], "DENIED, or UNSUPPORTED where the server has no such feature"),
+        "product": (NAME, "product line"),
+        "feature": (NAME, "as the log writes it"),
+        "user": (NAME, "as the log spells it"),
+        "host": (NAME, "the user's machine"),
+        "licenses": (pl.UInt32(), "how many were asked for"),
+        "version": (NAME, "version asked for, where the line has it"),
+        "reason": (NAME, "in words, as the log writes it"),
+        "reason_code": (
+            pl.Int32(),
+            "number of the reason: -4 all in use, -5 no such feature, …; null where there is none",
+        ),
+        "outcome": (
+            pl.Enum(DENIAL_OUTCOMES),
+            "the user had the product already, got it soon, the program went on asking, or none of these",
+        ),
+        "is_real": (pl.Boolean(), "the outcome is `refused`: it kept the user from working with the product"),
+        "is_repeat": (pl.Boolean(), "the user was refused the same product shortly before: one case with that"),
+        "served_at": (TIME, "start of the user's next session of the product, however late; null if there is none"),
+        "wait": (pl.Duration("us"), "until then"),
+        "in_use": (pl.UInt32(), "licenses of the product in use at that instant, on that server where it is known"),
+        "limit": (pl.UInt32(), "how many are owned; null where that is not said"),
+        "file": (NAME, "file the refusal stands in"),
+        "line": (pl.UInt32(), "from 1"),
+    },
+)
+
+DENIAL_SUMMARY: Final = _table(
+    "denial_summary",
+    "One row for each product, kind and reason of `summarize_denials`.",
+    {
+        "product": (NAME, "product line"),
+        "kind": (EVENTS["kind"], "DENIED or UNSUPPORTED; null where that is not known"),
+        "reason_code": (pl.Int32(), "number of the reason"),
+        "reason": (NAME, "in words; the first in order where there are several"),
+        "denials": (pl.UInt64(), "how many refusals"),
+        "cases": (pl.UInt64(), "how many of them repeat none that came shortly before"),
+        "real": (pl.UInt64(), "how many of the cases are real"),
+        "users": (pl.UInt64(), "how many users were refused"),
+        "users_refused": (pl.UInt64(), "how many of them have a real case"),
+        "first": (TIME, "the first refusal"),
+        "last": (TIME, "the last one"),
+        "longest_wait": (pl.Duration("us"), "of those who were served soon"),
+    },
+)
+
+INACTIVE: Final = _table(
+    "inactive",
+    "One row for each user and product, or whatever `inactive` was asked to tell apart; those columns come first.",
+    {
+        "last_use": (TIME, "end of the last session, at most `as_of`; null where there is none, as in the next three"),
+        "days_since": (pl.Int32(), "whole days of 24 hours since then"),
+        "first_use": (TIME, "start of the first session"),
+        "is_short_only": (pl.Boolean(), "all sessions are shorter than `short`: opened and never worked with"),
+        "sessions": (pl.UInt64(), "how many"),
+        "short_sessions": (pl.UInt64(), "how many of them are shorter than `short`"),
+        "used": (pl.Duration("us"), "how long they last together"),
+        "is_in_use": (pl.Boolean(), "in use at `as_of`"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1315,6 +1457,13 @@ TABLES: Final[Mapping[str, Schema]] = {
     "idle": IDLE,
     "harvest": HARVEST,
     "harvest_replay": HARVEST_REPLAY,
+    "held": HELD,
+    "concurrency": CONCURRENCY,
+    "capacity": CAPACITY,
+    "heat_map": HEAT_MAP,
+    "judged_denials": JUDGED_DENIALS,
+    "denial_summary": DENIAL_SUMMARY,
+    "inactive": INACTIVE,
 }
 """All tables by name."""
 

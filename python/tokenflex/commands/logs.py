@@ -56,7 +56,7 @@ def metered(
         sessions = sessions.with_columns(pl.col("product").cast(pl.String).replace(variants))
     if rates is None:
         rates_template(sessions)
-    servers = _servers(log, zones)
+    servers = servers_of(log, zones)
     charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, as_of=as_of, problems=problems)
     return Metered(log, servers, rates, sessions, charges, pl.concat([log.problems, problems.frame]))
 
@@ -88,7 +88,8 @@ def rates_template(sessions: pl.DataFrame) -> NoReturn:
     )
 
 
-def _servers(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:
+def servers_of(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:
+    """The zone of each server in the logs, as far as it is said."""
     if isinstance(timezone, str):
         return dict.fromkeys(log.coverage["server"].cast(pl.String), timezone)
     return timezone or {}

@@ -1,4 +1,4 @@
-"""The verbs `pair` and `denials`: what the events of a log say of use, and of refused use."""
+"""The verbs `pair`, `held` and `denials`: what the events of a log say of use, and of refused use."""
 
 from __future__ import annotations
 
@@ -87,6 +87,54 @@ def pair(
     sessions = tables.finish(table, tables.SESSIONS)
     report(pl.concat([found, _no_checkins(sessions)]), problems, "pair")
     return sessions
+
+
+def held(
+    events: AnyTable,
+    *,
+    as_of: datetime | None = None,
+    packages: AnyTable | None = None,
+    problems: Problems | None = None,
+) -> pl.DataFrame:
+    """The sessions of `pair`, cut where the number of licenses changes: what `concurrency` counts licenses by.
+
+    A session of `pair` unites all that one user holds of a feature on one host, and its `licenses` are the most at
+    once. Here each row holds the same number all the time. The rows of one session follow each other without a gap.
+
+    Args:
+        events: As for `pair`.
+        as_of: As for `pair`.
+        packages: As for `pair`.
+        problems: As for `pair`.
+
+    Returns:
+        The stretches, see `tables.HELD`, in order of their session, then of `start`.
+
+    Raises:
+        ArgumentError, MissingColumnError, ColumnTypeError, ColumnValueError: As for `pair`.
+
+    Example:
+        >>> import tokenflex as tf
+        >>> log = tf.read_flexlm(
+        ...     b'''12:00:00 (lmgrd) TIMESTAMP 7/13/2026
+        ... 12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+        ... 12:10:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+        ... 12:20:05 (adskflex) IN: "87545ACD_2022_0F" ana@pc1
+        ... 12:30:05 (adskflex) IN: "87545ACD_2022_0F" ana@pc1
+        ... ''', timezone="Europe/Madrid", server="mad-lic-01")
+        >>> tf.held(log.events)["licenses"].to_list()
+        [1, 2, 1]
+        >>> tf.pair(log.events)["licenses"].to_list()
+        [2]
+    """
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
+    read = columns_of(events, READS)
+    table, numbers, unpaired = _core.held(read, packages=_packages(packages), as_of=until)
+    found = pl.DataFrame(unpaired)
+    found = _unpaired(found, pl.DataFrame(read)) if found.height > 0 else tables.empty(tables.PROBLEMS)
+    stretches = tables.finish(table, tables.SESSIONS).with_columns(pl.DataFrame(numbers)["session"])
+    report(pl.concat([found, _no_checkins(stretches)]), problems, "held")
+    return stretches
 
 
 def denials(events: AnyTable, *, packages: AnyTable | None = None) -> pl.DataFrame:

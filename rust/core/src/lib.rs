@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod column;
+pub mod concurrency;
 pub mod doubles;
 pub mod error;
 pub mod feature;

@@ -103,6 +103,31 @@ pub struct Sessions {
     pub end_reason: Vec<u8>,
 }
 
+/// The sessions cut where the number of licenses changes. What is cut follows each other without a gap.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The session's place among the sessions.
+    pub session: Vec<u32>,
+    /// From when on.
+    pub start: Vec<i64>,
+    /// Until when, exclusive.
+    pub end: Vec<i64>,
+    /// How many are held all that time.
+    pub licenses: Vec<u32>,
+    /// Check-outs at its start: one, or none where it begins otherwise.
+    pub checkouts: Vec<u32>,
+}
+
+/// From an instant on a session holds so many licenses.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    /// The row that opened the session.
+    row: u32,
+    time: i64,
+    licenses: u32,
+    is_checkout: bool,
+}
+
 /// What could not be paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unpaired {
@@ -138,6 +163,8 @@ pub struct Paired {
     pub unpaired: Vec<(u32, Unpaired)>,
     /// How many package lines stood beside their component and were set aside.
     pub package_lines: u64,
+    /// What each session holds when, where that was asked for.
+    pub held: Held,
 }
 
 /// Which features are packages, and of what.
@@ -161,11 +188,12 @@ impl Packages {
     }
 }
 
-/// Makes sessions of events. `as_of` ends what is still open; by default the last instant in the events.
+/// Makes sessions of events. `as_of` ends what is still open; by default the last instant in the events. With `cut` it
+/// also says what each session holds when.
 ///
 /// # Errors
 /// [`Error::Invalid`] when `as_of` lies before the last event; [`Error::TooLarge`] beyond 4 billion rows.
-pub fn pair(events: &Events<'_>, packages: &Packages, as_of: Option<i64>) -> Result<Paired> {
+pub fn pair(events: &Events<'_>, packages: &Packages, as_of: Option<i64>, cut: bool) -> Result<Paired> {
     if u32::try_from(events.time.len()).is_err() {
         return Err(Error::TooLarge { message: "more than 4,294,967,295 events: pair them in parts".to_owned() });
     }
@@ -180,6 +208,7 @@ pub fn pair(events: &Events<'_>, packages: &Packages, as_of: Option<i64>) -> Res
     let order = time_order(events);
     let beside = set_aside_packages(events, packages, &order, BESIDE);
     let mut pairing = Pairing::new(events, &beside);
+    pairing.changes = cut.then(Vec::new);
     for &row in &order {
         pairing.take(row);
     }
@@ -318,6 +347,8 @@ struct Pairing<'a> {
     /// The last instant at which anything was logged, by server.
     last_seen: HashMap<u32, i64>,
     manager: Vec<bool>,
+    /// All changes in the order of the events, where they are asked for.
+    changes: Option<Vec<Change>>,
     found: Paired,
 }
 
@@ -332,6 +363,7 @@ impl<'a> Pairing<'a> {
             stops: Vec::new(),
             last_seen: HashMap::new(),
             manager,
+            changes: None,
             found: Paired::default(),
         }
     }
@@ -374,6 +406,16 @@ impl<'a> Pairing<'a> {
         in_use.licenses = in_use.licenses.saturating_add(licenses);
         in_use.peak = in_use.peak.max(in_use.licenses);
         in_use.checkouts += 1;
+        let now = *in_use;
+        self.changed(now, row, true);
+    }
+
+    /// Notes what a session holds from a row on.
+    fn changed(&mut self, now: Use, row: u32, is_checkout: bool) {
+        if let Some(changes) = &mut self.changes {
+            let time = self.events.time[row as usize];
+            changes.push(Change { row: now.row, time, licenses: now.licenses, is_checkout });
+        }
     }
 
     fn upgrade(&mut self, row: u32) {
@@ -390,6 +432,8 @@ impl<'a> Pairing<'a> {
             in_use.licenses = in_use.licenses.saturating_sub(from).saturating_add(to).max(1);
         }
         in_use.peak = in_use.peak.max(in_use.licenses);
+        let now = *in_use;
+        self.changed(now, row, now.row == row);
     }
 
     /// The first number of `5->6`; what the key had otherwise cannot be told and counts as one.
@@ -427,9 +471,11 @@ impl<'a> Pairing<'a> {
             self.found.unpaired.push((row, Unpaired::CheckinOfTooMany));
         }
         in_use.licenses = in_use.licenses.saturating_sub(licenses);
-        if in_use.licenses == 0 {
-            let ended = *in_use;
-            self.write(ended, self.events.time[at], reason);
+        let now = *in_use;
+        if now.licenses == 0 {
+            self.write(now, self.events.time[at], reason);
+        } else {
+            self.changed(now, row, false);
         }
     }
 
@@ -501,8 +547,36 @@ impl<'a> Pairing<'a> {
             self.write(in_use, as_of, EndReason::Open);
         }
         self.found.sessions.sort();
+        self.found.held = Held::of(&self.found.sessions, self.changes.unwrap_or_default());
         self.found.unpaired.sort_unstable_by_key(|&(row, _)| row);
         self.found
+    }
+}
+
+impl Held {
+    fn of(sessions: &Sessions, mut changes: Vec<Change>) -> Self {
+        // Stable: the changes of a session stay in the order of the events.
+        changes.sort_by_key(|change| change.row);
+        let mut held = Self::default();
+        for (session, &row) in sessions.row.iter().enumerate() {
+            let first = changes.partition_point(|change| change.row < row);
+            let own = changes[first..].iter().take_while(|change| change.row == row);
+            let (mut at, end) = (sessions.start[session], sessions.end[session]);
+            let mut own = own.peekable();
+            while let Some(change) = own.next() {
+                // Within the session, and in order where the server's clock stepped back a little.
+                let until = own.peek().map_or(end, |next| next.time.clamp(at, end));
+                if at < until || change.is_checkout {
+                    held.session.push(session as u32);
+                    held.start.push(at);
+                    held.end.push(until);
+                    held.licenses.push(change.licenses);
+                    held.checkouts.push(u32::from(change.is_checkout));
+                }
+                at = until;
+            }
+        }
+        held
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arrow;
 mod charge;
+mod concurrency;
 mod doubles;
 mod error;
 mod fit;
@@ -35,8 +36,12 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;
     module.add_function(wrap_pyfunction!(ledger::settle, module)?)?;
+    module.add_function(wrap_pyfunction!(concurrency::concurrency, module)?)?;
+    module.add_function(wrap_pyfunction!(concurrency::capacity_levels, module)?)?;
+    module.add_function(wrap_pyfunction!(concurrency::heat_cells, module)?)?;
     module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
+    module.add_function(wrap_pyfunction!(pair::held, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;

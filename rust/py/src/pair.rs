@@ -32,12 +32,48 @@ pub fn pair(
         let (columns, paired) = py.detach(|| -> Result<_, Failure> {
             let columns = EventColumns::of(&imported)?;
             let packages = packages_of(packages.as_ref(), &columns.features)?;
-            let paired = core::pair(&columns.events(), &packages, as_of)?;
+            let paired = core::pair(&columns.events(), &packages, as_of, false)?;
             Ok((columns, paired))
         })?;
         let problems = unpaired_table(&paired);
         let package_lines = paired.package_lines;
         Ok((sessions_table(paired.sessions, &columns), problems, package_lines))
+    })
+}
+
+/// What the sessions hold when: stretches with the columns of sessions and the session's number; and rows that could not
+/// be paired.
+#[pyfunction]
+#[pyo3(signature = (events, *, packages, as_of))]
+pub fn held(
+    py: Python<'_>,
+    events: &Bound<'_, PyAny>,
+    packages: Option<&Bound<'_, PyAny>>,
+    as_of: Option<i64>,
+) -> PyResult<(Table, Table, Table)> {
+    guarded(py, || {
+        let imported = arrow::import(events)?;
+        let packages = packages.map(arrow::import).transpose()?;
+        let (columns, paired) = py.detach(|| -> Result<_, Failure> {
+            let columns = EventColumns::of(&imported)?;
+            let packages = packages_of(packages.as_ref(), &columns.features)?;
+            let paired = core::pair(&columns.events(), &packages, as_of, true)?;
+            Ok((columns, paired))
+        })?;
+        let problems = unpaired_table(&paired);
+        let Paired { sessions, held, .. } = paired;
+        let of = |session: &u32| *session as usize;
+        let stretches = Sessions {
+            row: held.session.iter().map(of).map(|session| sessions.row[session]).collect(),
+            end_reason: held.session.iter().map(of).map(|session| sessions.end_reason[session]).collect(),
+            start: held.start,
+            end: held.end,
+            licenses: held.licenses,
+            checkouts: held.checkouts,
+        };
+        let numbers = held.session.iter().map(|&session| u64::from(session)).collect::<Vec<_>>();
+        let numbers = Columns::default().numbers::<UInt64Type>("session", numbers, None).finish();
+        Ok((sessions_table(stretches, &columns), numbers, problems))
     })
 }
 

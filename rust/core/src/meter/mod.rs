@@ -21,7 +21,7 @@ pub mod rates;
 pub mod replay;
 pub mod save;
 mod shards;
-mod sort;
+pub(crate) mod sort;
 pub mod state;
 pub mod whatif;
 
