@@ -244,6 +244,11 @@ def test_no_time_has_no_figures() -> None:
     assert (row["requests"], row["asked_p95"], row["time"]) == (1, 0, timedelta(0))
 
 
+def test_without_sessions_there_is_no_period() -> None:
+    row = tf.capacity(reference.frame_of([], ORIGIN), limits={"ACD": 1}).row(0, named=True)
+    assert (row["since"], row["until"], row["time"], row["peak"], row["limit"]) == (None, None, timedelta(0), None, 1)
+
+
 def test_calls_that_make_no_sense_say_what_to_do() -> None:
     frame = reference.frame_of([Held("ACD", 0, 10, 1, "ana")], ORIGIN)
     nonsense: Any

@@ -1286,8 +1286,8 @@ CAPACITY: Final = _table(
     "One row for each group of `capacity`, whose columns come first: how much was needed in the time that counts.",
     {
         "zone": (NAME, "by whose clock business hours are; null where all hours count and no zone is said"),
-        "since": (TIME, "first instant of the period"),
-        "until": (TIME, "its end, exclusive"),
+        "since": (TIME, "first instant of the period; null where there is no session and none is given"),
+        "until": (TIME, "its end, exclusive; null as `since`"),
         "time": (pl.Duration("us"), "how much of the period counts"),
         "requests": (pl.UInt64(), "sessions that started in that time, those of zero length too"),
         "used": (pl.Duration("us"), "licenses times time"),

@@ -111,9 +111,11 @@ def capacity(
     rows = rows.join(known.select("group", "limit"), on="group", maintain_order="left")
     found = known.join(_statistics(rows), on="group", maintain_order="left")
     found = found.sort([pl.col(name).cast(pl.String) for name in (*given.by, ZONE)], nulls_last=True)
+    # Without any session and without bounds there is no period.
+    first, last = (None, None) if period == (0, 0) else period
     found = found.with_columns(
-        since=pl.lit(period[0]).cast(tables.TIME),
-        until=pl.lit(period[1]).cast(tables.TIME),
+        since=pl.lit(first, pl.Int64).cast(tables.TIME),
+        until=pl.lit(last, pl.Int64).cast(tables.TIME),
         mean=_share("used", "time"),
     ).with_columns(share_at_limit=_share("time_at_limit", "time"), share_above_limit=_share("time_above_limit", "time"))
     return tables.finish(found, dict.fromkeys(given.by, tables.NAME) | dict(tables.CAPACITY))
