@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 from tokenflex.arrow import frame_of
 
 _LOGS: Final[dict[str, pl.DataType]] = {
-    "server": pl.String(),
+    "server": tables.NAME,
     "first": tables.TIME,
     "last": tables.TIME,
     "days_without_lines": pl.List(pl.Date()),
@@ -39,13 +39,13 @@ def logs_of(coverage: AnyTable | None, sessions: pl.DataFrame | None, ours: pl.D
                 )
         return frame.select(pl.col(name).cast(dtype) for name, dtype in _LOGS.items())
     if sessions is not None and {"start", "end"} <= set(sessions.columns):
-        server = pl.col("server").cast(pl.String) if "server" in sessions.columns else pl.lit(None, pl.String)
+        server = pl.col("server").cast(tables.NAME) if "server" in sessions.columns else pl.lit(None, tables.NAME)
         used = sessions.select(server.alias("server"), pl.col("start", "end").cast(tables.TIME)).group_by("server")
         logs = used.agg(first=pl.col("start").min(), last=pl.max_horizontal(pl.col("start").max(), pl.col("end").max()))
     else:
         # The end of the last window is the last that charges tell of.
         logs = ours.select(
-            server=pl.lit(None, pl.String), first=pl.col("charged_at").min(), last=pl.col("window_end").max()
+            server=pl.lit(None, tables.NAME), first=pl.col("charged_at").min(), last=pl.col("window_end").max()
         ).head(1)
     return logs.select(
         *("server", "first", "last"),

@@ -121,9 +121,9 @@ def lines_of_statement(statement: pl.DataFrame, basis: Basis, found: Problems) -
     named = [
         name for name in ("user", "host", "server", "product", "feature", "product_name") if name in statement.columns
     ]
-    frame = statement.with_columns(pl.col(named).cast(pl.String)).with_row_index("row")
+    frame = statement.with_columns(pl.col(named).cast(tables.NAME)).with_row_index("row")
     is_session = pl.col("start").is_not_null() & (pl.col("end") >= pl.col("start")).fill_null(value=True)
-    category = pl.col("usage_category").cast(pl.String)
+    category = pl.col("usage_category").cast(tables.NAME)
     is_manual = category.eq_missing("MANUAL_CONSUMPTION") & pl.col("start").is_null()
     rows = frame.filter(is_session)
     found.add(_without_times(frame.filter(~is_session & ~is_manual & (pl.col("tokens").fill_null(0) != 0))))
@@ -138,7 +138,7 @@ def lines_of_statement(statement: pl.DataFrame, basis: Basis, found: Problems) -
         "user",
         "server",
         "host",
-        product_of(statement.columns).alias("product"),
+        product_of(statement.columns).cast(tables.NAME).alias("product"),
         usage_date=pl.coalesce("transaction_date", "usage_date"),
         tokens="tokens",
         is_manual=pl.lit(value=True),
@@ -170,7 +170,7 @@ def _due(
     left = pl.col("vendor_tokens") - running + pl.col("tokens")
     kept = charges.with_columns(stated).with_columns(left=left).filter((pl.col("left") > 0) | (pl.col("tokens") == 0))
     kept = kept.filter(pl.col("vendor_tokens") > 0).with_columns(pl.min_horizontal("tokens", "left").alias("tokens"))
-    return _texts(kept.drop("vendor_tokens", "left", "rule_id"))
+    return _names(kept.drop("vendor_tokens", "left", "rule_id"))
 
 
 def _check_rates(sessions: pl.DataFrame, charges: pl.DataFrame, found: Problems) -> None:
@@ -220,7 +220,7 @@ def _beyond(
         pl.all().gather(windows["session"])
     )
     is_multiple = ((price > 0) & (rows.select(scaled("beyond")).to_series() % price == 0)).fill_null(value=False)
-    return _texts(
+    return _names(
         rows.select(
             "user",
             "product",
@@ -267,5 +267,5 @@ def _plain(sessions: pl.DataFrame) -> pl.DataFrame:
     return sessions.select("user", "host", "server", "product", "start", "end")
 
 
-def _texts(lines: pl.DataFrame) -> pl.DataFrame:
-    return lines.with_columns(pl.col("user", "product", "server").cast(pl.String))
+def _names(lines: pl.DataFrame) -> pl.DataFrame:
+    return lines.with_columns(pl.col("user", "product", "server").cast(tables.NAME))
