@@ -19,7 +19,7 @@ import planted_doubles as firm
 import tokenflex as tf
 from tokenflex import tables
 from tokenflex.audit.causes import WORDS
-from tokenflex.audit.match import assigned
+from plain_match import assigned
 
 OPTIONS: dict[str, Any] = {"rule": firm.RULE, "rates": planted.OURS, "servers": planted.SERVERS}
 TOTALS = ("ours", "vendors")

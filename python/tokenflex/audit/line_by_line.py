@@ -21,6 +21,7 @@ from tokenflex.audit.causes import (
     without_use,
 )
 from tokenflex.audit.comparable import without_log, without_statement
+from tokenflex.audit.lines import among
 from tokenflex.audit.match import matched
 from tokenflex.audit.other_rules import group_of, other_rules
 from tokenflex.audit.outcome import FEATURES
@@ -48,11 +49,12 @@ class Sides:
     def places(self) -> pl.DataFrame:
         """The pairs, then the lines of ours that have no partner, then the vendor's."""
         lone = [
-            pl.int_range(frame.height, dtype=pl.UInt32, eager=True).alias(name).to_frame().join(
-                self.pairs, on=name, how="anti", maintain_order="left"
-            )
+            pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
+            .filter(~among(self.pairs[name], frame.height))
+            .alias(name)
+            .to_frame()
             for name, frame in (("o", self.ours), ("v", self.vendors))
-        ]  # fmt: skip
+        ]
         return pl.concat([self.pairs.sort("o"), *lone], how="diagonal")
 
     def column(self, name: str, places: pl.DataFrame) -> pl.Series:

@@ -10,7 +10,7 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.audit.doubles import lines_of_products
 from tokenflex.audit.evidence import put_right
-from tokenflex.audit.lines import Basis, lines_of_charges, lines_of_statement
+from tokenflex.audit.lines import Basis, among, lines_of_charges, lines_of_statement
 from tokenflex.audit.people import is_dated, persons_by_name
 from tokenflex.errors import ColumnTypeError, MissingColumnError
 from tokenflex.problems import Problems
@@ -221,14 +221,24 @@ def vendor_lines(frame: pl.DataFrame, basis: Basis, found: Problems) -> pl.DataF
 
     What cannot be laid to an instant is a line of its own that is set aside.
     """
-    usable = frame.filter(aside_of().is_null())
+    is_usable = frame.select(aside_of().is_null()).to_series()
+    usable = frame.filter(is_usable)
     told = lines_of_statement(usable.drop("row"), basis, found)
+    rest = pl.concat([frame.filter(~is_usable), _not_laid(usable, told)])
+    # The date is the day of the use as the vendor states it.
+    rest = rest.filter(pl.col("tokens") != 0).with_columns(
+        charged_at="start", aside=pl.coalesce(aside_of(), pl.lit("not_charged", tables.NAME))
+    )
     known = usable.select("row", "is_masked", is_borrowed=(pl.col("usage_type") == "Borrowed").fill_null(value=False))
     lines = in_form(told.with_columns(known.select(pl.all().gather(told["row"])).get_columns()))
-    laid = lines.group_by("row").agg(laid=pl.col("tokens").sum())
-    # The date is the day of the use as the vendor states it.
-    left = frame.select("row", "tokens").join(laid, on="row", how="left", maintain_order="left")
-    left = left.select(pl.col("tokens") - pl.col("laid").fill_null(0)).to_series()
-    rest = frame.with_columns(left).filter(left != 0)
-    rest = rest.with_columns(charged_at="start", aside=pl.coalesce(aside_of(), pl.lit("not_charged", tables.NAME)))
     return pl.concat([lines, in_form(rest)])
+
+
+def _not_laid(usable: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """The rows with those of their tokens that no line has; `row` of the lines is the place in the table."""
+    is_all = ~told["row"].is_duplicated() & (told["tokens"] == usable["tokens"].gather(told["row"]))
+    is_laid = among(told["row"].filter(is_all.fill_null(value=False)), usable.height)
+    laid = told.filter(~is_laid.gather(told["row"])).group_by("row").agg(laid=pl.col("tokens").sum())
+    left = usable.with_row_index("place").filter(~is_laid)
+    left = left.join(laid.select(pl.col("row").cast(pl.UInt32).alias("place"), "laid"), on="place", how="left")
+    return left.with_columns(pl.col("tokens") - pl.col("laid").fill_null(0)).drop("place", "laid")
