@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -107,7 +107,11 @@ class _Trial:
         """The grid of rules, and the rule at hand with other least durations."""
         shorter = [replace(self.base, min_duration=timedelta(minutes=minutes)) for minutes in (*MINUTES, 2)]
         grid = rule_grid(servers=self.servers, users=self.homes, rates=self.rates)
-        others = [replace(rule, machine_metered=self.base.machine_metered) for rule in grid]
+        # What cannot differ here is not said to differ.
+        same: dict[str, Any] = {"machine_metered": self.base.machine_metered, "idle_after": self.base.idle_after}
+        if not self.rates.families():
+            same["incremental"] = self.base.incremental
+        others = [replace(rule, **same) for rule in grid]
         return [rule for rule in (*shorter, *others) if rule != self.base]
 
     def explained(self, uses: pl.DataFrame, rules: list[Rule]) -> pl.DataFrame:
