@@ -167,14 +167,20 @@ def rates_of_other_dates(rows: pl.DataFrame, basis: Basis) -> pl.DataFrame:
         until=pl.col("effective_from").shift(-1).over("product"),
     )
     both = rows.select("i", "line", "vendors", at="charged_at").join(known, on=["line", "vendors"])
-    told = pl.format("by the rate of {} tokens", pl.col("vendors").cast(pl.String).str.strip_chars_end("0").str.strip_chars_end("."))
+    told = pl.format(
+        "by the rate of {} tokens", pl.col("vendors").cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    )
     earlier = pl.concat_str(told, pl.format(", which held until {}, nothing differs", pl.col("until").dt.date()))
     later = pl.concat_str(told, pl.format(", which holds from {} on, nothing differs", pl.col("since").dt.date()))
     is_over = (pl.col("until") <= pl.col("at")).fill_null(value=False)
     is_ahead = (pl.col("since") > pl.col("at")).fill_null(value=False)
     away = pl.when(is_over).then(pl.col("at") - pl.col("until")).when(is_ahead).then(pl.col("since") - pl.col("at"))
     found = both.with_columns(away=away, said=pl.when(is_over).then(earlier).when(is_ahead).then(later))
-    return found.sort("i", "away", "said", nulls_last=True).unique("i", keep="first", maintain_order=True).select("i", "said")
+    return (
+        found.sort("i", "away", "said", nulls_last=True)
+        .unique("i", keep="first", maintain_order=True)
+        .select("i", "said")
+    )
 
 
 def rates_agreed_on(rows: pl.DataFrame, pairs_of: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:

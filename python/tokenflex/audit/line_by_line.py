@@ -20,7 +20,7 @@ from tokenflex.audit.causes import (
     reconnected,
     without_use,
 )
-from tokenflex.audit.comparable import without_log, without_statement
+from tokenflex.audit.comparable import check_clock, without_log, without_statement
 from tokenflex.audit.lines import among
 from tokenflex.audit.match import matched
 from tokenflex.audit.other_rules import group_of, other_rules
@@ -79,6 +79,7 @@ class Sides:
 def by_lines(ours: pl.DataFrame, vendors: pl.DataFrame, evidence: Evidence) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that agree, as they are shown, and the odd ones, with a column for each cause that says if it holds."""
     sides = Sides(ours, vendors, matched(ours, vendors, by_days=evidence.terms.by_days, within=DAY))
+    check_clock(ours, vendors, sides.pairs)
     places = sides.places()
     has_line = places["o"].is_not_null()
     amounts = places.select(

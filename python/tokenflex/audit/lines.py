@@ -168,7 +168,8 @@ def _without_times(rows: pl.DataFrame) -> pl.DataFrame:
 
 def among(places: pl.Series, count: int) -> pl.Series:
     """For each of so many places whether it is one of these."""
-    return pl.repeat(value=False, n=count, dtype=pl.Boolean, eager=True).scatter(places, True)
+    flag = True
+    return pl.repeat(value=False, n=count, dtype=pl.Boolean, eager=True).scatter(places, flag)
 
 
 def _due(sessions: pl.DataFrame, contract: Contract, found: Problems) -> tuple[pl.DataFrame, pl.Series]:
@@ -176,7 +177,9 @@ def _due(sessions: pl.DataFrame, contract: Contract, found: Problems) -> tuple[p
 
     And for each session whether that is all there is to it: one charge, which costs what is stated.
     """
-    charges = charge(_plain(sessions), rule=contract.rule, rates=contract.rates, servers=contract.servers, problems=found)
+    charges = charge(
+        _plain(sessions), rule=contract.rule, rates=contract.rates, servers=contract.servers, problems=found
+    )
     charges = charges.with_columns(sessions["vendor_tokens"].fill_null(0).gather(charges["session"])).drop("rule_id")
     is_settled = charges.select(
         ~pl.col("session").is_duplicated()

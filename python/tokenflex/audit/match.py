@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,8 +12,6 @@ from tokenflex.times import MICROSECOND
 if TYPE_CHECKING:
     from datetime import timedelta
 
-PAIRS: Final[dict[str, pl.DataType]] = {"o": pl.UInt32(), "v": pl.UInt32()}
-
 
 def matched(ours: pl.DataFrame, vendors: pl.DataFrame, *, by_days: bool, within: timedelta) -> pl.DataFrame:
     """All pairs: first of the same second, then of the same date, then the nearest; manual rows take what is left.
@@ -22,7 +20,7 @@ def matched(ours: pl.DataFrame, vendors: pl.DataFrame, *, by_days: bool, within:
     `is_manual`. Of several alike the n-th is paired with the n-th, in the order in which the lines come.
     """
     pairs = _core.matched_lines(_keys(ours), _keys(vendors), by_days=by_days, reach=within // MICROSECOND)
-    return pl.DataFrame(pairs).cast(dict(PAIRS))
+    return pl.DataFrame(pairs)
 
 
 def _keys(lines: pl.DataFrame) -> pl.DataFrame:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tokenflex.metering.rule import Rule
 
 MOST_SESSIONS: Final = 200_000
-"""On so many sessions every rule is tried; where there are more, the rules that explain any of these go on to the rest."""
+"""On so many sessions every rule is tried; where there are more, the rules that are named for any of these go on."""
 
 _KEYS: Final = ("payer", "group")
 
@@ -123,7 +123,7 @@ class _Trial:
         number = uses.select(_KEYS).join(groups, on=_KEYS, how="left", maintain_order="left")["number"]
         claims = uses.select("stated").with_columns(number.alias("group"))
         held = _core.explained_by_rules(prepare(uses).inner, terms, claims, groups.height)
-        # The least that has to be otherwise comes first; then the rule that explains most, so that one is named for many.
+        # The least that has to be otherwise comes first, then the rule that explains most: so one is named for many.
         order = sorted(range(len(rules)), key=lambda place: (self._apart(rules[place]), -len(held[place])))
         names: dict[int, str] = {}
         for place in order:

@@ -35,12 +35,14 @@ def table_of(rows: pl.DataFrame, allowed: Decimal, *, agreed: pl.DataFrame | Non
 
 def _judged(rows: pl.DataFrame, allowed: Decimal) -> pl.DataFrame:
     """Causes, status and words of each row."""
+    difference = pl.col("vendors") - pl.col("ours").fill_null(0)
+    is_small = pl.col("ours").is_not_null() & (difference.abs() <= allowed) & (difference != 0)
+    has_both = pl.col("o").is_not_null() & pl.col("v").is_not_null()
+    rows = rows.with_columns(difference=difference, rounding=is_small & has_both)
     causes = pl.concat_list(
         pl.when(pl.col(name).fill_null(value=False)).then(pl.lit(name)) for name in FEATURES if name in rows.columns
     )
-    rows = rows.with_columns(
-        difference=pl.col("vendors") - pl.col("ours").fill_null(0), causes=causes.list.drop_nulls()
-    )
+    rows = rows.with_columns(causes=causes.list.drop_nulls())
     is_odd = (pl.col("difference") != 0) | pl.col("ours").is_null()
     has_cause = pl.col("causes").list.len() > 0
     # A day beside is a cause even where the amounts are equal.

@@ -11,12 +11,21 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.audit.causes import Evidence
-from tokenflex.audit.comparable import check_common, logs_of
+from tokenflex.audit.comparable import check_columns, check_common, logs_of
 from tokenflex.audit.line_by_line import by_lines
 from tokenflex.audit.lines import Basis, terms_of_charges
 from tokenflex.audit.outcome import table_of
 from tokenflex.audit.people import identity_of
-from tokenflex.audit.sides import Footing, aside_of, in_range, our_lines, vendor_lines, whole_statement
+from tokenflex.audit.sides import (
+    Footing,
+    aside_of,
+    in_range,
+    our_lines,
+    repeated,
+    vendor_lines,
+    whole_statement,
+)
+from tokenflex.audit.stated import told_of
 from tokenflex.audit.totals import by_contract_years, by_days, by_months
 from tokenflex.audit.uses import Uses
 from tokenflex.errors import ArgumentError, ArgumentTypeError
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
 Level = Literal["session", "day", "month"]
 
 _ZERO: Final = Decimal(0)
+FEWEST_TWICE: Final = 10
+SHARE_TWICE: Final = 0.3
+"""From this share of the vendor's lines on these are no single rows. Of a file given twice it is half of them."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +166,7 @@ def reconcile(
         table = _by_session(given, basis, Footing(who, variants, []), users, allowed)
     else:
         table = table_of(_by_date(given, Footing(who, variants, []), level), allowed)
+    found.add(_given_twice(table))
     report(found.frame, problems, "reconcile")
     return Reconciliation(table, level)
 
@@ -172,9 +185,12 @@ class _Given:
 def _by_date(given: _Given, footing: Footing, level: Level) -> pl.DataFrame:
     """Rows by days or months, with what holds of them."""
     ours, stated = our_lines(given.charges, given.sessions), whole_statement(given.statement)
+    check_columns(stated, level)
     # Totals need nobody's name, and days do not where the statement has none at all.
     named = level == "day" and stated["user"].null_count() < stated.height
-    stated = stated.with_columns(aside=aside_of(needs_user=named))
+    stated = stated.with_columns(
+        aside=aside_of(needs_user=named), is_repeated=repeated(stated["row"], given.statement, needs_user=named)
+    )
     ours, stated = footing.put(ours, stated, found=given.found)
     stated = _with_masks(stated, ours) if named else stated
     plain = stated.filter(pl.col("aside").is_null())
@@ -183,15 +199,14 @@ def _by_date(given: _Given, footing: Footing, level: Level) -> pl.DataFrame:
     return (by_days if level == "day" else by_months)(ours, stated, logs)
 
 
-def _by_session(
-    given: _Given, basis: Basis, footing: Footing, users: Users | None, allowed: Decimal
-) -> pl.DataFrame:
+def _by_session(given: _Given, basis: Basis, footing: Footing, users: Users | None, allowed: Decimal) -> pl.DataFrame:
     """The table of lines with instants."""
     sessions = given.sessions
     terms = terms_of_charges(given.charges, basis.rule)
     if sessions is not None and "host" in sessions.columns and "session" in given.charges.columns:
         footing = replace(footing, machine_metered=terms.machine_metered)
     statement = whole_statement(given.statement)
+    check_columns(statement, "session")
     lines = [our_lines(given.charges, sessions), vendor_lines(statement, basis, given.found)]
     ours, theirs, statement = footing.put(*lines, statement.with_columns(aside=aside_of()), found=given.found)
     theirs, statement = (_with_masks(side, ours) for side in (theirs, statement))
@@ -209,6 +224,16 @@ def _by_session(
     )
     agreed, odd = by_lines(ours, theirs, evidence)
     return table_of(odd, allowed, agreed=agreed)
+
+
+def _given_twice(table: pl.DataFrame) -> pl.DataFrame:
+    """A problem where so many rows of the vendor repeat others that a file was given twice."""
+    stated = table.filter(pl.col("statement").is_not_null())
+    again = stated.filter(pl.col("cause") == "duplicate_row").height
+    if again < FEWEST_TWICE or again < SHARE_TWICE * stated.height:
+        return told_of("statement", [])
+    message = f"{again:,} of {stated.height:,} lines repeat another one in all that they say: was a file given twice?"
+    return told_of("statement", [("given_twice", message)])
 
 
 def _basis(rule: object, rates: object, servers: Mapping[str, str] | None) -> Basis:

@@ -48,8 +48,8 @@ There may be millions of lines, so names are codes: as strings they would take m
 """
 STATED: Final[dict[str, pl.DataType]] = {
     "row": pl.UInt32(),
-    **{name: tables.NAME for name in ("user", "host", "server", "product", "category", "usage_type")},
-    **{name: tables.NAME for name in ("usage_category", "kind")},
+    **dict.fromkeys(("user", "host", "server", "product", "category", "usage_type"), tables.NAME),
+    **dict.fromkeys(("usage_category", "kind"), tables.NAME),
     **{name: tables.STATEMENT[name] for name in ("usage_date", "usage_month", "start", "end", "tokens")},
     **{name: tables.STATEMENT[name] for name in ("transaction_date", "is_masked", "is_swapped")},
 }
@@ -188,16 +188,20 @@ def _has(statement: pl.DataFrame, name: str) -> bool:
     return name in statement.columns and statement.schema[name] != pl.Null
 
 
-def repeated(rows: pl.Series, statement: pl.DataFrame) -> pl.Series:
-    """Which rows of a statement repeat an earlier one in all that they say, of those whose numbers are given."""
+def repeated(rows: pl.Series, statement: pl.DataFrame, *, needs_user: bool = True) -> pl.Series:
+    """Which rows of a statement repeat an earlier one in all that they say, of those whose numbers are given.
+
+    Rows of nobody may be those of several people, unless the whole statement names nobody.
+    """
     names = [name for name in tables.STATEMENT if name in statement.columns and name not in _NOT_SAID]
-    if "user" not in names:
+    if needs_user and "user" not in names:
         return pl.repeat(value=False, n=rows.len(), dtype=pl.Boolean, eager=True)
-    keys = [name for name in ("user", "start", "tokens") if name in names]
+    keys = [name for name in ("user", "start", "usage_date", "tokens") if name in names]
     numbered = statement.select(names).with_row_index("row")
     asked = statement.select(pl.col(keys).gather(rows.unique().drop_nulls())).unique()
     alike = numbered.join(asked, on=keys, how="semi", nulls_equal=True, maintain_order="left")
-    again = alike.filter(~pl.struct(names).is_first_distinct() & pl.col("user").is_not_null())["row"]
+    named = pl.col("user").is_not_null() if needs_user else pl.lit(value=True)
+    again = alike.filter(~pl.struct(names).is_first_distinct() & named)["row"]
     return rows.is_in(again.implode())
 
 

@@ -57,7 +57,10 @@ def _by_units(
     # Those that have a rate first, so that they are held against the vendor's.
     mine = mine.sort(*KEYS, "no_rate").with_row_index("o")
     plain = stated.filter(_is_plain())
-    theirs = plain.group_by(KEYS).agg(pl.col("row").min(), pl.col("tokens").sum()).sort(KEYS).with_row_index("v")
+    theirs = plain.group_by(KEYS).agg(
+        pl.col("row").min(), pl.col("tokens").sum(), again=pl.col("tokens").filter("is_repeated").sum()
+    )
+    theirs = theirs.sort(KEYS).with_row_index("v")
     pairs = _of_one_date(mine, theirs)
     if within is not None:
         pairs = pl.concat([pairs, _shifted(mine, theirs, pairs, within)])
@@ -72,6 +75,7 @@ def _by_units(
         no_log=lone_v & (without_log(side, logs) | pl.col("usage_date").is_in(gaps)),
         no_statement=lone_o & ~pl.col("usage_date").is_in(dates),
         server_not_reporting=(pl.col("silent") > 0) & (pl.col("tokens") - pl.col("silent") == pl.col("vendors")),
+        duplicate_row=(pl.col("again") > 0) & (pl.col("vendors") - pl.col("again") == pl.col("tokens").fill_null(0)),
         masked=lone_o & pl.int_range(pl.len()).is_in(is_hidden.implode()),
         ours=pl.when(~pl.col("no_rate").fill_null(value=False)).then(pl.col("tokens").fill_null(0)),
     )
@@ -102,11 +106,11 @@ def _laid(mine: pl.DataFrame, theirs: pl.DataFrame, pairs: pl.DataFrame) -> pl.D
     lone = [frame.select(place).join(pairs, on=place, how="anti") for place, frame in (("o", mine), ("v", theirs))]
     rows = pl.concat([pairs, *lone], how="diagonal")
     left = mine.select("o", "no_rate", "silent", "tokens", o_row="row", o_date="usage_date", p="payer", n="line")
-    right = theirs.select("v", vendors="tokens", v_row="row", v_date="usage_date", vp="payer", vn="line")
+    right = theirs.select("v", "again", vendors="tokens", v_row="row", v_date="usage_date", vp="payer", vn="line")
     rows = rows.join(left, on="o", how="left").join(right, on="v", how="left")
     shift = (pl.col("v_date") - pl.col("o_date")).cast(pl.Duration("us"))
     return rows.select(
-        "o", "v", "o_row", "v_row", "no_rate", "silent", "tokens",
+        "o", "v", "o_row", "v_row", "no_rate", "silent", "again", "tokens",
         vendors=pl.col("vendors").fill_null(0),
         payer=pl.coalesce("p", "vp"),
         line=pl.coalesce("n", "vn"),
@@ -194,8 +198,8 @@ def by_contract_years(ours: pl.DataFrame, contract: ContractSnapshot) -> pl.Data
 
 
 _YEARS: Final[dict[str, Any]] = {
-    "payer": tables.NAME, "line": tables.NAME, "usage_date": pl.Date, "o": pl.UInt32, "v": pl.UInt32, "o_row": pl.UInt64,
-    "v_row": pl.UInt64, "ours": tables.TOKENS, "vendors": tables.TOKENS, "no_log": pl.Boolean,
+    "payer": tables.NAME, "line": tables.NAME, "usage_date": pl.Date, "o": pl.UInt32, "v": pl.UInt32,
+    "o_row": pl.UInt64, "v_row": pl.UInt64, "ours": tables.TOKENS, "vendors": tables.TOKENS, "no_log": pl.Boolean,
     "no_statement": pl.Boolean, "no_rate": pl.Boolean, "caveat": pl.String,
 }  # fmt: skip
 
