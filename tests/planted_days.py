@@ -52,7 +52,7 @@ class Days:
 
     def coverage(self) -> pl.DataFrame:
         first, last = (datetime.combine(day, time(18), UTC) for day in (MONDAYS[0], LOG_ENDS))
-        schema = {"server": pl.String, "first": tables.TIME, "last": tables.TIME}
+        schema: dict[str, Any] = {"server": pl.String, "first": tables.TIME, "last": tables.TIME}
         return pl.DataFrame(
             [("mad", first, last, self.lost, True), ("osl", first, last, [], False)],
             schema={**schema, "days_without_lines": pl.List(pl.Date), "reporting": pl.Boolean},

@@ -20,6 +20,7 @@ import planted_days as days
 import planted_doubles as firm
 import tokenflex as tf
 from tokenflex import tables
+from tokenflex.audit import other_rules
 from tokenflex.audit.causes import WORDS
 from tokenflex.audit.match import matched
 
@@ -111,7 +112,7 @@ def test_each_cause_has_the_status_that_it_must_have() -> None:
         assert seen.get(cause, "not_comparable") == "not_comparable"
     assert seen["rounding"] == "matched"
     assert {seen[cause] for cause in ("family", "rate")} == {"amount_differs"}
-    assert {seen[cause] for cause in ("no_row", "other_rule", "minimum_duration")} == {"missing_at_vendor"}
+    assert {seen[cause] for cause in ("no_row", "minimum_duration")} == {"missing_at_vendor"}
     assert {seen[cause] for cause in ("no_session", "two_servers", "identity", "unexplained")} == {"extra_at_vendor"}
 
 
@@ -233,7 +234,7 @@ def sessions_of(drawn: list[Any]) -> pl.DataFrame:
     return frame.select(*names, host=pl.lit("pc"), start=start, end=start + pl.duration(hours="hours"))
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.filter_too_much], deadline=None, max_examples=25)
 @given(
     st.lists(uses, min_size=1, max_size=12),
     st.lists(rows_of_vendor, min_size=1, max_size=12),
@@ -454,6 +455,19 @@ def test_a_statement_that_lacks_what_its_level_takes_is_refused_with_the_level_t
     assert "level='day' or level='month' would do" in words
     unknown = statement.with_columns(pl.lit(1).alias("column of next year"))
     assert tf.reconcile(charges, unknown, **OPTIONS, problems=tf.Problems()).rows.height > 0
+
+
+def test_of_many_sessions_rules_are_tried_on_some_and_go_on_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = planted.Planted()
+    days_of_use = [monday + timedelta(days=number) for monday in firm.MONDAYS for number in range(5)]
+    for name in (f"mad{number:02}" for number in range(30)):
+        made.uses += [use for day in days_of_use for use in planted.night_of_singapore(made, name, day)]
+    # What is right, lest all of it looked like rates of another contract.
+    made.uses += [planted.use_of(f"mad{number}", day, (9, 12)) for day in days_of_use for number in range(50, 60)]
+    whole = audited(made).rows
+    monkeypatch.setattr(other_rules, "MOST_SESSIONS", 50)
+    assert whole.equals(audited(made).rows)
+    assert counted(whole) == {"other_rule": 30 * len(days_of_use)}
 
 
 def test_a_log_that_ends_early_makes_nothing_missing() -> None:

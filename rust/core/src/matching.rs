@@ -323,7 +323,8 @@ mod tests {
     #[test]
     fn seconds_come_first_then_dates_then_the_nearest_then_manual_lines() {
         let hour = 3600 * SECOND;
-        let ours = lines(&[1; 4], &[SECOND, 2 * hour, 30 * hour, 80 * hour], &[0, 0, 1, 3], &[0; 4]);
+        let times = [SECOND, 2 * hour, 30 * hour, 80 * hour];
+        let ours = lines(&[1; 4], &times, &[0, 0, 1, 3], &[0; 4]);
         let at = [SECOND + 7, 9 * hour, 47 * hour, NO_TIME];
         let vendors = lines(&[1; 4], &at, &[9, 0, 2, 3], &[0; 4]);
         let how = How { by_days: true, reach: 24 * hour };
