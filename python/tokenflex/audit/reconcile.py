@@ -128,11 +128,12 @@ def reconcile(
         The reconciliation. Its `rows` hold every token of both sides, see `tables.RECONCILIATION`, in order of time.
 
     Raises:
-        ArgumentError: There is no such level; level `session` without rule and rates; the two sides have no day or
-            nobody in common; a contract at another level than `month`; the statement has everywhere a multiple of the
-            tokens of the rates.
+        ArgumentError: There is no such level; level `session` without rule and rates; a contract at another level than
+            `month`; the two sides have no day, nobody or hardly anybody in common; the statement's times were read in
+            another zone; it has everywhere a multiple of the tokens of the rates.
         ArgumentTypeError: rule, rates, identity or tolerance are of the wrong type.
-        MissingColumnError, ColumnTypeError: A table is wrong; `column` says where.
+        MissingColumnError, ColumnTypeError: A table is wrong; `column` says where, and of a statement that lacks what
+            its level takes which level would do.
 
     Example:
         >>> import tokenflex as tf, polars as pl

@@ -70,16 +70,17 @@ class Footing:
     variants: Mapping[str, str] | None
     machine_metered: list[str]
 
-    def put(self, *frames: pl.DataFrame, found: Problems) -> list[pl.DataFrame]:
-        """The frames with `payer` and `line`."""
+    def put(self, *frames: pl.DataFrame, found: Problems, may_be_swapped: bool = True) -> list[pl.DataFrame]:
+        """The frames with `payer` and `line`; user and machine are put right where they may stand for each other."""
         persons = persons_by_name(_names_in(frames, "user"), self.identity)
         lines = lines_of_products(_names_in(frames, "product"), self.variants)
-        return [self._put(frame, persons, lines, found) for frame in frames]
+        right = [put_right(frame, self.machine_metered) if may_be_swapped else frame for frame in frames]
+        return [self._put(frame, persons, lines, found) for frame in right]
 
     def _put(
         self, frame: pl.DataFrame, persons: Mapping[str, str], lines: Mapping[str, str], found: Problems
     ) -> pl.DataFrame:
-        rows = self._with_hosts(put_right(frame, self.machine_metered))
+        rows = self._with_hosts(frame)
         payer = self._persons(rows, persons, found)
         rows = rows.with_columns(payer.alias("payer"), mapped(rows["product"], lines).alias("line"))
         if not self.machine_metered or "host" not in rows.columns:
