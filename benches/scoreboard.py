@@ -27,7 +27,9 @@ ONE_REPLAY: Final = "replay of one of the rules"
 TEN_SECONDS: Final = "10 s"
 READ_CSV: Final = "floor: `polars.read_csv`"
 SORT: Final = "floor: polars sorts the charges by `charged_at`"
+JOIN: Final = "floor: one polars join of both by user, product and second"
 FLOORS: Final = (
+    JOIN,
     GREP,
     READ_CSV,
     SORT,
@@ -71,6 +73,9 @@ REPLAY_DAYS: Final = "replay of a day rule, 1 M prepared sessions"
 DOUBLES: Final = "double charges, 10 M charges"
 LEDGER: Final = "settling with 60 packs, 10 M charges, shuffled"
 LEDGER_IN_ORDER: Final = "settling with 60 packs, 10 M charges, in order of time"
+RECONCILE: Final = "`reconcile`, 5 M charges, 2 % odd"
+RECONCILE_AT_ODDS: Final = "`reconcile`, 1 M charges, 30 % odd"
+RECONCILE_OTHER_DAYS: Final = "`reconcile`, 1 M rows, the vendor's days are others"
 ZONES: Final = "27 zones of `zone_whatif`, 10 M sessions"
 INFER: Final = "`infer_rule`, 200 rules, 1 M prepared sessions"
 CONCURRENCY: Final = "concurrency by product, 10 M sessions"
@@ -91,6 +96,9 @@ ORDER: Final = (
     DOUBLES,
     LEDGER,
     LEDGER_IN_ORDER,
+    RECONCILE,
+    RECONCILE_AT_ODDS,
+    RECONCILE_OTHER_DAYS,
     ZONES,
     INFER,
     INFER_FAMILIES,
@@ -130,6 +138,7 @@ TARGETS: Final = (
     Target(DOUBLES, POLARS_WINDOWS, 10),
     Target(LEDGER, SORT, 3),
     Target(LEDGER_IN_ORDER, SORT, 3),
+    Target(RECONCILE, JOIN, 10),
     Target(ZONES, ONE_CHARGE, 4),
     Target(INFER, TEN_SECONDS, 1),
     Target(CONCURRENCY, STAIRCASE, 10),
@@ -142,6 +151,8 @@ MOST_OF_STATEMENT: Final = 4
 """Reading an export may take this many times the file in memory."""
 MOST_OF_CHARGES: Final = 2
 """Settling may take this many times the charges in memory, beyond them."""
+MOST_OF_SIDES: Final = 4
+"""Reconciling may take this many times all that is given in memory, beyond it."""
 GROWING: Final = (ROLLING, DAY)
 
 
@@ -159,6 +170,9 @@ class Scoreboard:
     ledger_memory: list[tuple[str, int, int]] = field(default_factory=list)
     """Order of the charges, and bytes: the peak while settling, beyond the charges; the charges."""
 
+    reconcile_memory: tuple[int, int] | None = None
+    """Bytes: the peak while reconciling, beyond what was given; what was given."""
+
     def record(self, race: str, runner: str, seconds: float) -> None:
         self.seconds.setdefault(race, {})[runner] = seconds
 
@@ -174,6 +188,7 @@ class Scoreboard:
         yield from self._memory()
         yield from self._statement_memory()
         yield from self._ledger_memory()
+        yield from self._reconcile_memory()
 
     def _compared(self, race: str, runner: str) -> tuple[str, str, str]:
         own = self.seconds[race].get(TOKENFLEX)
@@ -231,6 +246,16 @@ class Scoreboard:
             wording = f"{ratio:.2f}x the charges, {charges / 1e6:,.0f} MB"
             verdict = _verdict(ratio, at_most=MOST_OF_CHARGES)
             yield title, TOKENFLEX, f"{peak / 1e6:,.0f} MB", wording, f"at most {MOST_OF_CHARGES}x", verdict
+
+    def _reconcile_memory(self) -> Iterator[tuple[str, str, str, str, str, str]]:
+        if self.reconcile_memory is None:
+            return
+        peak, given = self.reconcile_memory
+        ratio = peak / given
+        title = "reconciling, peak memory beyond what is given"
+        wording = f"{ratio:.2f}x the three tables, {given / 1e6:,.0f} MB"
+        verdict = _verdict(ratio, at_most=MOST_OF_SIDES)
+        yield title, TOKENFLEX, f"{peak / 1e6:,.0f} MB", wording, f"at most {MOST_OF_SIDES}x", verdict
 
     def markdown(self) -> list[str]:
         lines = ["| what | who | median time | ratio | target | |", "|---|---|--:|---|---|---|"]

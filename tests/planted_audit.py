@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,10 +17,17 @@ import tokenflex as tf
 import vendor_exports as vendor
 from tokenflex import tables
 
-SERVERS = {**firm.SERVERS, "osl": "Europe/Oslo"}
-"""The one in Oslo does not report to the vendor."""
+SERVERS = {**firm.SERVERS, "osl": "Europe/Oslo", "late": "Europe/Madrid"}
+"""The one in Oslo does not report to the vendor; the log of the last one ends before the month does."""
+_NEW_RATE = datetime(2026, 3, 15, tzinfo=UTC)
+_LOG_ENDS = datetime(2026, 3, 20, 12, tzinfo=UTC)
+_CODES = ("RTE", "NIGHT", "SHORT", "CENT", "MSK", "OSL", "ZONE", "LATE", "DATED")
 OURS = tf.Rates(
-    [*firm.RATES.rows, *(tf.Rate(code, Decimal(5)) for code in ("RTE", "NIGHT", "SHORT", "CENT", "MSK", "OSL"))]
+    [
+        *firm.RATES.rows,
+        *(tf.Rate(code, Decimal(5)) for code in _CODES),
+        tf.Rate("DATED", Decimal(6), effective_from=_NEW_RATE),
+    ]
 )
 VARIANTS = firm.VARIANTS
 TOLERANCE = Decimal("0.001")
@@ -73,8 +81,9 @@ class Planted:
     def coverage(self) -> pl.DataFrame:
         """What was logged: all but the days that were lost."""
         first, last = (datetime.combine(day, datetime.min.time()) for day in (date(2026, 3, 1), date(2026, 3, 31)))
+        ends = {"late": _LOG_ENDS.replace(tzinfo=None)}
         frame = pl.DataFrame(
-            [(server, first, last, self.lost[server], None) for server in SERVERS],
+            [(server, first, ends.get(server, last), self.lost[server], None) for server in SERVERS],
             schema={"server": pl.String, "first": pl.Datetime("us"), "last": pl.Datetime("us"),
                     "days_without_lines": pl.List(pl.Date), "reporting": pl.Boolean},
             orient="row",
@@ -109,10 +118,11 @@ def _row(use: Use, tokens: Decimal) -> dict[str, str]:
 
 
 def plant(seed: int, each: int) -> Planted:
-    """Clean use of fifteen people over four weeks, and each cause planted `each` times, one a week and person."""
+    """Clean use of fifteen people or more over four weeks; each cause planted `each` times, one a week and person."""
     rng = random.Random(seed)
     made = Planted()
-    names = [f"{site}{number:02}" for site in firm.SERVERS for number in range(5)]
+    people = max(5, math.ceil(len(PLANTERS) * each / len(firm.SERVERS) / len(firm.MONDAYS)))
+    names = [f"{site}{number:02}" for site in firm.SERVERS for number in range(people)]
     weeks = [(name, monday) for name in names for monday in firm.MONDAYS]
     rng.shuffle(weeks)
     planted: set[tuple[str, date]] = set()
@@ -122,7 +132,7 @@ def plant(seed: int, each: int) -> Planted:
             day = monday + timedelta(days=WEEKENDS.get(cause) or rng.randint(1, 3))
             planted.add((name, day))
             made.uses += [use if isinstance(use, Use) else Use(**vars(use)) for use in planter(made, name, day)]
-            made.counts[cause] += 2 if cause in {"masked", "rate"} else 1
+            made.counts[cause.partition(":")[0]] += ROWS.get(cause, 1)
     for name in names:
         for day in (monday + timedelta(days=number) for monday in firm.MONDAYS for number in range(5)):
             if (name, day) not in planted and rng.random() < 0.9:
@@ -184,7 +194,8 @@ def borrowed(_: Planted, name: str, day: date) -> list[Use]:
 
 
 def rate(_: Planted, name: str, day: date) -> list[Use]:
-    days = (day, day + timedelta(days=1))
+    """On three days, for fewer prove no rate."""
+    days = [day + timedelta(days=more) for more in (-1, 0, 1)]
     return [use_of(name, each, (9, 12), "RTE", more=Decimal(1)) for each in days]
 
 
@@ -194,8 +205,36 @@ def night(_: Planted, name: str, day: date) -> list[Use]:
     return [replace(late, end=late.start + timedelta(hours=5))]
 
 
+def night_of_singapore(_: Planted, name: str, day: date) -> list[Use]:
+    """An afternoon on the server in Madrid, over the midnight of Singapore, by whose days the vendor charges it."""
+    start = datetime.combine(day, time(14), UTC)
+    use = Use(f"zone-{name}", f"pc-{name}", "mad", "ZONE", start, start + timedelta(hours=4), more=Decimal(5))
+    return [use]
+
+
+def old_rate(_: Planted, name: str, day: date) -> list[Use]:
+    """The vendor goes on with the rate of before."""
+    since = day + timedelta(weeks=2 if day < _NEW_RATE.date() else 0)
+    start = datetime.combine(since, time(10), UTC)
+    user = f"rate-{name}-{day:%d}"
+    return [Use(user, f"pc-{name}", "mad", "DATED", start, start + timedelta(hours=2), more=Decimal(-1))]
+
+
+def late_log(_: Planted, name: str, day: date) -> list[Use]:
+    """What the vendor knows already, and our log does not yet; before, both know it."""
+    late = date(2026, 3, 23 + day.weekday())
+    user = f"late-{name}-{day:%d}"
+    starts = [datetime.combine(at, time(10), UTC) for at in (late - timedelta(weeks=1), late)]
+    return [
+        Use(user, f"pc-{name}", "late", "LATE", start, start + timedelta(hours=1), at=at)
+        for start, at in zip(starts, ("both", "vendor"), strict=True)
+        if at == "vendor" or start < _LOG_ENDS
+    ]
+
+
 PLANTERS: dict[str, Any] = {
     "no_log": no_log,
+    "no_log: late": late_log,
     "no_statement": lambda _, name, day: [use_of(name, day, (9, 12), at="ours")],
     "server_not_reporting": lambda _, name, day: [use_of(name, day, (9, 12), "OSL", server="osl", at="ours")],
     "masked": lambda _, name, day: [use_of(name, day, (9, 12), "MSK", row=(("userName", "*****"),))],
@@ -214,7 +253,9 @@ PLANTERS: dict[str, Any] = {
     "reconnect": doubled(firm.reconnect),
     "two_servers": doubled(firm.two_servers),
     "rate": rate,
+    "rate: of before": old_rate,
     "other_rule": night,
+    "other_rule: zone": night_of_singapore,
     "no_row": lambda _, name, day: [use_of(name, day, (9, 12), at="ours")],
     "no_session": lambda _, name, day: [use_of(name, day, (9, 12), at="vendor")],
     "unexplained": lambda _, name, day: [
@@ -222,6 +263,7 @@ PLANTERS: dict[str, Any] = {
         use_of(name, day, (13, 14), more=Decimal(7)),
     ],
 }
-"""By cause, what is planted."""
+"""By cause, what is planted; after a colon, how."""
+ROWS = {"masked": 2, "rate": 3}
 WEEKENDS = {"no_log": 6, "no_statement": 5}
 """When nobody else of the server works."""

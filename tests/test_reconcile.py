@@ -14,12 +14,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import plain_match
 import planted_audit as planted
+import planted_days as days
 import planted_doubles as firm
 import tokenflex as tf
 from tokenflex import tables
+from tokenflex.audit import other_rules
 from tokenflex.audit.causes import WORDS
-from tokenflex.audit.match import assigned
+from tokenflex.audit.match import matched
 
 OPTIONS: dict[str, Any] = {"rule": firm.RULE, "rates": planted.OURS, "servers": planted.SERVERS}
 TOTALS = ("ours", "vendors")
@@ -51,9 +54,9 @@ def sums(rows: pl.DataFrame) -> tuple[Decimal, ...]:
     return tuple(rows.select(TOTALS).sum().row(0))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-def test_each_planted_cause_of_a_difference_is_found_and_nothing_else(seed: int) -> None:
-    made = firm_of(seed)
+@pytest.mark.parametrize(("seed", "each"), [(1, 2), (2, 2), (3, 2), (4, 0), (5, 1), (6, 5)])
+def test_each_planted_cause_of_a_difference_is_found_and_nothing_else(seed: int, each: int) -> None:
+    made = planted.plant(seed, each)
     found = audited(made)
     assert counted(found.rows) == made.counts
     clean = found.rows.filter(pl.col("cause").is_null())
@@ -62,9 +65,44 @@ def test_each_planted_cause_of_a_difference_is_found_and_nothing_else(seed: int)
     assert found.rows.filter(pl.col("cause").is_not_null())["explained"].null_count() == 0
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(10, 40))
+@pytest.mark.parametrize("each", [0, 1, 2, 5])
+def test_each_planted_cause_is_found_many_times(seed: int, each: int) -> None:
+    test_each_planted_cause_of_a_difference_is_found_and_nothing_else(seed, each)
+    for level in ("day", "month"):
+        test_each_cause_planted_by_days_is_found_and_nothing_else(seed, each, level)
+
+
+@pytest.mark.parametrize(("seed", "each"), [(1, 0), (2, 1), (3, 2), (4, 5)])
+@pytest.mark.parametrize("level", ["day", "month"])
+def test_each_cause_planted_by_days_is_found_and_nothing_else(seed: int, each: int, level: Any) -> None:
+    made = days.plant(seed, each, level)
+    options: dict[str, Any] = {"coverage": made.coverage(), "tolerance": days.TOLERANCE, "problems": tf.Problems()}
+    charges, statement = made.charges(), made.statement()
+    rows = tf.reconcile(charges, statement, level=level, **options).rows
+    assert counted(rows) == made.counts
+    assert sums(rows) == (charges["tokens"].sum(), statement["tokens"].sum())
+    assert set(rows.filter(pl.col("cause").is_null())["status"]) == {"matched"}
+
+
+def test_what_is_said_names_the_zone_and_the_rate() -> None:
+    rows = audited(firm_of(1)).rows
+
+    def said(product: str) -> str:
+        told = rows.filter((pl.col("product") == product) & pl.col("cause").is_not_null())
+        assert told.height > 1
+        return " ".join(told["explained"].unique())
+
+    assert said("ZONE").startswith("under the rule with zone=Asia/Singapore all of this")
+    assert said("DATED") == "by the rate of 5 tokens, which held until 2026-03-15, nothing differs"
+    assert said("RTE") == "by a rate of 6 tokens, which the vendor takes at that time, nothing differs"
+
+
 def test_the_words_and_the_causes_are_the_same() -> None:
     assert tuple(WORDS) == tables.RECONCILIATION_CAUSES
-    assert set(planted.PLANTERS) | {"day_border", "not_charged"} == set(tables.RECONCILIATION_CAUSES)
+    planted_causes = {cause.partition(":")[0] for cause in (*planted.PLANTERS, *days.PLANTERS, *days.OF_DAYS)}
+    assert planted_causes == set(tables.RECONCILIATION_CAUSES)
 
 
 def test_each_cause_has_the_status_that_it_must_have() -> None:
@@ -74,7 +112,7 @@ def test_each_cause_has_the_status_that_it_must_have() -> None:
         assert seen.get(cause, "not_comparable") == "not_comparable"
     assert seen["rounding"] == "matched"
     assert {seen[cause] for cause in ("family", "rate")} == {"amount_differs"}
-    assert {seen[cause] for cause in ("no_row", "other_rule", "minimum_duration")} == {"missing_at_vendor"}
+    assert {seen[cause] for cause in ("no_row", "minimum_duration")} == {"missing_at_vendor"}
     assert {seen[cause] for cause in ("no_session", "two_servers", "identity", "unexplained")} == {"extra_at_vendor"}
 
 
@@ -138,12 +176,44 @@ def best(first: list[int], second: list[int], reach: int) -> tuple[int, int]:
 @given(st.lists(st.integers(0, 40), max_size=5), st.lists(st.integers(0, 40), max_size=5), st.integers(0, 20))
 def test_the_assignment_is_the_best_of_all(first: list[int], second: list[int], reach: int) -> None:
     first, second = sorted(first), sorted(second)
-    pairs = assigned(first, second, reach)
+    pairs = plain_match.assigned(first, second, reach)
     assert all(len({pair[side] for pair in pairs}) == len(pairs) for side in (0, 1))
     assert all(a[0] < b[0] and a[1] < b[1] for a, b in combinations(pairs, 2))
     distances = [abs(first[i] - second[j]) for i, j in pairs]
     assert all(distance <= reach for distance in distances)
     assert (-len(pairs), sum(distances)) == best(first, second, reach)
+
+
+lines = st.tuples(
+    st.sampled_from(["ana", "ben", None]), st.sampled_from(["ACD", "LT"]), st.none() | st.integers(0, 90),
+    st.none() | st.integers(0, 4), st.booleans(), st.booleans(),
+)  # fmt: skip
+
+
+def lines_of(drawn: list[Any]) -> pl.DataFrame:
+    names = dict.fromkeys(("payer", "line"), tables.NAME)
+    flags = dict.fromkeys(("is_manual", "is_aside"), pl.Boolean)
+    frame = pl.DataFrame(drawn, schema={**names, "at": pl.Int64, "day": pl.Int32, **flags}, orient="row")
+    # Times of a third of a second, so that several are of one, and in order, as lines are.
+    at = pl.lit(START).cast(tables.TIME) + pl.duration(milliseconds=pl.col("at") * 333)
+    return frame.sort("at", maintain_order=True).select(
+        "payer", "line", "is_manual", charged_at=at, usage_date=pl.col("day").cast(pl.Date),
+        aside=pl.when("is_aside").then(pl.lit("masked")).cast(tables.NAME),
+    )  # fmt: skip
+
+
+@given(
+    st.lists(lines, max_size=12), st.lists(lines, max_size=12), st.sampled_from(["day", "rolling"]), st.integers(0, 9)
+)
+def test_lines_are_matched_as_the_plain_reference_does(
+    ours: list[Any], vendors: list[Any], window: str, reach: int
+) -> None:
+    within, by_days = timedelta(seconds=reach), window == "day"
+    sides = [lines_of(ours).drop("aside", "is_manual"), lines_of(vendors)]
+    found = matched(sides[0], sides[1], by_days=by_days, within=within)
+    plain = [frame.with_columns(pl.col(pl.Categorical).cast(pl.String)) for frame in sides]
+    pairs = plain_match.matched(plain[0], plain[1], by_days=by_days, within=within)
+    assert sorted(found.rows()) == sorted(pairs.rows())
 
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -164,7 +234,7 @@ def sessions_of(drawn: list[Any]) -> pl.DataFrame:
     return frame.select(*names, host=pl.lit("pc"), start=start, end=start + pl.duration(hours="hours"))
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.filter_too_much], deadline=None, max_examples=25)
 @given(
     st.lists(uses, min_size=1, max_size=12),
     st.lists(rows_of_vendor, min_size=1, max_size=12),
@@ -322,6 +392,96 @@ def test_a_statement_of_other_months_or_of_nobody_known_is_refused() -> None:
         tf.reconcile(charges, later, tolerance=0.1, **more)  # type: ignore[arg-type]  # a wrong call
     with pytest.raises(tf.ArgumentError, match="pass rule= and rates="):
         tf.reconcile(charges, made.statement(), problems=tf.Problems())
+
+
+def test_a_few_people_in_common_by_chance_are_refused() -> None:
+    ours = [of_flex(2, 9, f"ours{number}") for number in range(60)]
+    theirs = [of_flex(2, 9, f"theirs{number}") for number in range(59)]
+    with pytest.raises(tf.ArgumentError, match="only 1 of 60 people are in both"):
+        by_days(ours, [*theirs, of_flex(2, 9, "ours7")])
+    assert by_days(ours, [*theirs, *ours[:3]]).height == 60 + 59
+    assert by_days(ours[:3], [*theirs[:30], ours[0]]).height == 3 + 30
+
+
+def test_a_statement_whose_times_were_read_in_another_zone_is_refused() -> None:
+    made = firm_of(1)
+    charges = made.charges(made.logged())
+    for hours in (-7, 2, 5.5):
+        shift = timedelta(hours=hours)
+        elsewhere = made.statement().with_columns(pl.col("start", "end") + shift)
+        with pytest.raises(tf.ArgumentError, match="off by whole hours") as told:
+            tf.reconcile(charges, elsewhere, **OPTIONS, problems=tf.Problems())
+        assert f"chi: {hours:+g} h, mad: {hours:+g} h, sin: {hours:+g} h" in str(told.value)
+    odd = made.statement().with_columns(pl.col("start", "end") + timedelta(minutes=7))
+    assert tf.reconcile(charges, odd, **OPTIONS, problems=tf.Problems()).rows.height > 0
+
+
+@pytest.mark.parametrize("level", ["session", "day"])
+def test_a_file_given_twice_is_told_of(level: Any) -> None:
+    made = firm_of(1)
+    sessions = made.logged()
+    problems = tf.Problems()
+    twice = pl.concat([made.statement(), made.statement()])
+    options: dict[str, Any] = {**OPTIONS, "sessions": sessions, "variants": planted.VARIANTS}
+    found = tf.reconcile(made.charges(sessions), twice, **options, level=level, problems=problems)
+    assert problems.frame.filter(pl.col("code") == "given_twice").height == 1
+    once = tf.reconcile(made.charges(sessions), made.statement(), **options, level=level, problems=tf.Problems())
+    assert counted(found.rows)["duplicate_row"] > once.rows.height / 3
+    assert counted(once.rows)["duplicate_row"] < 10
+
+
+def test_a_statement_that_lacks_what_its_level_takes_is_refused_with_the_level_that_would_do() -> None:
+    made = firm_of(1)
+    charges, statement = made.charges(made.logged()), made.statement()
+
+    def refused(stated: pl.DataFrame, level: Any) -> tuple[str | None, str]:
+        with pytest.raises(tf.MissingColumnError) as told:
+            tf.reconcile(charges, stated, **OPTIONS, level=level, problems=tf.Problems())
+        return told.value.column, str(told.value)
+
+    column, words = refused(statement.drop("start"), "session")
+    assert column == "start"
+    assert "level='day' or level='month' would do" in words
+    dateless = statement.drop("usage_date").with_columns(usage_month=pl.lit(datetime(2026, 3, 1, tzinfo=UTC)).dt.date())
+    column, words = refused(dateless, "day")
+    assert column == "usage_date"
+    assert "level='session' or level='month' would do" in words
+    column, words = refused(statement.drop("product", "feature", "product_name"), "month")
+    assert column == "product"
+    assert "would do" not in words
+    nobodys = statement.drop("user").with_columns(is_masked=pl.lit(value=False))
+    column, words = refused(nobodys, "session")
+    assert column == "user"
+    assert "level='day' or level='month' would do" in words
+    unknown = statement.with_columns(pl.lit(1).alias("column of next year"))
+    assert tf.reconcile(charges, unknown, **OPTIONS, problems=tf.Problems()).rows.height > 0
+
+
+def test_of_many_sessions_rules_are_tried_on_some_and_go_on_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = planted.Planted()
+    days_of_use = [monday + timedelta(days=number) for monday in firm.MONDAYS for number in range(5)]
+    for name in (f"mad{number:02}" for number in range(30)):
+        made.uses += [use for day in firm.MONDAYS for use in planted.night_of_singapore(made, name, day)]
+    # What is right, lest all of it looked like rates of another contract.
+    made.uses += [planted.use_of(f"mad{number}", day, (9, 12)) for day in days_of_use for number in range(50, 60)]
+    whole = audited(made).rows
+    monkeypatch.setattr(other_rules, "MOST_SESSIONS", 50)
+    assert whole.equals(audited(made).rows)
+    assert counted(whole) == {"other_rule": 30 * len(firm.MONDAYS)}
+
+
+def test_a_log_that_ends_early_makes_nothing_missing() -> None:
+    made = firm_of(2)
+    cut = datetime(2026, 3, 18, 12, tzinfo=UTC)
+    sessions = made.logged().filter(pl.col("start") < cut).with_columns(pl.min_horizontal("end", pl.lit(cut)))
+    options: dict[str, Any] = {**OPTIONS, "sessions": sessions, "variants": planted.VARIANTS, "problems": tf.Problems()}
+    rows = tf.reconcile(made.charges(sessions), made.statement(), **options).rows
+    later = rows.filter(
+        (pl.col("charged_at") > cut) & ~pl.col("cause").is_in(["masked", "not_of_servers", "adjustment"])
+    )
+    assert later.height > 100
+    assert set(later["cause"]) == {"no_log"}
+    assert set(later["status"]) == {"not_comparable"}
 
 
 def test_masked_users_are_never_missing() -> None:

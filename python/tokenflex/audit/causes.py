@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.audit.evidence import TAKEN_BACK
-from tokenflex.metering.charge import charge
-from tokenflex.metering.rule_grid import differences, rule_grid
-from tokenflex.metering.terms import zones_in
-from tokenflex.problems import Problems
-from tokenflex.reading.user_zones import UserZones
+from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from tokenflex.audit.lines import Basis, Terms
-    from tokenflex.metering.rule import Rule
+    from tokenflex.audit.uses import Uses
     from tokenflex.metering.terms import Users
 
 RECONNECT_WITHIN: Final = timedelta(minutes=15)
@@ -63,63 +59,84 @@ class Evidence:
     basis: Basis
     terms: Terms
     statement: pl.DataFrame
-    sessions: pl.DataFrame | None
+    stated: pl.DataFrame
+    """The statement as it was given, row by row."""
+    uses: Uses | None
     users: Users | None
-    within: timedelta
     metered: list[str]
     logs: pl.DataFrame
     allowed: Decimal
 
+    @property
+    def shortest(self) -> timedelta:
+        """The least duration of a session that is charged."""
+        return self.basis.rule.min_duration if self.basis.rule is not None else timedelta(0)
 
-def covered(lone: pl.DataFrame, kept: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
+
+def covered(lone: pl.DataFrame, kept: pl.DataFrame, terms: Terms, metered: list[str]) -> pl.DataFrame:
     """How each lone line differs from the one of the same side that had paid its window already, if there is one.
 
     Of several the one that differs in the least is taken: `again` differs in nothing.
     """
-    terms, within = evidence.terms, evidence.within
-    names = ("identity", "variant", "two_servers", "swapped_machine", "again")
-    keys = ["payer", "line", *(["usage_date"] if terms.by_days else [])]
-    attributes = ("user", "product", "server")
-    left = lone.select("i", *keys, *attributes, at="charged_at")
-    right = kept.select(*keys, "charged_at", *(pl.col(name).alias(f"{name}_paid") for name in attributes))
-    both = left.join(right, on=keys)
-    if not terms.by_days:
-        both = both.filter((pl.col("at") >= pl.col("charged_at")) & (pl.col("at") < pl.col("charged_at") + within))
-    other = {name: pl.col(name).ne_missing(pl.col(f"{name}_paid")) for name in attributes}
-    is_metered = pl.col("line").is_in(evidence.metered)
-    server = other["server"] & pl.col("server").is_not_null() & (not terms.per_server)
+    both = _of_one_window(lone, kept, terms)
+    other = {name: pl.col(name).ne_missing(pl.col(f"{name}_paid")) for name in _ATTRIBUTES}
+    is_metered = pl.col("line").is_in(metered)
     flags = both.select(
         "i",
         identity=other["user"] & ~is_metered,
         variant=other["product"],
-        two_servers=server,
+        two_servers=other["server"] & pl.col("server").is_not_null() & (not terms.per_server),
         swapped_machine=other["user"] & is_metered,
     )
-    count = pl.sum_horizontal("identity", "variant", "two_servers", "swapped_machine")
-    flags = flags.with_columns(count=count).with_columns(again=pl.col("count") == 0)
-    best = flags.sort("i", "count", *names).unique("i", keep="first", maintain_order=True)
+    names = ("identity", "variant", "two_servers", "swapped_machine")
+    flags = flags.with_columns(count=pl.sum_horizontal(names)).with_columns(again=pl.col("count") == 0)
+    best = flags.sort("i", "count", *names, "again").unique("i", keep="first", maintain_order=True)
     whole = lone.select("i").join(best.drop("count"), on="i", how="left", maintain_order="left")
     return whole.drop("i").fill_null(value=False)
 
 
-def reconnected(lone: pl.DataFrame, sessions: pl.DataFrame | None) -> pl.Series:
+_ATTRIBUTES: Final = ("user", "product", "server")
+
+
+def _of_one_window(lone: pl.DataFrame, kept: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+    """Each lone line with every line of the same payer and product whose window it falls into."""
+    keys = ["payer", "line", "usage_date" if terms.by_days else "stretch"]
+    left = lone.select("i", "payer", "line", "usage_date", *_ATTRIBUTES, at="charged_at")
+    right = kept.select(
+        "payer", "line", "usage_date", "charged_at", *(pl.col(name).alias(f"{name}_paid") for name in _ATTRIBUTES)
+    )
+    if terms.by_days or terms.rule is None:
+        return left.join(right, on=keys)
+    # A window reaches into the stretch of its own length in which it begins, and into the next one.
+    length = terms.rule.length
+    stretch = pl.col("charged_at").dt.timestamp("us") // (length // MICROSECOND)
+    left = left.with_columns(stretch=pl.col("at").dt.timestamp("us") // (length // MICROSECOND))
+    right = pl.concat([right.with_columns(stretch=stretch + more) for more in (0, 1)])
+    both = left.join(right, on=keys)
+    return both.filter((pl.col("at") >= pl.col("charged_at")) & (pl.col("at") < pl.col("charged_at") + length))
+
+
+def reconnected(lone: pl.DataFrame, taken_back: pl.DataFrame) -> pl.Series:
     """Launches shortly after the server had taken the license of that payer and product back."""
-    if sessions is None or "end_reason" not in sessions.columns or lone.is_empty():
-        return pl.repeat(value=False, n=lone.height, dtype=pl.Boolean, eager=True)
-    taken = sessions.filter(pl.col("end_reason").cast(pl.String).is_in(TAKEN_BACK))
-    ends = taken.select("payer", "line", at="end", taken_at="end").drop_nulls().sort("at")
+    ends = taken_back.select("payer", "line", at="end", taken_at="end").drop_nulls().sort("at")
     launches = lone.select("i", "payer", "line", at="charged_at").drop_nulls().sort("at")
+    if ends.is_empty() or launches.is_empty():
+        return pl.repeat(value=False, n=lone.height, dtype=pl.Boolean, eager=True)
     joined = launches.join_asof(ends, on="at", by=["payer", "line"], tolerance=RECONNECT_WITHIN, check_sortedness=False)
     return lone["i"].is_in(joined.drop_nulls("taken_at")["i"].implode())
 
 
-def without_use(lone: pl.DataFrame, uses: pl.DataFrame | None) -> pl.Series:
+def began(lone: pl.DataFrame) -> pl.Series:
+    """The second in which the session behind each line began, where that is known."""
+    launch = pl.when(pl.col("trigger") == "launch").then("charged_at")
+    return lone.select(at=pl.coalesce("start", launch).dt.truncate("1s")).to_series()
+
+
+def without_use(lone: pl.DataFrame, uses: pl.DataFrame) -> pl.Series:
     """Lines whose session the other side's uses do not have: by payer, product and start, to the second."""
-    at = pl.coalesce("start", pl.when(pl.col("trigger") == "launch").then("charged_at")).dt.truncate("1s").alias("at")
-    if uses is None:
-        return pl.repeat(value=False, n=lone.height, dtype=pl.Boolean, eager=True)
-    keys = lone.select("i", "payer", "line", at).drop_nulls()
-    known = uses.select("payer", "line", at=pl.col("start").dt.truncate("1s"))
+    keys = lone.select("i", "payer", "line", began(lone)).drop_nulls()
+    second = pl.col("start").dt.truncate("1s")
+    known = uses.filter(second.is_in(keys["at"].unique().implode())).select("payer", "line", at=second)
     lacking = keys.join(known, on=["payer", "line", "at"], how="anti")["i"]
     return lone["i"].is_in(lacking.implode())
 
@@ -129,20 +146,49 @@ def full_prices(rows: pl.DataFrame, basis: Basis) -> pl.Series:
     if basis.rates is None:
         return pl.repeat(None, rows.height, dtype=tables.TOKENS, eager=True)
     rates = basis.rates.frame.select(
-        line="product", at=pl.col("effective_from").fill_null(pl.lit(0).cast(tables.TIME)), price="tokens"
+        line=pl.col("product").cast(tables.NAME),
+        at=pl.col("effective_from").fill_null(pl.lit(0).cast(tables.TIME)),
+        price="tokens",
     )
     each = rows.select("line", "at").with_row_index("place")
     priced = each.drop_nulls().sort("at").join_asof(rates.sort("at"), on="at", by="line", check_sortedness=False)
     return each.select("place").join(priced, on="place", how="left", maintain_order="left")["price"]
 
 
-def other_rates(rows: pl.DataFrame, whole: pl.DataFrame, basis: Basis) -> pl.DataFrame:
-    """Pairs that a rate of another date makes equal, or another rate that all pairs of the product then agree on."""
-    lines = rows.select("i", "line", at="charged_at", vendors="vendors", ours="ours", full="full")
-    known = pl.DataFrame(schema={"line": pl.String(), "vendors": tables.TOKENS})
-    if basis.rates is not None:
-        known = basis.rates.frame.select(line="product", vendors="tokens").unique()
-    dated = lines.join(known, on=["line", "vendors"], how="semi").select("i", rate="vendors")
+def rates_of_other_dates(rows: pl.DataFrame, basis: Basis) -> pl.DataFrame:
+    """Pairs that a rate of another date makes equal: `i`, and in `said` which one; of several the nearest in time."""
+    if basis.rates is None:
+        return pl.DataFrame(schema={"i": pl.UInt32(), "said": pl.String()})
+    rates = basis.rates.frame.sort("product", "effective_from", nulls_last=False)
+    known = rates.select(
+        line=pl.col("product").cast(tables.NAME),
+        vendors="tokens",
+        since="effective_from",
+        until=pl.col("effective_from").shift(-1).over("product"),
+    )
+    both = rows.select("i", "line", "vendors", at="charged_at").join(known, on=["line", "vendors"])
+    told = pl.format(
+        "by the rate of {} tokens", pl.col("vendors").cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    )
+    earlier = pl.concat_str(told, pl.format(", which held until {}, nothing differs", pl.col("until").dt.date()))
+    later = pl.concat_str(told, pl.format(", which holds from {} on, nothing differs", pl.col("since").dt.date()))
+    is_over = (pl.col("until") <= pl.col("at")).fill_null(value=False)
+    is_ahead = (pl.col("since") > pl.col("at")).fill_null(value=False)
+    away = pl.when(is_over).then(pl.col("at") - pl.col("until")).when(is_ahead).then(pl.col("since") - pl.col("at"))
+    found = both.with_columns(away=away, said=pl.when(is_over).then(earlier).when(is_ahead).then(later))
+    return (
+        found.sort("i", "away", "said", nulls_last=True)
+        .unique("i", keep="first", maintain_order=True)
+        .select("i", "said")
+    )
+
+
+def rates_agreed_on(rows: pl.DataFrame, pairs_of: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+    """Pairs of another rate on which all differing lines of the product agree, while no other pair speaks against it.
+
+    `pairs_of` gives all pairs of product lines that were charged in full.
+    """
+    lines = rows.select("i", "line", "vendors", "ours", "full", at="charged_at")
     differing = lines.filter((pl.col("ours") == pl.col("full")).fill_null(value=True) & (pl.col("vendors") > 0))
     spans = (
         differing.group_by("line")
@@ -155,63 +201,13 @@ def other_rates(rows: pl.DataFrame, whole: pl.DataFrame, basis: Basis) -> pl.Dat
         )
         .filter((pl.col("rates") == 1) & (pl.col("count") >= FEWEST))
     )
-    agreeing = (
-        whole.filter(pl.col("is_full"))
+    against = (
+        pairs_of(spans["line"])
         .join(spans, on="line")
         .filter(pl.col("charged_at").is_between("first", "last") & (pl.col("vendors") != pl.col("rate")))
     )
-    spans = spans.join(agreeing.select("line").unique(), on="line", how="anti")
-    constant = differing.join(spans.select("line", "rate"), on="line").select("i", "rate")
-    return pl.concat([dated, constant]).unique("i", keep="first", maintain_order=True)
-
-
-def other_rules(rows: pl.DataFrame, evidence: Evidence, families: dict[str, str]) -> dict[tuple[str, str], str]:
-    """The payers and products whose whole statement another rule reproduces, session by session, and that rule."""
-    basis = evidence.basis
-    if rows.is_empty() or basis.rule is None or basis.rates is None:
-        return {}
-    group = pl.col("line").replace(families)
-    asked = rows.select("payer", group=group).drop_nulls().unique()
-    uses = evidence.statement.filter(pl.col("start").is_not_null(), pl.col("end") >= pl.col("start"))
-    uses = uses.with_columns(group=group).join(asked, on=["payer", "group"], how="semi")
-    if uses.is_empty():
-        return {}
-    uses = uses.sort("start", "row")
-    sessions = uses.select("host", "server", "start", "end", user="payer", product="line")
-    homes = (
-        None if evidence.users is None or isinstance(evidence.users, UserZones) else zones_in(evidence.users, "users")
-    )
-    tried: list[tuple[int, int, str, set[tuple[str, str]]]] = []
-    for rule in _candidates(basis, homes):
-        charges = charge(
-            sessions, rule=rule, rates=basis.rates, servers=basis.servers, users=homes, problems=Problems()
-        )
-        due = charges.group_by("session").agg(due=pl.col("tokens").sum())
-        held = (
-            uses.select("payer", "group", "tokens")
-            .with_row_index("session")
-            .with_columns(pl.col("session").cast(pl.UInt64))
-        )
-        held = held.join(due, on="session", how="left").with_columns(pl.col("due").fill_null(0))
-        equal = held.group_by("payer", "group").agg(is_equal=(pl.col("due") == pl.col("tokens")).all())
-        keys = set(equal.filter("is_equal").select("payer", "group").iter_rows())
-        tried.append((_apart(rule, basis.rule), -len(keys), differences(rule, basis.rule), keys))
-    # The least that has to be otherwise comes first; then the rule that explains most, so that one is named for many.
-    tried.sort(key=lambda one: one[:2])
-    return {key: name for *_, name, keys in reversed(tried) for key in keys}
-
-
-def _apart(rule: Rule, base: Rule) -> int:
-    """How many fields differ."""
-    fields, others = rule.to_dict(), base.to_dict()
-    return sum(fields.get(name) != others.get(name) for name in {**fields, **others})
-
-
-def _candidates(basis: Basis, homes: dict[str, str] | None) -> list[Rule]:
-    base = basis.rule
-    if base is None:
-        return []
-    shorter = [replace(base, min_duration=timedelta(minutes=minutes)) for minutes in (0, 1, 2, 5, 10, 15, 30)]
-    grid = rule_grid(servers=basis.servers, users=homes, rates=basis.rates)
-    others = [replace(rule, machine_metered=base.machine_metered) for rule in grid]
-    return [rule for rule in (*shorter, *others) if rule != base]
+    spans = spans.join(against.select("line").unique(), on="line", how="anti")
+    constant = differing.join(spans.select("line", "rate"), on="line")
+    told = pl.col("rate").cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+    said = pl.format("by a rate of {} tokens, which the vendor takes at that time, nothing differs", told)
+    return constant.select("i", said=said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -15,8 +16,19 @@ if TYPE_CHECKING:
 
 from tokenflex.arrow import frame_of
 
+FEWEST_IN_COMMON: Final = 0.05
+"""Of the smaller side so many people are in both, or it is not the same firm; of few people one will do."""
+MANY_PEOPLE: Final = 40
+SAME_SECOND: Final = 0.1
+"""Where so many lines are of one second, the clocks agree."""
+MANY_LINES: Final = 20
+"""Fewer lines of a server say nothing of its clock."""
+MOST_LINES: Final = 50_000
+WIDEST: Final = timedelta(hours=26)
+"""Between the clocks of two zones."""
+
 _LOGS: Final[dict[str, pl.DataType]] = {
-    "server": pl.String(),
+    "server": tables.NAME,
     "first": tables.TIME,
     "last": tables.TIME,
     "days_without_lines": pl.List(pl.Date()),
@@ -39,13 +51,13 @@ def logs_of(coverage: AnyTable | None, sessions: pl.DataFrame | None, ours: pl.D
                 )
         return frame.select(pl.col(name).cast(dtype) for name, dtype in _LOGS.items())
     if sessions is not None and {"start", "end"} <= set(sessions.columns):
-        server = pl.col("server").cast(pl.String) if "server" in sessions.columns else pl.lit(None, pl.String)
+        server = pl.col("server").cast(tables.NAME) if "server" in sessions.columns else pl.lit(None, tables.NAME)
         used = sessions.select(server.alias("server"), pl.col("start", "end").cast(tables.TIME)).group_by("server")
         logs = used.agg(first=pl.col("start").min(), last=pl.max_horizontal(pl.col("start").max(), pl.col("end").max()))
     else:
         # The end of the last window is the last that charges tell of.
         logs = ours.select(
-            server=pl.lit(None, pl.String), first=pl.col("charged_at").min(), last=pl.col("window_end").max()
+            server=pl.lit(None, tables.NAME), first=pl.col("charged_at").min(), last=pl.col("window_end").max()
         ).head(1)
     return logs.select(
         *("server", "first", "last"),
@@ -124,10 +136,97 @@ def check_common(ours: pl.DataFrame, vendors: pl.DataFrame) -> None:
         )
     if "payer" not in ours.columns or "payer" not in vendors.columns:
         return
-    people = [frame["payer"].drop_nulls().unique() for frame in (ours, vendors)]
-    if len(people[0]) and len(people[1]) and not people[1].is_in(people[0].implode()).any():
-        raise ArgumentError(
-            f"nobody is in both: ours are {people[0].sort()[0]!r}, …, the statement's {people[1].sort()[0]!r}, …. Is "
-            "it the statement of another contract, or are names spelled otherwise? Then give identity=",
-            location="statement",
-        )
+    _check_people(*(frame["payer"].drop_nulls().unique().cast(pl.String) for frame in (ours, vendors)))
+
+
+def _check_people(ours: pl.Series, vendors: pl.Series) -> None:
+    fewer = min(ours.len(), vendors.len())
+    common = vendors.is_in(ours.implode()).sum()
+    if fewer == 0 or common >= FEWEST_IN_COMMON * fewer or (common > 0 and fewer < MANY_PEOPLE):
+        return
+    told = "nobody is" if common == 0 else f"only {common:,} of {fewer:,} people are"
+    raise ArgumentError(
+        f"{told} in both: ours are {ours.sort()[0]!r}, …, the statement's {vendors.sort()[0]!r}, …. Is it the "
+        "statement of another contract, or are names spelled otherwise? Then give identity=",
+        location="statement",
+    )
+
+
+def check_columns(statement: pl.DataFrame, level: str) -> None:
+    """A statement has to say what its level takes; what its rows are masked for is not asked for.
+
+    Raises:
+        MissingColumnError: It does not; the message names the level that would do.
+    """
+    use = statement.filter(pl.col("usage_category").is_in(OF_SERVERS[:2]).fill_null(value=True))
+    if use.is_empty():
+        return
+    known = {name for name in ("product", "user", "start", "usage_date", "usage_month") if _is_told(use, name)}
+    is_masked = use["is_masked"].any() is True
+    lacking = {
+        "session": [name for name in ("product", "start") if name not in known],
+        "day": [name for name in ("product", "usage_date") if name not in known],
+        "month": ["product"] if "product" not in known else [],
+    }
+    if not known & {"usage_date", "usage_month"}:
+        lacking["month"].append("usage_date")
+    if "user" not in known and not is_masked:
+        lacking["session"].append("user")
+    if not lacking[level]:
+        return
+    fits = [f"level={name!r}" for name, columns in lacking.items() if not columns]
+    raise MissingColumnError(
+        f"the statement says nothing in column {lacking[level][0]!r}, which level={level!r} needs"
+        + (f": {' or '.join(fits)} would do" if fits else ""),
+        column=lacking[level][0],
+    )
+
+
+def _is_told(frame: pl.DataFrame, name: str) -> bool:
+    return frame[name].null_count() < frame.height
+
+
+def check_clock(ours: pl.DataFrame, vendors: pl.DataFrame, pairs: pl.DataFrame) -> None:
+    """Times of a server that are all off by the same hours are no differences: they were read in another zone.
+
+    Asked only where hardly anything is of one second. That a line lies whole quarters of an hour beside another one is
+    chance once in nine hundred.
+
+    Raises:
+        ArgumentError: Half of some server's lines are off by one number of quarters of an hour.
+    """
+    at = [frame["charged_at"].gather(pairs[place]) for place, frame in (("o", ours), ("v", vendors))]
+    fewer = min(ours.height, vendors.height)
+    if (at[0].dt.truncate("1s") == at[1].dt.truncate("1s")).sum() > SAME_SECOND * fewer:
+        return
+    columns = ("payer", "line", "server", "charged_at")
+    every = max(1, vendors.height // MOST_LINES)
+    theirs = vendors.select(columns).drop_nulls(["payer", "line", "charged_at"]).gather_every(every)
+    around = pl.concat([_by_day(ours.select("payer", "line", at="charged_at"), "at", days) for days in (-1, 0, 1)])
+    both = _by_day(theirs.with_row_index("n"), "charged_at", 0).join(around, on=["payer", "line", "day"])
+    both = both.select("n", "server", shift=pl.col("charged_at").dt.truncate("1s") - pl.col("at").dt.truncate("1s"))
+    shift = pl.col("shift")
+    both = both.filter(shift.dt.total_seconds() % 900 == 0, shift.abs() <= WIDEST, shift != timedelta(0))
+    counts = both.unique(["n", "shift"]).group_by("server", "shift").len()
+    most = counts.sort("len", "shift", descending=[True, False]).unique("server", keep="first", maintain_order=True)
+    shifted = most.join(theirs.group_by("server").len("lines"), on="server", nulls_equal=True).filter(
+        (pl.col("lines") >= MANY_LINES) & (2 * pl.col("len") >= pl.col("lines"))
+    )
+    if shifted.is_empty():
+        return
+    clocks = shifted.select("server", "shift").sort("server").iter_rows()
+    told = [f"{server or 'all servers'}: {_hours(shift)}" for server, shift in clocks]
+    raise ArgumentError(
+        f"the statement's times are off by whole hours ({', '.join(told)}): were they read in another zone? Give "
+        "read_statement the zone of each server, or its column of offsets",
+        location="statement",
+    )
+
+
+def _by_day(lines: pl.DataFrame, at: str, more: int) -> pl.DataFrame:
+    """The lines with the day of UTC, so many days on."""
+    return lines.with_columns(day=pl.col(at).dt.date().dt.offset_by(f"{more}d"))
+
+
+def _hours(shift: timedelta) -> str:
+    return f"{shift / timedelta(hours=1):+g} h"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from tokenflex import tables
 from tokenflex.audit.people import is_dated, persons_by_name
 from tokenflex.audit.stated import told_of
 from tokenflex.errors import ArgumentError
@@ -29,7 +30,7 @@ def put_right(lines: pl.DataFrame, machine_metered: list[str]) -> pl.DataFrame:
     """Users and machines of machine-metered products in their own columns; `is_swapped` says where they were not."""
     if not machine_metered or "host" not in lines.columns:
         return lines
-    lines = lines.with_columns(pl.col("user", "host").cast(pl.String))
+    lines = lines.with_columns(pl.col("user", "host").cast(tables.NAME))
     is_swapped = swapped(lines, machine_metered)
     known = lines["is_swapped"].fill_null(value=False) if "is_swapped" in lines.columns else is_swapped
     return lines.with_columns(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
 from tokenflex import tables
-from tokenflex.audit.stated import constant_factor, scaled, told_of
+from tokenflex.audit.stated import SHARE, constant_factor, scaled, told_of
 from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
 from tokenflex.metering.charge import charge
 from tokenflex.metering.rule import Rule
@@ -37,6 +37,14 @@ class Basis:
 
     rule: Rule | None
     rates: Rates | None
+    servers: Mapping[str, str] | None
+
+
+class Contract(NamedTuple):
+    """The same, where all of it has to be known."""
+
+    rule: Rule
+    rates: Rates
     servers: Mapping[str, str] | None
 
 
@@ -111,25 +119,25 @@ def lines_of_statement(statement: pl.DataFrame, basis: Basis, found: Problems) -
     The rule says at which instants these fell. What the vendor charged beyond them is laid to the session's start where
     it is a charge of its own, and otherwise makes the first of them dearer.
     """
-    rule, rates, servers = basis.rule, basis.rates, basis.servers
-    if rule is None or rates is None:
+    if basis.rule is None or basis.rates is None:
         raise ArgumentError(
             "a statement says how many tokens a session cost, not when each fell due: pass rule= and rates=, those of "
             "the contract",
             location="rule",
         )
+    contract = Contract(basis.rule, basis.rates, basis.servers)
     named = [
         name for name in ("user", "host", "server", "product", "feature", "product_name") if name in statement.columns
     ]
-    frame = statement.with_columns(pl.col(named).cast(pl.String)).with_row_index("row")
+    frame = statement.with_columns(pl.col(named).cast(tables.NAME)).with_row_index("row")
     is_session = pl.col("start").is_not_null() & (pl.col("end") >= pl.col("start")).fill_null(value=True)
-    category = pl.col("usage_category").cast(pl.String)
+    category = pl.col("usage_category").cast(tables.NAME)
     is_manual = category.eq_missing("MANUAL_CONSUMPTION") & pl.col("start").is_null()
     rows = frame.filter(is_session)
     found.add(_without_times(frame.filter(~is_session & ~is_manual & (pl.col("tokens").fill_null(0) != 0))))
     sessions = sessions_from(rows.drop("row"), problems=found)
-    due = _due(sessions, rule, rates, servers, found)
-    extra = _beyond(sessions, due, rule, rates, servers)
+    due, settled = _due(sessions, contract, found)
+    extra = _beyond(sessions, due, settled, contract)
     lines = _in_full(due, extra).sort("charged_at", "session", maintain_order=True)
     known = rows.select(pl.col("row").cast(pl.UInt64), "start", "end", "host", "is_swapped")
     lines = lines.hstack(known.select(pl.all().gather(lines["session"])))
@@ -138,7 +146,7 @@ def lines_of_statement(statement: pl.DataFrame, basis: Basis, found: Problems) -
         "user",
         "server",
         "host",
-        product_of(statement.columns).alias("product"),
+        product_of(statement.columns).cast(tables.NAME).alias("product"),
         usage_date=pl.coalesce("transaction_date", "usage_date"),
         tokens="tokens",
         is_manual=pl.lit(value=True),
@@ -158,19 +166,37 @@ def _without_times(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _due(
-    sessions: pl.DataFrame, rule: Rule, rates: Rates, servers: Mapping[str, str] | None, found: Problems
-) -> pl.DataFrame:
-    """Those charges of the rule that the vendor charged as well: in order, as far as the session's tokens go."""
-    charges = charge(_plain(sessions), rule=rule, rates=rates, servers=servers, problems=found)
-    _check_rates(sessions, charges, found)
-    stated = sessions["vendor_tokens"].fill_null(0).gather(charges["session"])
+def among(places: pl.Series, count: int) -> pl.Series:
+    """For each of so many places whether it is one of these."""
+    flag = True
+    return pl.repeat(value=False, n=count, dtype=pl.Boolean, eager=True).scatter(places, flag)
+
+
+def _due(sessions: pl.DataFrame, contract: Contract, found: Problems) -> tuple[pl.DataFrame, pl.Series]:
+    """Those charges of the rule that the vendor charged as well: in order, as far as the session's tokens go.
+
+    And for each session whether that is all there is to it: one charge, which costs what is stated.
+    """
+    charges = charge(
+        _plain(sessions), rule=contract.rule, rates=contract.rates, servers=contract.servers, problems=found
+    )
+    charges = charges.with_columns(sessions["vendor_tokens"].fill_null(0).gather(charges["session"])).drop("rule_id")
+    is_settled = charges.select(
+        ~pl.col("session").is_duplicated()
+        & (pl.col("tokens") == pl.col("vendor_tokens")).fill_null(value=False)
+        & (pl.col("vendor_tokens") > 0)
+    ).to_series()
+    alone, others = charges.filter(is_settled), charges.filter(~is_settled)
+    if alone.height <= (1 - SHARE) * charges.height:
+        # Otherwise too many sessions cost what is stated for nearly all to stand in another ratio.
+        _check_rates(sessions, charges, found)
     # In order of time, so that the running sum of a session's charges says which of them its tokens pay for.
     running = pl.col("tokens").cast(pl.Decimal(38, 4)).cum_sum().over("session")
     left = pl.col("vendor_tokens") - running + pl.col("tokens")
-    kept = charges.with_columns(stated).with_columns(left=left).filter((pl.col("left") > 0) | (pl.col("tokens") == 0))
+    kept = others.with_columns(left=left).filter((pl.col("left") > 0) | (pl.col("tokens") == 0))
     kept = kept.filter(pl.col("vendor_tokens") > 0).with_columns(pl.min_horizontal("tokens", "left").alias("tokens"))
-    return _texts(kept.drop("vendor_tokens", "left", "rule_id"))
+    due = pl.concat([alone.drop("vendor_tokens"), kept.drop("vendor_tokens", "left")])
+    return _names(due), among(alone["session"], sessions.height)
 
 
 def _check_rates(sessions: pl.DataFrame, charges: pl.DataFrame, found: Problems) -> None:
@@ -191,15 +217,15 @@ def _check_rates(sessions: pl.DataFrame, charges: pl.DataFrame, found: Problems)
     found.add(told_of("rates", [("constant_factor", message)]))
 
 
-def _beyond(
-    sessions: pl.DataFrame, due: pl.DataFrame, rule: Rule, rates: Rates, servers: Mapping[str, str] | None
-) -> pl.DataFrame:
+def _beyond(sessions: pl.DataFrame, due: pl.DataFrame, settled: pl.Series, contract: Contract) -> pl.DataFrame:
     """What the vendor charged beyond the rule, each as a launch whose window is the one that it would have opened.
 
     `is_second` says whether it is a charge of its own: the session was due none, or it is a multiple of the rate.
     """
+    rule, rates, servers = contract
+    left = sessions.with_row_index("session").filter(~settled).with_columns(pl.col("session").cast(pl.UInt64))
+    due = due.filter(~settled.gather(due["session"]))
     paid = due.group_by("session").agg(pl.col("tokens").sum().alias("paid"))
-    left = sessions.with_row_index("session").with_columns(pl.col("session").cast(pl.UInt64))
     left = left.join(paid, on="session", how="left", maintain_order="left")
     left = left.with_columns(beyond=pl.col("vendor_tokens") - pl.col("paid").fill_null(0)).filter(pl.col("beyond") > 0)
     # Each as the only use of a payer of its own, so that nothing else decides about its window.
@@ -220,7 +246,7 @@ def _beyond(
         pl.all().gather(windows["session"])
     )
     is_multiple = ((price > 0) & (rows.select(scaled("beyond")).to_series() % price == 0)).fill_null(value=False)
-    return _texts(
+    return _names(
         rows.select(
             "user",
             "product",
@@ -245,6 +271,8 @@ def _in_full(due: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
 
     So is one at a launch where a difference was due and the vendor charged more.
     """
+    touched = due["session"].is_in(extra["session"].unique().implode())
+    due, others = due.filter(touched), due.filter(~touched)
     first = due.unique("session", keep="first", maintain_order=True)
     targets = first.select("session", at="charged_at", is_difference=pl.col("category") == "INCREMENTAL")
     more = extra.join(targets, on="session").filter(
@@ -260,12 +288,12 @@ def _in_full(due: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
         category=pl.coalesce("stated", "category"),
     )
     rest = extra.join(more, on="session", how="anti", maintain_order="left")
-    return pl.concat([whole.drop("more", "stated"), rest.drop("is_second")], how="diagonal")
+    return pl.concat([others, whole.drop("more", "stated"), rest.drop("is_second")], how="diagonal")
 
 
 def _plain(sessions: pl.DataFrame) -> pl.DataFrame:
     return sessions.select("user", "host", "server", "product", "start", "end")
 
 
-def _texts(lines: pl.DataFrame) -> pl.DataFrame:
-    return lines.with_columns(pl.col("user", "product", "server").cast(pl.String))
+def _names(lines: pl.DataFrame) -> pl.DataFrame:
+    return lines.with_columns(pl.col("user", "product", "server").cast(tables.NAME))

@@ -49,7 +49,7 @@ _OF_SERVERS: Final = ("DESKTOP_PRODUCT", "PRODUCT_CONSUMPTION")
 """Usage that license servers log."""
 
 
-_SHARE: Final = 0.9
+SHARE: Final = 0.9
 """From this share of units on that all stand in one ratio it is the rates that are off."""
 _FEWEST: Final = 3
 """So many units have to stand in one ratio before it is told of."""
@@ -105,7 +105,7 @@ def constant_factor(both: pl.DataFrame) -> tuple[float, int] | None:
     both = both.filter((pl.col("tokens") > 0) & (pl.col("computed") > 0))
     ratio = (scaled("tokens") / scaled("computed")).round(6)
     for value, count in both.select(ratio=ratio).group_by("ratio").len().sort("len", "ratio").tail(1).iter_rows():
-        if value != 1 and count >= max(_FEWEST, _SHARE * both.height):
+        if value != 1 and count >= max(_FEWEST, SHARE * both.height):
             return value, count
     return None
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.audit.comparable import without_log
-from tokenflex.audit.match import nearest, nth_to_nth
+from tokenflex.audit.match import matched
 
 if TYPE_CHECKING:
     from tokenflex.reading.contract import ContractSnapshot
@@ -26,7 +26,7 @@ def by_days(ours: pl.DataFrame, stated: pl.DataFrame, logs: pl.DataFrame) -> pl.
     usable = stated.filter(_is_plain())
     named = usable["payer"].null_count() < usable.height or usable.is_empty()
     ours, stated = (
-        frame if named else frame.with_columns(payer=pl.lit(_NOBODY, pl.String)) for frame in (ours, stated)
+        frame if named else frame.with_columns(payer=pl.lit(_NOBODY, tables.NAME)) for frame in (ours, stated)
     )
     return _with_borders(_by_units(ours, stated, logs, within=timedelta(days=1)))
 
@@ -34,8 +34,8 @@ def by_days(ours: pl.DataFrame, stated: pl.DataFrame, logs: pl.DataFrame) -> pl.
 def by_months(ours: pl.DataFrame, stated: pl.DataFrame, logs: pl.DataFrame) -> pl.DataFrame:
     """A row for each product and month."""
     month = pl.col("usage_date").dt.truncate("1mo")
-    ours = ours.with_columns(month, payer=pl.lit(_NOBODY, pl.String))
-    stated = stated.with_columns(usage_date=pl.coalesce(month, "usage_month"), payer=pl.lit(_NOBODY, pl.String))
+    ours = ours.with_columns(month, payer=pl.lit(_NOBODY, tables.NAME))
+    stated = stated.with_columns(usage_date=pl.coalesce(month, "usage_month"), payer=pl.lit(_NOBODY, tables.NAME))
     logs = logs.with_columns(pl.col("first").dt.truncate("1mo"), days_without_lines=pl.lit([], pl.List(pl.Date)))
     return _by_units(ours, stated, logs, within=None)
 
@@ -57,8 +57,11 @@ def _by_units(
     # Those that have a rate first, so that they are held against the vendor's.
     mine = mine.sort(*KEYS, "no_rate").with_row_index("o")
     plain = stated.filter(_is_plain())
-    theirs = plain.group_by(KEYS).agg(pl.col("row").min(), pl.col("tokens").sum()).sort(KEYS).with_row_index("v")
-    pairs = nth_to_nth(mine, theirs, KEYS)
+    theirs = plain.group_by(KEYS).agg(
+        pl.col("row").min(), pl.col("tokens").sum(), again=pl.col("tokens").filter("is_repeated").sum()
+    )
+    theirs = theirs.sort(KEYS).with_row_index("v")
+    pairs = _of_one_date(mine, theirs)
     if within is not None:
         pairs = pl.concat([pairs, _shifted(mine, theirs, pairs, within)])
     rows = _laid(mine, theirs, pairs)
@@ -66,12 +69,13 @@ def _by_units(
     hidden = stated.filter(pl.col("aside") == "masked").select("line", "usage_date").unique()
     is_hidden = rows.with_row_index("i").join(hidden, on=["line", "usage_date"], how="semi")["i"]
     lone_v, lone_o = pl.col("o").is_null(), pl.col("v").is_null()
-    side = rows.select("usage_date", server=pl.lit(None, pl.String), charged_at=pl.lit(None, tables.TIME))
+    side = rows.select("usage_date", server=pl.lit(None, tables.NAME), charged_at=pl.lit(None, tables.TIME))
     gaps = logs.select(pl.col("days_without_lines").explode()).to_series().drop_nulls().unique().implode()
     rows = rows.with_columns(
         no_log=lone_v & (without_log(side, logs) | pl.col("usage_date").is_in(gaps)),
         no_statement=lone_o & ~pl.col("usage_date").is_in(dates),
         server_not_reporting=(pl.col("silent") > 0) & (pl.col("tokens") - pl.col("silent") == pl.col("vendors")),
+        duplicate_row=(pl.col("again") > 0) & (pl.col("vendors") - pl.col("again") == pl.col("tokens").fill_null(0)),
         masked=lone_o & pl.int_range(pl.len()).is_in(is_hidden.implode()),
         ours=pl.when(~pl.col("no_rate").fill_null(value=False)).then(pl.col("tokens").fill_null(0)),
     )
@@ -80,14 +84,21 @@ def _by_units(
     )
 
 
+def _of_one_date(mine: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
+    timeless = [frame.with_columns(charged_at=pl.lit(None, tables.TIME)) for frame in (mine, theirs)]
+    return matched(timeless[0], timeless[1], by_days=True, within=timedelta(0))
+
+
 def _shifted(mine: pl.DataFrame, theirs: pl.DataFrame, pairs: pl.DataFrame, within: timedelta) -> pl.DataFrame:
     """Equal amounts of neighbouring days, of which neither has anything of the other side."""
     sides = []
     for place, frame in (("o", mine), ("v", theirs)):
-        left = frame.join(pairs, on=place, how="anti").filter(pl.col("tokens") != 0)
+        left = frame.join(pairs, on=place, how="anti", maintain_order="left").filter(pl.col("tokens") != 0)
         at = pl.col("usage_date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        sides.append(left.select(place, "payer", charged_at=at, line=pl.format("{} {}", "tokens", "line")))
-    return nearest(sides[0], sides[1], within)
+        line = pl.format("{} {}", "tokens", pl.col("line").cast(pl.String))
+        sides.append(left.select(place, "payer", "usage_date", charged_at=at, line=line))
+    found = matched(sides[0], sides[1], by_days=False, within=within)
+    return found.select(side[place].gather(found[place]) for place, side in zip(("o", "v"), sides, strict=True))
 
 
 def _laid(mine: pl.DataFrame, theirs: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -95,11 +106,11 @@ def _laid(mine: pl.DataFrame, theirs: pl.DataFrame, pairs: pl.DataFrame) -> pl.D
     lone = [frame.select(place).join(pairs, on=place, how="anti") for place, frame in (("o", mine), ("v", theirs))]
     rows = pl.concat([pairs, *lone], how="diagonal")
     left = mine.select("o", "no_rate", "silent", "tokens", o_row="row", o_date="usage_date", p="payer", n="line")
-    right = theirs.select("v", vendors="tokens", v_row="row", v_date="usage_date", vp="payer", vn="line")
+    right = theirs.select("v", "again", vendors="tokens", v_row="row", v_date="usage_date", vp="payer", vn="line")
     rows = rows.join(left, on="o", how="left").join(right, on="v", how="left")
     shift = (pl.col("v_date") - pl.col("o_date")).cast(pl.Duration("us"))
     return rows.select(
-        "o", "v", "o_row", "v_row", "no_rate", "silent", "tokens",
+        "o", "v", "o_row", "v_row", "no_rate", "silent", "again", "tokens",
         vendors=pl.col("vendors").fill_null(0),
         payer=pl.coalesce("p", "vp"),
         line=pl.coalesce("n", "vn"),
@@ -111,7 +122,7 @@ def _laid(mine: pl.DataFrame, theirs: pl.DataFrame, pairs: pl.DataFrame) -> pl.D
 
 
 _NONE: Final[dict[str, Any]] = {
-    "server": pl.lit(None, pl.String),
+    "server": pl.lit(None, tables.NAME),
     "charged_at": pl.lit(None, tables.TIME),
     "window_end": pl.lit(None, tables.TIME),
 }
@@ -187,8 +198,8 @@ def by_contract_years(ours: pl.DataFrame, contract: ContractSnapshot) -> pl.Data
 
 
 _YEARS: Final[dict[str, Any]] = {
-    "payer": pl.String, "line": pl.String, "usage_date": pl.Date, "o": pl.UInt32, "v": pl.UInt32, "o_row": pl.UInt64,
-    "v_row": pl.UInt64, "ours": tables.TOKENS, "vendors": tables.TOKENS, "no_log": pl.Boolean,
+    "payer": tables.NAME, "line": tables.NAME, "usage_date": pl.Date, "o": pl.UInt32, "v": pl.UInt32,
+    "o_row": pl.UInt64, "v_row": pl.UInt64, "ours": tables.TOKENS, "vendors": tables.TOKENS, "no_log": pl.Boolean,
     "no_statement": pl.Boolean, "no_rate": pl.Boolean, "caveat": pl.String,
 }  # fmt: skip
 

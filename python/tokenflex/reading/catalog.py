@@ -167,7 +167,7 @@ def _default() -> Catalog:
 
 def product_line(column: str) -> pl.Expr:
     """The product line in a column of feature codes; null where a code has no shape of the vendor's."""
-    feature = pl.col(column)
+    feature = pl.col(column).cast(pl.String)
     of_package = pl.when(~feature.str.ends_with("_0F")).then(feature.str.extract(_PACKAGE, 1))
     return pl.coalesce(feature.str.extract(_VERSION, 1), pl.when(~feature.str.contains(_NO_LINE)).then(of_package))
 

@@ -147,12 +147,14 @@ def product_of(columns: Collection[str]) -> pl.Expr:
 
 
 def _sessions(frame: pl.DataFrame) -> pl.DataFrame:
-    frame = frame.with_columns(pl.col(name).cast(pl.String) for name in _TEXT if name in frame.columns)
+    texts = [name for name in _TEXT if name in frame.columns and frame.schema[name] != tables.NAME]
+    frame = frame.with_columns(pl.col(name).cast(pl.String) for name in texts)
     columns = {}
     for name, dtype in tables.STATEMENT_SESSIONS.items():
         given = _CARRIED.get(name, name)
         if name == "product":
-            columns[name] = product_of(frame.columns).cast(dtype)
+            is_known = "product" in frame.columns and frame["product"].null_count() == 0
+            columns[name] = (pl.col("product") if is_known else product_of(frame.columns)).cast(dtype)
         elif given in frame.columns:
             columns[name] = pl.col(given).cast(dtype)
         else:

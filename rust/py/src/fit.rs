@@ -1,14 +1,16 @@
-//! `tokenflex.infer_rule`.
+//! Many rules over the same sessions: `tokenflex.infer_rule`, and the other rules that `tokenflex.reconcile` tries.
 
 use std::thread;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use tokenflex_core::meter::Sessions;
+use tokenflex_core::meter::Rule;
+use tokenflex_core::meter::explain::{Claims, explained};
 use tokenflex_core::meter::fit::{Copies, DatedUnit, Fit, NOT_COMPARED, Statement, fit};
+use tokenflex_core::meter::rates::Rates;
 use tokenflex_core::meter::replay::ByKey;
 
-use crate::arrow::{self, Imported};
+use crate::arrow::{self, Imported, joined};
 use crate::charge::{Prepared, threads};
 use crate::error::{Failure, guarded};
 use crate::terms::{Binding, Names, Terms, check_families};
@@ -50,32 +52,69 @@ pub fn fit_rules(
         let per_server = py.detach(|| is_per_server.then(|| ByKey::per_server(&sessions)));
         let copies = Copies { contract: prepared.by_key(), per_server: per_server.as_ref() };
         let statement = py.detach(|| statement_of(&stated, &units, &names, copies))?;
-        let mut workers: Vec<Worker> = (0..threads()).map(|_| Worker::default()).collect();
-        let mut fits = Vec::with_capacity(all.len());
-        for round in all.chunks(workers.len()) {
-            let found = py.detach(|| {
-                thread::scope(|scope| {
-                    let (statement, sessions, names) = (&statement, &sessions, &names);
-                    let start = |(worker, terms): (_, &Terms)| {
-                        let worker: &mut Worker = worker;
-                        let terms = terms.clone();
-                        scope.spawn(move || worker.run(terms, names, statement, copies, sessions))
-                    };
-                    let running: Vec<_> = workers.iter_mut().zip(round).map(start).collect();
-                    let ended = running
-                        .into_iter()
-                        .map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-                    ended.collect::<Result<Vec<Fit>, Failure>>()
-                })
-            })?;
-            fits.extend(found.into_iter().map(row_of));
-            py.check_signals()?;
-            if let Some(progress) = progress {
-                progress.call1((fits.len(),))?;
-            }
-        }
-        Ok(fits)
+        let fits =
+            over_rules(py, &all, &names, progress, |rule, rates| fit(&statement, copies, &sessions, rule, rates))?;
+        Ok(fits.into_iter().map(row_of).collect())
     })
+}
+
+/// For each of the terms the groups of which every session costs what is stated.
+#[pyfunction]
+pub fn explained_by_rules(
+    py: Python<'_>,
+    prepared: &Bound<'_, Prepared>,
+    terms: &Bound<'_, PyList>,
+    claims: &Bound<'_, PyAny>,
+    groups: usize,
+) -> PyResult<Vec<Vec<u32>>> {
+    guarded(py, || {
+        let prepared = prepared.get();
+        let claims = arrow::import(claims)?;
+        let all: Vec<Terms> = terms.iter().map(|terms| terms.extract()).collect::<PyResult<_>>()?;
+        all.iter().try_for_each(check_families)?;
+        let (names, sessions) = (prepared.names(), prepared.sessions());
+        let is_per_server = all.iter().any(Terms::is_per_server);
+        let per_server = py.detach(|| is_per_server.then(|| ByKey::per_server(&sessions)));
+        let copies = Copies { contract: prepared.by_key(), per_server: per_server.as_ref() };
+        let stated = claims.integers("stated")?;
+        let group = joined(claims.numbers("group", 0)?);
+        let claims = Claims { stated: &stated, group: &group, groups };
+        over_rules(py, &all, &names, None, |rule, rates| explained(claims, copies, &sessions, rule, rates))
+    })
+}
+
+/// What a run of each of the terms gives, as many at a time as there are cores. Calls `progress` now and then.
+fn over_rules<T: Send>(
+    py: Python<'_>,
+    all: &[Terms],
+    names: &Names,
+    progress: Option<&Bound<'_, PyAny>>,
+    run: impl Fn(&Rule<'_>, &Rates) -> tokenflex_core::Result<T> + Sync,
+) -> Result<Vec<T>, Failure> {
+    let mut workers: Vec<Worker> = (0..threads()).map(|_| Worker::default()).collect();
+    let mut done = Vec::with_capacity(all.len());
+    for round in all.chunks(workers.len()) {
+        let found = py.detach(|| {
+            thread::scope(|scope| {
+                let run = &run;
+                let start = |(worker, terms): (_, &Terms)| {
+                    let worker: &mut Worker = worker;
+                    let terms = terms.clone();
+                    scope.spawn(move || worker.run(terms, names, run))
+                };
+                let running: Vec<_> = workers.iter_mut().zip(round).map(start).collect();
+                let ended =
+                    running.into_iter().map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                ended.collect::<Result<Vec<T>, Failure>>()
+            })
+        })?;
+        done.extend(found);
+        py.check_signals()?;
+        if let Some(progress) = progress {
+            progress.call1((done.len(),))?;
+        }
+    }
+    Ok(done)
 }
 
 fn row_of(fit: Fit) -> Row {
@@ -90,17 +129,15 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(
+    fn run<T>(
         &mut self,
         terms: Terms,
         names: &Names,
-        statement: &Statement,
-        copies: Copies<'_>,
-        sessions: &Sessions<'_>,
-    ) -> Result<Fit, Failure> {
+        run: impl Fn(&Rule<'_>, &Rates) -> tokenflex_core::Result<T>,
+    ) -> Result<T, Failure> {
         let mut binding = self.last.take().map(|(of, binding)| binding.reused(&of, &terms)).unwrap_or_default();
         binding.renew(&terms, names)?;
-        let found = fit(statement, copies, sessions, &terms.rule(&binding), &binding.rates)?;
+        let found = run(&terms.rule(&binding), &binding.rates)?;
         self.last = Some((terms, binding));
         Ok(found)
     }

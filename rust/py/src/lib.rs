@@ -9,6 +9,7 @@ mod fit;
 mod input;
 mod ledger;
 mod lmstat;
+mod matching;
 mod pair;
 mod read;
 mod rlm;
@@ -32,6 +33,8 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(charge::replay, module)?)?;
     module.add_function(wrap_pyfunction!(whatif::site_totals, module)?)?;
     module.add_function(wrap_pyfunction!(fit::fit_rules, module)?)?;
+    module.add_function(wrap_pyfunction!(fit::explained_by_rules, module)?)?;
+    module.add_function(wrap_pyfunction!(matching::matched_lines, module)?)?;
     module.add_class::<charge::Meter>()?;
     module.add_class::<charge::Prepared>()?;
     module.add_function(wrap_pyfunction!(doubles::double_charges, module)?)?;

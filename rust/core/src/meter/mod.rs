@@ -12,6 +12,7 @@ pub mod categorize;
 pub mod charges;
 pub mod check;
 pub mod engine;
+pub mod explain;
 pub mod fit;
 mod held;
 pub mod idle;
