@@ -185,6 +185,13 @@ def test_what_ended_later_was_open_and_what_began_later_was_not() -> None:
     assert tf.harvest(flagged, rule=DAY_UTC, rates=RATES, as_of=at(13, 20), problems=tf.Problems()).height == 1
 
 
+def test_where_nothing_is_open_the_list_is_empty() -> None:
+    closed = [Session("ana", "ACD", at(13, 8), at(13, 9))]
+    found = harvest(closed, at(13, 20), users={"ana": "UTC"}, activity=active(("ana", at(13, 19, 59))))
+    assert found.is_empty()
+    assert dict(found.schema) == dict(tf.tables.HARVEST)
+
+
 def test_a_launch_that_is_not_paid_yet_is_charged_when_it_is_long_enough() -> None:
     found = harvest([opened(start=at(13, 8))], at(13, 8, 2), rule=tf.FLEX)
     assert found.select("minutes_to_charge", "tokens").row(0) == (3.0, Decimal(7))

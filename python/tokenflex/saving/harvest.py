@@ -109,7 +109,7 @@ def harvest(
     mine = Problems()
     rows, bad = session_rows(frame, as_of)
     mine.add(bad)
-    rows = _at(rows.with_columns(feature=text_of(frame, "feature").gather(rows["row"])), as_of)
+    rows = _of_holders(_at(rows.with_columns(feature=text_of(frame, "feature").gather(rows["row"])), as_of))
     known = _idle_now(rows, _recorded(activity, recorded_until, as_of, mine), as_of, zones_in(users, "users"))
     open_now = rows.filter("is_open").join(known, on="row", how="left", maintain_order="left")
     terms = _Terms(rule, rates, servers, users, _until(activity, as_of))
@@ -133,6 +133,13 @@ def _at(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         reason=pl.when(~is_open).then("reason"),
         end=pl.when(is_open).then(at).otherwise("end"),
     )
+
+
+def _of_holders(rows: pl.DataFrame) -> pl.DataFrame:
+    """The sessions of whoever has anything open, or of the machines where it is: no others share a charge with it."""
+    holders = rows.filter("is_open")
+    user, host = (holders[name].drop_nulls().unique().implode() for name in ("user", "host"))
+    return rows.filter(pl.col("user").is_in(user) | pl.col("host").is_in(host).fill_null(value=False))
 
 
 def _until(activity: AnyTable | None, as_of: datetime) -> pl.DataFrame | None:
