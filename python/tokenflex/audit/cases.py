@@ -67,13 +67,13 @@ def sessions_behind(cases: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     kept = sessions.select(names).with_columns(session=pl.int_range(pl.len(), dtype=pl.UInt64))
     keys = kept.select(
         "session",
-        *(_text(kept, name) for name in ("user", "host", "server", "product")),
+        *(_name(kept, name) for name in ("user", "host", "server", "product")),
         pl.col("start").cast(tables.TIME).alias("charged_at"),
         since=pl.col("start").cast(tables.TIME),
         until=pl.col("end").cast(tables.TIME) if "end" in kept.columns else pl.lit(None, tables.TIME),
         usage_date=pl.col("start").dt.date(),
     )
-    near = _near(cases, _put(keys, inputs, with_hosts="host" in kept.columns), "session")
+    near = _near(cases, _put(keys, inputs, of_vendor=False), "session")
     found = near.join(kept, on="session", how="left", maintain_order="left")
     of_charge = _sessions_of_charges(cases, inputs)
     found = found.join(of_charge, on=["case", "session"], how="left", maintain_order="left")
@@ -97,25 +97,26 @@ def rows_behind(cases: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     stated = whole_statement(in_range(inputs.statement))
     keys = stated.select(
         *("user", "host", "server", "product", "usage_date"),
-        statement="row",
+        statement=pl.col("row").cast(pl.UInt64),
         charged_at="start",
         since=pl.coalesce("start", pl.col("usage_date").cast(tables.TIME)),
         until="end",
     )
     own = cases.drop_nulls("statement").select("case", "statement", is_disputed=pl.lit(value=True))
-    near = _near(cases, _put(keys, inputs, with_hosts=True), "statement")
+    near = _near(cases, _put(keys, inputs, of_vendor=True), "statement")
     found = pl.concat([near.join(own, on=["case", "statement"], how="anti").with_columns(is_disputed=False), own])
-    names = [name for name in tables.DISPUTE_ROWS if name in stated.columns]
-    found = found.join(stated.select("row", *names), left_on="statement", right_on="row", how="left")
-    found = found.join(_places(inputs.statement), on="statement", how="left")
+    names = [name for name in tables.DISPUTE_ROWS if name in inputs.statement.columns]
+    found = found.with_columns(inputs.statement.select(pl.col(names).gather(found["statement"])).get_columns())
     return _finished(found.sort("case", "start", "statement", nulls_last=True), tables.DISPUTE_ROWS)
 
 
-def _put(keys: pl.DataFrame, inputs: Inputs, *, with_hosts: bool) -> pl.DataFrame:
+def _put(keys: pl.DataFrame, inputs: Inputs, *, of_vendor: bool) -> pl.DataFrame:
     """With `payer` and `line`, by which the reconciliation was made."""
-    by_host = with_hosts and inputs.level == "session" and inputs.sessions is not None
+    has_hosts = inputs.sessions is not None and "host" in inputs.sessions.columns
+    by_host = inputs.level == "session" and has_hosts and "session" in inputs.charges.columns
     metered = terms_of_charges(inputs.charges, inputs.rule).machine_metered if by_host else []
-    (done,) = Footing(identity_of(inputs.identity), inputs.variants, metered).put(keys, found=Problems())
+    footing = Footing(identity_of(inputs.identity), inputs.variants, metered)
+    (done,) = footing.put(keys, found=Problems(), may_be_swapped=of_vendor)
     return done
 
 
@@ -128,7 +129,7 @@ def _near(cases: pl.DataFrame, keys: pl.DataFrame, row: str) -> pl.DataFrame:
     day = pl.col("usage_date").cast(tables.TIME)
     since = (pl.coalesce("charged_at", day) - NEAR).alias("since")
     until = pl.coalesce("window_end", pl.col("charged_at") + NEAR, day + 2 * NEAR).alias("until")
-    who = [pl.col("user").cast(pl.String).alias("payer"), pl.col("product").cast(pl.String).alias("line")]
+    who = [pl.col("user").cast(tables.NAME).alias("payer"), pl.col("product").cast(tables.NAME).alias("line")]
     asked = _by_days(cases.select("case", *who, since, until).drop_nulls(["since", "until", "line"]))
     known = keys.select(row, "payer", "line", "since", until=pl.max_horizontal("since", "until")).drop_nulls("since")
     known = _by_days(known.join(asked.select("line").unique(), on="line", how="semi"))
@@ -142,6 +143,10 @@ def _near(cases: pl.DataFrame, keys: pl.DataFrame, row: str) -> pl.DataFrame:
 def _by_days(spans: pl.DataFrame) -> pl.DataFrame:
     days = pl.date_ranges(pl.col("since").dt.date(), pl.col("until").dt.date())
     return spans.with_columns(day=days).explode("day")
+
+
+def _name(frame: pl.DataFrame, name: str) -> pl.Expr:
+    return pl.col(name).cast(tables.NAME) if name in frame.columns else pl.lit(None, tables.NAME).alias(name)
 
 
 def _text(frame: pl.DataFrame, name: str) -> pl.Expr:
