@@ -57,6 +57,8 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.forecast import Forecast, forecast
+from tokenflex.planning.scenarios import HeadCount, Project
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -93,7 +95,9 @@ __all__ = [
     "Dispute",
     "FieldsError",
     "FlexlmLog",
+    "Forecast",
     "Groups",
+    "HeadCount",
     "Identity",
     "InferredRule",
     "Inspection",
@@ -108,6 +112,7 @@ __all__ = [
     "Prepared",
     "PriceTier",
     "Problems",
+    "Project",
     "Rate",
     "Rates",
     "Reconciliation",
@@ -131,6 +136,7 @@ __all__ = [
     "dispute",
     "double_charges",
     "explain_double_charges",
+    "forecast",
     "guess_columns",
     "infer_rule",
     "infer_zones",
