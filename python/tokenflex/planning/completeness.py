@@ -78,10 +78,10 @@ def collapses(history: History, is_holiday: NDArray[np.bool_], coverage: pl.Data
     tokens_a_charge = whole / history.charges
     found = []
     for name, tokens, free in series:
-        collapse = _collapse(tokens, free, tokens_a_charge)
-        if collapse is None:
+        found_here = collapse(tokens, free, tokens_a_charge)
+        if found_here is None:
             continue
-        days, share, least = collapse
+        days, share, least = found_here
         first = history.last - timedelta(days=days - 1)
         names: list[str | None] = [server for server, _ in history.servers] if name is None else [name]
         if not _is_covered(names, first, history.last, coverage):
@@ -89,7 +89,7 @@ def collapses(history: History, is_holiday: NDArray[np.bool_], coverage: pl.Data
     return found
 
 
-def _collapse(
+def collapse(
     tokens: NDArray[np.float64], is_holiday: NDArray[np.bool_], tokens_a_charge: float
 ) -> tuple[int, float, float] | None:
     """Days, share and least share before, of the stretch at the end that stands out most; None if none collapsed."""
@@ -99,7 +99,7 @@ def _collapse(
         expected = _expected(tokens[:, : count - days], is_holiday).sum(axis=0)
         used = tokens.sum(axis=0)
         at_end = expected[count - days :].sum()
-        if at_end < FEWEST_CHARGES * tokens_a_charge:
+        if at_end < FEWEST_CHARGES * tokens_a_charge or at_end <= 0:
             continue
         share = used[count - days :].sum() / at_end
         before = slice(_first_used(used), count - days)

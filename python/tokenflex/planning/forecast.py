@@ -149,9 +149,9 @@ def forecast(
     forecasts made at the end of each week of the past would have had. See `docs/forecast.md`.
 
     Args:
-        charges: What `charge` returns: `tokens` (decimals or whole numbers) and `usage_date`, or else `charged_at`,
-            whose UTC date counts; `product` and `server` where they are asked for. At least 91 days of them; of more than
-            three years the last three.
+        charges: What `charge` returns: `tokens` (decimals or whole numbers) and `usage_date`, or else `charged_at`, the
+            UTC date of which counts; `product` and `server` where they are asked for. At least 91 days of them; of more
+            than three years the last three.
         horizon: How many days to forecast, 1 to 1,830.
         by: Splits the forecast by product, server or site.
         sites: The site of each server: a mapping, or `Groups` whose persons are servers (dimension `site`, or the one

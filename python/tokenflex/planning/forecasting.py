@@ -61,7 +61,7 @@ class Engine:
         """The paths of one group after the other, each paths by days. In all of them path i repeats the same weeks."""
         days = self.mean.shape[1]
         generator = np.random.default_rng(seed)
-        draws = draw(len(self.rolling.origins), self.rolling.leads, days, count, generator)
+        draws = draw(self.rolling, days, count, generator)
         for place in range(len(self.names)):
             cells = np.nonzero(self.groups == place)[0]
             paths = np.zeros((count, days))
@@ -172,7 +172,7 @@ def _coverage(
             break
         known = rolling.of(before)
         generator = np.random.default_rng([seed, place])
-        draws = draw(len(before), rolling.leads, rolling.leads, PATHS_OF_PAST, generator)
+        draws = draw(known, rolling.leads, PATHS_OF_PAST, generator)
         model = rolling.models[place]
         weekday = (rolling.origins[place] + np.arange(rolling.leads)) % WEEK
         paths = np.zeros((count + 1, PATHS_OF_PAST, rolling.leads))
@@ -190,7 +190,7 @@ def _coverage(
                 paths[part] += of_cell
                 came[part] += rolling.forecast[place, cell] + rolling.error[place, cell]
         for part in range(count + 1):
-            low, high = bounds(paths[part], level, len(before))
+            low, high = bounds(paths[part], level)
             told = (high > low) | (came[part] > high) | (came[part] < low)
             days[part] += told.sum()
             inside[part] += (told & (came[part] >= low) & (came[part] <= high)).sum()
@@ -249,13 +249,12 @@ def days_table(engine: Engine, level: float, seed: int, days: pl.Series) -> tupl
     forecast = engine.forecast
     scenario = forecast - engine.mean
     parts = []
-    origins = len(engine.rolling.origins)
     for place, paths in enumerate(engine.by_group(PATHS, seed)):
         total += paths
         cells = engine.groups == place
-        low, high = bounds(paths, level, origins)
+        low, high = bounds(paths, level)
         parts.append(_days(days, forecast[cells], scenario[cells], low=low, high=high, group=engine.names[place]))
-    low, high = bounds(total, level, origins)
+    low, high = bounds(total, level)
     return _days(days, forecast, scenario, low=low, high=high, group=None).drop("group"), pl.concat(parts)
 
 

@@ -132,11 +132,13 @@ class Draws:
     """Of each day."""
     sign: NDArray[np.float64]
     """1 or -1, paths by blocks."""
+    stretch: NDArray[np.float64]
+    """By what the level part of an error is stretched, paths by blocks."""
     holiday: NDArray[np.float64]
     """0 to 1, paths by days."""
 
 
-def draw(origins: int, leads: int, days: int, paths: int, generator: np.random.Generator) -> Draws:
+def draw(rolling: Rolling, days: int, paths: int, generator: np.random.Generator) -> Draws:
     """Draws the origins whose errors each path repeats.
 
     The errors of one origin are repeated as they followed each other, for as many days as are tested. Behind them come
@@ -144,13 +146,16 @@ def draw(origins: int, leads: int, days: int, paths: int, generator: np.random.G
     that look at the same weeks err alike, and would give their error for the truth.
     """
     day = np.arange(days)
+    origins, leads = len(rolling.origins), rolling.leads
     half = leads // WEEK // 2 * WEEK
     length = leads - half
     block = np.where(day < leads, 0, 1 + (day - leads) // length)
     lead = np.where(day < leads, day, half + (day - leads) % length)
     picks = generator.integers(0, origins, (paths, int(block[-1]) + 1))
     sign = generator.choice([-1.0, 1.0], picks.shape)
-    return Draws(picks, block, lead, sign, generator.random((paths, days)))
+    seen = (origins - 1) * WEEK / leads + 2
+    stretch = np.minimum(np.sqrt(seen / generator.chisquare(seen, picks.shape)), MOST_SCALE)
+    return Draws(picks, block, lead, sign, stretch, generator.random((paths, days)))
 
 
 def simulate(
@@ -174,6 +179,7 @@ def simulate(
     """
     ordinary = _ordinary(rolling.error, rolling.is_holiday)
     sign = draws.sign[:, draws.block]
+    more = (draws.stretch - 1)[:, draws.block]
     for cell in range(len(mean)):
         known = np.nonzero(rolling.level[:, cell] > 0)[0]
         if len(known) == 0 or level[cell] <= 0:
@@ -185,6 +191,8 @@ def simulate(
         place = np.searchsorted(known, draws.picks)
         place = np.where(known[np.minimum(place, len(known) - 1)] == draws.picks, place, draws.picks % len(known))
         errors = (ordinary[known, cell] * scale[:, None])[place[:, draws.block], draws.lead]
+        drift = _drift(ordinary[known, cell], rolling.forecast[known, cell], draws)
+        errors += more * drift[place[:, draws.block], draws.block] * mean[cell]
         free = np.nonzero(is_holiday[cell])[0]
         if len(free) > 0:
             seen = rolling.is_holiday[known, cell]
@@ -217,9 +225,18 @@ def _of_total(forecast: NDArray[np.float64], error: NDArray[np.float64]) -> NDAr
     return np.clip(relative, -1, MOST_SCALE)
 
 
-def bounds(paths: NDArray[np.float64], level: float, origins: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Low and high of each day, paths by days. Few errors know little of the tails: wider by one part in as many."""
-    errors = 2 * origins
-    outer = min(1.0, (1 - (1 - level) / 2) * (errors + 1) / errors)
-    low, high = np.quantile(paths, [1 - outer, outer], axis=0)
+def _drift(error: NDArray[np.float64], forecast: NDArray[np.float64], draws: Draws) -> NDArray[np.float64]:
+    """By what part of the forecast each origin erred over all days of a block, origins by blocks."""
+    parts = []
+    for block in range(int(draws.block[-1]) + 1):
+        leads = np.unique(draws.lead[draws.block == block])
+        whole, off = forecast[:, leads].sum(axis=1), error[:, leads].sum(axis=1)
+        parts.append(np.where(whole > 0, off / np.where(whole > 0, whole, 1), 0.0))
+    drift: NDArray[np.float64] = np.clip(np.stack(parts, axis=1), -1, MOST_SCALE)
+    return drift
+
+
+def bounds(paths: NDArray[np.float64], level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Low and high of each day, paths by days."""
+    low, high = np.quantile(paths, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
