@@ -193,15 +193,18 @@ def simulate(
         errors = (ordinary[known, cell] * scale[:, None])[place[:, draws.block], draws.lead]
         drift = _drift(ordinary[known, cell], rolling.forecast[known, cell], draws)
         errors += more * drift[place[:, draws.block], draws.block] * mean[cell]
+        kept = _kept(mean[cell], (ordinary[known, cell] * scale[:, None])[:, draws.lead])
         free = np.nonzero(is_holiday[cell])[0]
         if len(free) > 0:
             seen = rolling.is_holiday[known, cell]
             pool = (rolling.error[known, cell] * scale[:, None])[seen]
             if len(pool) > 0:
                 errors[:, free] = pool[(draws.holiday[:, free] * len(pool)).astype(np.int64)]
+                kept[free] = _kept(mean[cell, free], pool[:, None])
             else:
                 errors[:, free] *= part[cell, free]
-        yield np.maximum(mean[cell] + errors * sign, 0)
+                kept[free] = 1.0
+        yield np.maximum(mean[cell] + errors * sign, 0) * kept
 
 
 def _ordinary(error: NDArray[np.float64], is_holiday: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -223,6 +226,13 @@ def _of_total(forecast: NDArray[np.float64], error: NDArray[np.float64]) -> NDAr
     whole, came = forecast.sum(axis=1), error.sum(axis=1)
     relative: NDArray[np.float64] = np.where(whole > 0, came / np.where(whole > 0, whole, 1), 0.0)
     return np.clip(relative, -1, MOST_SCALE)
+
+
+def _kept(mean: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By what days are multiplied so that cutting them off at zero leaves their mean, errors by days."""
+    cut = (np.maximum(mean + errors, 0) + np.maximum(mean - errors, 0)).mean(axis=0) / 2
+    kept: NDArray[np.float64] = np.where(cut > 0, mean / np.where(cut > 0, cut, 1), 1.0)
+    return kept
 
 
 def _drift(error: NDArray[np.float64], forecast: NDArray[np.float64], draws: Draws) -> NDArray[np.float64]:
