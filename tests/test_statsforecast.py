@@ -56,16 +56,11 @@ def test_a_model_that_follows_growth_is_taken_and_forecasts_it(found: dict[str, 
     growing = found["grows fast"]
     chosen = growing.backtest.filter("is_chosen", ~pl.col("is_total"))
     assert set(chosen["model"]) & set(candidates.NAMES)
-    plain = tf.forecast(
-        firm(Process(trend=3.0, noise=0.02, wander=0.0), 1, weeks=WEEKS), horizon=28, by="product", countries="ES",
-        model="weekday",
-    )  # fmt: skip
-    came = (
-        firm(Process(trend=3.0, noise=0.02, wander=0.0), 1, weeks=WEEKS + 4)
-        .filter(pl.col("usage_date") >= growing.start)["tokens"]
-        .sum()
-    )
-    errors = [abs(each.days["mean"].sum() - Decimal(came)) for each in (growing, plain)]
+    growth = Process(trend=3.0, noise=0.02, wander=0.0)
+    past, later = (firm(growth, 1, weeks=weeks) for weeks in (WEEKS, WEEKS + 4))
+    plain = tf.forecast(past, horizon=28, by="product", countries="ES", model="weekday")
+    came = Decimal(int(later.filter(pl.col("usage_date") >= growing.start)["tokens"].sum()))
+    errors = [abs(sum(each.days["mean"], Decimal(0)) - came) for each in (growing, plain)]
     assert errors[0] < errors[1]
 
 
@@ -85,5 +80,5 @@ def test_a_holiday_is_a_holiday_to_every_model() -> None:
     for name in candidates.NAMES:
         said = candidates.forecast_cell(name, tokens[0], free[0], model, 0)
         assert said.shape == (14,)
-        assert said[5] < 40
+        assert said[5] < 50
         assert np.delete(said, 5).min() > 80

@@ -38,6 +38,7 @@ VERBS = [
     tf.dispute,
     tf.double_charges,
     tf.explain_double_charges,
+    tf.forecast,
     tf.guess_columns,
     tf.infer_rule,
     tf.infer_zones,

@@ -15,6 +15,7 @@ import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.commands.contracts import SourceArgument, charges_of
 from tokenflex.commands.options import JsonOption, LogOptions, fail, may_be_written, readable_errors, takes, writer_of
+from tokenflex.planning.forecast import MISSING
 from tokenflex.reading.periods import read_rows
 from tokenflex.summary import plain, problem_groups
 from tokenflex.words import many
@@ -101,14 +102,9 @@ def forecast(
         problems = tf.Problems()
         options = _options(asked)
         charges, coverage, rates = charges_of(source, asked, problems)
-        found = tf.forecast(
-            _dated(charges),
-            **options,
-            # With a file of charges, rates are for projects only.
-            rates=rates or asked.prices,
-            coverage=coverage,
-            problems=problems,
-        )
+        # With a file of charges, rates are for projects only.
+        options |= {"rates": rates or asked.prices, "coverage": coverage, "problems": problems}
+        found = _forecast(_dated(charges), options)
         write(found.days if found.by is None else found.groups.rename({"group": found.by}))
         write_paths(found, number, asked.seed)
         if as_json:
@@ -120,6 +116,20 @@ def forecast(
             for path in (out, paths):
                 if path is not None:
                     to.print(f"written to {path}", soft_wrap=True)
+
+
+def _forecast(charges: pl.DataFrame, options: dict[str, Any]) -> tf.Forecast:
+    try:
+        return tf.forecast(charges, **options)
+    except tf.ArgumentError as error:
+        told, is_collapse, _ = str(error).partition(f". {MISSING}")
+        if not is_collapse:
+            raise
+        fail(
+            f"{told}. {MISSING}",
+            "Add the missing logs; or give --incomplete cut to go by what is before, or --incomplete keep if use "
+            "collapsed. Logs that are whole to the end show it themselves, a file of charges does not.",
+        )
 
 
 def _options(asked: ForecastOptions) -> dict[str, Any]:
@@ -270,7 +280,7 @@ def _show(found: tf.Forecast, to: Console) -> None:
         f"by {screen.tokens(tokens)} tokens in the {many(days, 'day')} since {used['date'][0]}, model {found.model}"
     )
     for cut in found.cut:
-        to.print(f"cut off as not whole: {cut}", soft_wrap=True)
+        to.print(f"Cut off as not whole: {cut}.")
     to.print()
     _show_months(found, to)
     if found.by is not None:

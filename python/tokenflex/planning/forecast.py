@@ -31,8 +31,9 @@ MOST_AHEAD: Final = 1_830
 """Days: a contract has at most five years."""
 MOST_PATHS: Final = 100_000
 _INCOMPLETE: Final = ("refuse", "cut", "keep")
+MISSING: Final = "That is missing data until something shows otherwise"
 _ADVICE: Final = (
-    'That is missing data until something shows otherwise: add the missing logs; or incomplete="cut" to go by what is '
+    f'{MISSING}: add the missing logs; or incomplete="cut" to go by what is '
     'before; or coverage= of read_flexlm, which shows that the logs are whole; or incomplete="keep" if use collapsed.'
 )
 
