@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -14,8 +15,6 @@ from tokenflex.reading.groups import Groups
 from tokenflex.reading.names import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -161,14 +160,14 @@ def _rows(
     for name in ("server", "product"):
         if name in charges.columns:
             rows = rows.with_columns(_text(charges, name))
-        elif by == name or (name == "server" and (by == "site" or isinstance(countries, dict))):
+        elif by == name or (name == "server" and (by == "site" or isinstance(countries, Mapping))):
             raise MissingColumnError(f"the charges lack the column {name!r}", column=name)
         else:
             rows = rows.with_columns(pl.lit(None, pl.String).alias(name))
     rows = rows.with_columns(_sites(rows, sites, problems))
     group = pl.lit(None, pl.String) if by is None else pl.col(by)
     rows = rows.with_columns(_countries(rows, countries), group=group)
-    if isinstance(countries, dict):
+    if isinstance(countries, Mapping):
         _tell_without_country(rows, problems)
     return rows
 
@@ -178,6 +177,9 @@ def _dates(charges: pl.DataFrame) -> pl.Series:
         dates = charges["usage_date"]
         if dates.dtype == pl.Null:
             return dates.cast(pl.Date).alias("date")
+        if dates.dtype in (pl.Datetime("ms"), pl.Datetime("us"), pl.Datetime("ns")):
+            # Dates of pandas are such.
+            dates = dates.dt.date()
         if dates.dtype != pl.Date:
             raise ColumnTypeError(
                 f"column 'usage_date' is {dates.dtype}, but has to be dates: cast it to pl.Date", column="usage_date"
@@ -241,7 +243,7 @@ def _countries(rows: pl.DataFrame, countries: str | Mapping[str, str] | None) ->
 
 
 def _of_mapping(given: Mapping[str, str], argument: str, key: str, value: str) -> pl.DataFrame:
-    if not isinstance(given, dict) or not all(
+    if not isinstance(given, Mapping) or not all(
         isinstance(name, str) and isinstance(other, str) for name, other in given.items()
     ):
         raise ArgumentTypeError(f"{argument} has to map names to names, as text", location=argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -12,7 +13,7 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.planning.history import checked_day
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tokenflex.metering.rates import Rates
 
@@ -71,7 +72,7 @@ class Project:
         workdays: Iterable[int] = WORKDAYS,
     ) -> None:
         first, last = _period(start, end)
-        if not isinstance(staffing, dict) or not staffing:
+        if not isinstance(staffing, Mapping) or not staffing:
             raise ArgumentError(
                 "staffing has to say how many people use each product: {'RVT': 12}", location="staffing"
             )
