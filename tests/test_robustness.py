@@ -516,6 +516,31 @@ def verbs_of_use() -> dict[str, Callable[[Any], object]]:
     }
 
 
+DAYS = pl.date_range(date(2026, 1, 1), date(2026, 4, 30), eager=True).alias("usage_date")
+COLLAPSED = pl.DataFrame({"usage_date": pl.concat([DAYS] * 10), "server": "lic-01"}).with_columns(
+    tokens=pl.when(pl.col("usage_date") > date(2026, 4, 20)).then(0).otherwise(7)
+)
+
+
+def forecast_of(charges: Any) -> object:
+    """The table as it is; and with its columns beside days enough, where charges have them."""
+    if isinstance(charges, pl.DataFrame):
+        named = {"start": "charged_at", "host": "tokens"}
+        present = {old: new for old, new in named.items() if old in charges.columns}
+        usual = GOOD.drop("host", "start").with_columns(tokens=7).join(DAYS.to_frame(), how="cross")
+        for frame in (charges.rename(present), usual.drop(charges.columns, strict=False)):
+            odd = charges.rename(present).head(1).drop("usage_date", strict=False)
+            whole = frame.join(odd.drop(frame.columns, strict=False), how="cross")
+            for by in ("product", "server"):
+                try:
+                    tf.forecast(whole, horizon=7, by=by, model="weekday", incomplete="keep", problems=tf.Problems())
+                except tf.InternalError:
+                    raise
+                except tf.TokenflexError:
+                    continue
+    return tf.forecast(charges, horizon=7, problems=tf.Problems())
+
+
 def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     options = arguments(rule, GOOD)
 
@@ -613,6 +638,10 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             problems=tf.Problems(),
         ),
         "explain_double_charges": tf.explain_double_charges,
+        "forecast": forecast_of,
+        "forecast with coverage": lambda coverage: tf.forecast(
+            COLLAPSED, horizon=7, model="weekday", coverage=coverage, problems=tf.Problems()
+        ),
         "Rates": tf.Rates,
         "sessions_from": lambda statement: tf.sessions_from(statement, problems=tf.Problems()),
         "read_table": lambda table: tf.read_table(table, timezone="Europe/Madrid", problems=tf.Problems()),

@@ -41,6 +41,7 @@ VERBS = [
     tf.double_charges,
     tf.explain_double_charges,
     tf.follow_up,
+    tf.forecast,
     tf.guess_columns,
     tf.harvest,
     tf.harvest_replay,

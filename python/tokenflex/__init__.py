@@ -58,6 +58,8 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.forecast import Forecast, forecast
+from tokenflex.planning.scenarios import HeadCount, Project
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -105,7 +107,9 @@ __all__ = [
     "FieldsError",
     "FlexlmLog",
     "FollowUp",
+    "Forecast",
     "Groups",
+    "HeadCount",
     "Identity",
     "InferredRule",
     "Inspection",
@@ -120,6 +124,7 @@ __all__ = [
     "Prepared",
     "PriceTier",
     "Problems",
+    "Project",
     "Rate",
     "Rates",
     "Reconciliation",
@@ -146,6 +151,7 @@ __all__ = [
     "double_charges",
     "explain_double_charges",
     "follow_up",
+    "forecast",
     "guess_columns",
     "harvest",
     "harvest_replay",

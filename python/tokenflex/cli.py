@@ -18,6 +18,7 @@ from tokenflex.commands import (
     chargeback,
     demo,
     doubles,
+    forecast,
     harvest,
     idle,
     infer_rule,
@@ -69,6 +70,10 @@ What that takes from your contract, what is left of it, and who pays:
   tokenflex ledger charges.csv --contract contract.toml
   tokenflex balance charges.csv --contract contract.toml
   tokenflex chargeback charges.csv --contract contract.toml --by user
+
+\b
+What the days to come will take:
+  tokenflex forecast charges.csv --horizon 365
 """
 app = typer.Typer(
     no_args_is_help=True,
@@ -118,3 +123,4 @@ app.command(help=capacity.HELP)(capacity.capacity)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
+app.command(help=forecast.HELP)(forecast.forecast)

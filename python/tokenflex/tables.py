@@ -1398,6 +1398,58 @@ INACTIVE: Final = _table(
     },
 )
 
+FORECAST_HISTORY: Final = _table(
+    "forecast_history",
+    "One row for each day and group of which tokens were used.",
+    {
+        "date": (pl.Date(), "day"),
+        "group": (pl.String(), "product, server or site, by which the forecast is split; null if it is not"),
+        "tokens": (TOKENS, "used on it"),
+    },
+)
+
+FORECAST_DAYS: Final = _table(
+    "forecast_days",
+    "One row for each day to come.",
+    {
+        "date": (pl.Date(), "day"),
+        "mean": (TOKENS, "what is expected, scenarios included"),
+        "low": (TOKENS, "lower end of the interval"),
+        "high": (TOKENS, "upper end of the interval"),
+        "scenario": (TOKENS, "what of the mean projects and head counts add"),
+    },
+)
+
+FORECAST_GROUPS: Final = _table(
+    "forecast_groups",
+    "One row for each day to come and each group; groups with most tokens first, in order of days.",
+    {
+        "group": (pl.String(), "product, server or site, by which the forecast is split; null for what has none"),
+        **{name: (FORECAST_DAYS[name], MEANINGS["forecast_days"][name]) for name in FORECAST_DAYS},
+    },
+)
+
+FORECAST_BACKTEST: Final = _table(
+    "forecast_backtest",
+    "One row for each model that was tried on the past: of the total, then of each group.",
+    {
+        "is_total": (pl.Boolean(), "of all groups together"),
+        "group": (pl.String(), "null for the total, and for what has none"),
+        "model": (
+            pl.String(),
+            "weekday (the default), AutoETS, MSTL; seasonal_naive is last week again; mixed is what each group chose",
+        ),
+        "is_chosen": (pl.Boolean(), "the forecast is of this model"),
+        "mae": (TOKENS, "mean absolute error of a day, tokens"),
+        "coverage": (
+            pl.Float64(),
+            "part of the days that lay between low and high; null unless chosen, or if the history is too short to say",
+        ),
+        "origins": (pl.UInt32(), "how many forecasts of the past were made"),
+        "days": (pl.UInt32(), "how many days they looked at in all"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1464,6 +1516,10 @@ TABLES: Final[Mapping[str, Schema]] = {
     "judged_denials": JUDGED_DENIALS,
     "denial_summary": DENIAL_SUMMARY,
     "inactive": INACTIVE,
+    "forecast_history": FORECAST_HISTORY,
+    "forecast_days": FORECAST_DAYS,
+    "forecast_groups": FORECAST_GROUPS,
+    "forecast_backtest": FORECAST_BACKTEST,
 }
 """All tables by name."""
 

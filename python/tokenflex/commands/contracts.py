@@ -89,6 +89,19 @@ def settled(
     return Settled(ledger, sessions, problems.frame)
 
 
+def charges_of(
+    source: list[str], asked: LogOptions, problems: tf.Problems
+) -> tuple[pl.DataFrame, pl.DataFrame | None, tf.Rates | None]:
+    """The charges in logs, with their coverage and rates; or those in a file, of which nothing else is known."""
+    path = _file_of_charges(source)
+    if path is not None:
+        _refuse_options_of_logs(path, asked, with_rates=False)
+        return _charges_in(path), None, None
+    run = metered(source, asked)
+    problems.add(run.problems)
+    return run.charges, run.log.coverage, run.rates
+
+
 def _contract_of(path: Path | None) -> tf.Contract:
     if path is None:
         fail(
@@ -108,12 +121,13 @@ def _file_of_charges(source: list[str]) -> Path | None:
     return charges[0] if charges else None
 
 
-def _refuse_options_of_logs(path: Path, asked: ContractOptions) -> None:
+def _refuse_options_of_logs(path: Path, asked: LogOptions, *, with_rates: bool = True) -> None:
+    statement = asked.statement if isinstance(asked, ContractOptions) else None
     given = {
-        "--rates": asked.rates is not None,
+        "--rates": with_rates and asked.rates is not None,
         "--server": asked.server is not None,
         "--rule": asked.rule != LogOptions.rule,
-        "--timezone": bool(asked.timezone) and asked.statement is None,
+        "--timezone": bool(asked.timezone) and statement is None,
     }
     for option, is_given in given.items():
         if is_given:
