@@ -57,6 +57,9 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.offer import Offer, PackOffer
+from tokenflex.planning.plan_purchase import plan_purchase
+from tokenflex.planning.purchase_plan import PurchasePlan
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -102,12 +105,15 @@ __all__ = [
     "LmstatSnapshots",
     "Meter",
     "MissingColumnError",
+    "Offer",
     "Pack",
+    "PackOffer",
     "PerpetualLicense",
     "Pool",
     "Prepared",
     "PriceTier",
     "Problems",
+    "PurchasePlan",
     "Rate",
     "Rates",
     "Reconciliation",
@@ -137,6 +143,7 @@ __all__ = [
     "inspect",
     "pair",
     "place_servers",
+    "plan_purchase",
     "prepare",
     "pseudonym",
     "pseudonymize",
