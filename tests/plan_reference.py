@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import TypeAlias
 
 ONE_DAY = timedelta(days=1)
@@ -68,9 +69,9 @@ def live(path: list[int], start: date, tanks: list[Tank], *, spent: int = 0) -> 
 
 def live_of_term(path: list[int], begins: list[date], annual: int, whole: int, *, order: str, carry: bool) -> Story:
     """Token Flex."""
-    years = [Tank(annual, since, until) for since, until in zip(begins, begins[1:], strict=False)]
+    years = [Tank(annual, since, until) for since, until in pairwise(begins)]
     if carry:
-        for tank, heir in zip(years, years[1:], strict=False):
+        for tank, heir in pairwise(years):
             tank.heir = heir
     for_all = Tank(whole, begins[0], begins[-1])
     tanks = [for_all, *years] if order == "contract_first" else [*years, for_all]

@@ -7,13 +7,12 @@ import sys
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,12 +51,18 @@ def money(value: Fraction | int) -> Decimal:
 
 
 def offers_of_term(**terms: Any) -> tf.Offer:
-    return tf.Offer(**({"years": 2, "overage_price": 4, "prices": TIERS} | terms))
+    given_terms: dict[str, Any] = {"years": 2, "overage_price": 4, "prices": TIERS} | terms
+    return tf.Offer(**given_terms)
 
 
-def offer_of_packs(*sizes: tuple[int, str | int], **terms: Any) -> tf.Offer:
+def offer_of_packs(*sizes: tuple[int, str | int | Decimal], **terms: Any) -> tf.Offer:
     packs = [tf.PackOffer(tokens=tokens, unit_price=price) for tokens, price in sizes]
-    return tf.Offer(**({"overage_price": 4, "packs": packs} | terms))
+    given_terms: dict[str, Any] = {"overage_price": 4, "packs": packs} | terms
+    return tf.Offer(**given_terms)
+
+
+def plan_of(paths: Any, **arguments: Any) -> tf.PurchasePlan:
+    return tf.plan_purchase(paths, **arguments)
 
 
 @st.composite
@@ -100,7 +105,7 @@ def summed_up(stories: list[Story], overage_price: Decimal) -> dict[str, Any]:
 
 
 @given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]), carry=st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=8)
 def test_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data: Any, order: Any, carry: bool) -> None:  # noqa: FBT001
     years = data.draw(st.sampled_from([2, 3]))
     paths = data.draw(sparse_paths(days_of(years)))
@@ -158,10 +163,10 @@ def check_packs(paths: NDArray[np.float64], offer: tf.Offer, start: date, ways: 
 
 def story_of(path: list[int], plan: Plan, way: DatedWay | ReorderWay, prices: list[int]) -> Story:
     if isinstance(way, ReorderWay):
-        size, cost = plan.size[way.pack] * way.count, prices[way.pack] * way.count
+        size, cost = plan.size[way.pack] * way.packs, prices[way.pack] * way.packs
         return live_by_reorder(path, plan.start, way.below, size, cost)
     buys = {
-        plan.day(order.day): (plan.size[order.pack] * order.count, prices[order.pack] * order.count)
+        plan.day(order.day): (plan.size[order.pack] * order.packs, prices[order.pack] * order.packs)
         for order in way.orders
     }
     return live_of_packs(path, plan.start, buys)
@@ -182,7 +187,7 @@ def test_packs_on_dates_cost_what_a_count_day_by_day_says(data: Any, start: date
 @given(data=st.data(), start=st.dates(date(2023, 1, 1), date(2025, 1, 1)))
 @settings(max_examples=25)
 def test_packs_by_the_balance_cost_what_a_count_day_by_day_says(data: Any, start: date) -> None:
-    # By definition each day looks at all days before, so paths beyond a year are few here, and more in the ledger's test.
+    # Each day looks at all days before, so paths beyond a year are left to the ledger's test.
     paths = data.draw(sparse_paths(data.draw(st.sampled_from([1, 30, 90]))))
     way = st.builds(ReorderWay, st.integers(1, 600_000), st.integers(0, 1), st.integers(1, 4))
     check_packs(paths, offer_of_packs((10, 3), (25, "2.5")), start, data.draw(st.lists(way, min_size=1, max_size=4)))
@@ -198,26 +203,27 @@ def test_packs_that_end_with_tokens_are_bought_anew() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=12)
 def test_the_choice_among_dates_is_that_of_brute_force(data: Any) -> None:
-    paths = data.draw(sparse_paths(data.draw(st.sampled_from([20, 500])), most=9))
-    days = sorted(data.draw(st.sets(st.integers(0, paths.shape[1] - 1), min_size=1, max_size=3)))
+    paths = data.draw(sparse_paths(data.draw(st.sampled_from([20, 450])), most=5))
+    days = sorted({0, paths.shape[1] * 3 // 4} | data.draw(st.sets(st.integers(1, paths.shape[1] - 1), max_size=1)))
     offer = offer_of_packs((10, 3), (25, data.draw(st.sampled_from(["2.5", "1.1", "3.5"]))))
     dates = [START + day * ONE_DAY for day in days]
     plan = tf.plan_purchase(paths, offer=offer, start=START, dates=dates)
     top = int(paths.sum(axis=1).max())
     sizes = [(10, 30), (25, 25 * int(Decimal(offer.packs[1].unit_price or 0) * 100))]
-    choices = [None] + [
+    choices: list[tuple[int, int] | None] = [
         (count * size * 10_000, count * int(offer.cost_of_pack(pack) * MONEY))
         for (size, _), pack in zip(sizes, offer.packs, strict=True)
         for count in range(1, max(-(-top // size), 1) + 1)
     ]
     costs = []
-    for chosen in product(choices, repeat=len(dates)):
+    for chosen in product(choices, *[[None, *choices]] * (len(dates) - 1)):
         buys = {day: choice for day, choice in zip(dates, chosen, strict=True) if choice is not None}
-        if buys:
-            stories = [live_of_packs(whole(path), START, buys) for path in paths]
-            costs.append(summed_up(stories, offer.overage_price)["expected_cost"])
+        if any(until > a_year_later(day) for day, until in pairwise([*buys, START + len(paths[0]) * ONE_DAY])):
+            continue
+        stories = [live_of_packs(whole(path), START, buys) for path in paths]
+        costs.append(summed_up(stories, offer.overage_price)["expected_cost"])
     assert plan.tried.height == len(costs)
     assert plan.expected_cost == min(costs)
 
@@ -226,10 +232,10 @@ def test_regular_purchases_and_reorder_points_are_all_tried() -> None:
     paths = np.full((3, 365), 2.0)
     plan = tf.plan_purchase(paths, offer=offer_of_packs((500, 3), (100, 3)), start=START, quantities=10)
     words = plan.tried["purchase"].to_list()
-    for expected in ("1 × 100 every 1 month", "2 × 500 once", "4 × 100 every 3 months", "1 × 100 when below 6"):
+    for expected in ("1 x 100 every 1 month", "2 x 500 once", "2 x 100 every 3 months", "1 x 100 when below 6"):
         assert expected in words
     dated = plan.tried.filter(policy="dates")
-    assert dated.filter(purchase="4 × 100 every 3 months")["tokens"][0] == 1600
+    assert dated.filter(purchase="2 x 100 every 3 months")["tokens"][0] == 800
     assert plan.tried["expected_cost"].min() == plan.expected_cost
 
 
@@ -261,7 +267,7 @@ PRICES = st.integers(0, 50).map(lambda tenths: Decimal(tenths) / 10)
 
 
 @given(data=st.data(), price=PRICES, overage_price=st.sampled_from(["0.1", "3.5", "4", "5"]).map(Decimal))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_one_pool_at_one_price_is_the_newsvendor(data: Any, price: Decimal, overage_price: Decimal) -> None:
     paths = data.draw(sparse_paths(days_of(2), most=9))
     offer = offers_of_term(
@@ -278,7 +284,7 @@ def test_one_pool_at_one_price_is_the_newsvendor(data: Any, price: Decimal, over
 
 
 @given(data=st.data(), price=PRICES)
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_annual_tokens_alone_are_the_newsvendor_of_all_years(data: Any, price: Decimal) -> None:
     paths = data.draw(sparse_paths(days_of(2), most=9))
     offer = offers_of_term(pools=["annual"], prices=[tf.PriceTier(from_tokens=0, unit_price=price)])
@@ -321,7 +327,7 @@ ZONES = st.sampled_from(["UTC", "Europe/Madrid", "America/Sao_Paulo", "Pacific/A
 
 
 @given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]), zone=ZONES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: str) -> None:
     years = data.draw(st.sampled_from([2, 3]))
     paths = data.draw(sparse_paths(days_of(years))) * data.draw(st.sampled_from([1, 0.25, 1 / 3]))
@@ -336,14 +342,14 @@ def test_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: s
 
 
 @given(data=st.data(), zone=ZONES, start=st.dates(date(2023, 6, 1), date(2025, 3, 1)))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_the_cost_of_packs_is_that_of_the_ledger(data: Any, zone: str, start: date) -> None:
-    paths = data.draw(sparse_paths(data.draw(st.sampled_from([20, 400, 760])), most=60))
+    paths = data.draw(sparse_paths(data.draw(st.sampled_from([20, 380])), most=60))
     offer = offer_of_packs((10, 3), (25, data.draw(st.sampled_from(["2.5", "3.9"]))), zone=zone)
     dates = None
     if data.draw(st.booleans()):
-        dates = [start + day * ONE_DAY for day in data.draw(st.sets(st.integers(0, 19), min_size=1, max_size=2))]
-    plan = tf.plan_purchase(paths, offer=offer, start=start, dates=dates, quantities=6)
+        dates = [start + day * ONE_DAY for day in {0, 19} | data.draw(st.sets(st.integers(0, 19), max_size=1))]
+    plan = tf.plan_purchase(paths, offer=offer, start=start, dates=dates, quantities=2)
     for scenario, path in enumerate(paths):
         check_replay(plan, path, scenario)
 
@@ -383,7 +389,7 @@ def test_the_best_quantity_can_be_a_tier_that_is_not_needed() -> None:
     paths = np.zeros((1, days_of(2)))
     paths[0, 3] = 55
     plan = tf.plan_purchase(paths, offer=offers_of_term(), start=START, quantities=5)
-    assert (plan.tokens, plan.expected_cost) == (60, 150)
+    assert (plan.tokens, plan.expected_cost) == (Decimal(60), Decimal(150))
     assert plan.newsvendor["tokens"].to_list() == [0, 55]
 
 
@@ -486,9 +492,7 @@ def test_paths_are_the_same_in_any_form(given_as: Callable[[NDArray[np.float64]]
     kept = PATHS.copy()
     plan = tf.plan_purchase(PATHS, offer=offer, start=START)
     found = given_as(PATHS)
-    if isinstance(found, pl.LazyFrame | pl.DataFrame | pa.Table) or hasattr(found, "columns"):
-        if hasattr(found, "dtypes") and not isinstance(found, pl.DataFrame):  # pandas has instants for dates
-            found["day"] = found["day"].astype(pl.DataFrame({"day": [START]}).to_arrow().to_pandas()["day"].dtype)
+    if not isinstance(found, np.ndarray | list):
         assert same(tf.plan_purchase(found, offer=offer), plan)
     assert same(tf.plan_purchase(found, offer=offer, start=START), plan)
     assert (kept == PATHS).all()
@@ -526,8 +530,8 @@ PACKS = offer_of_packs((10, 3))
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        (np.empty((0, 30)), "0 × 30, but need a row for each scenario"),
-        (np.empty((3, 0)), "3 × 0"),
+        (np.empty((0, 30)), "0 x 30, but need a row for each scenario"),
+        (np.empty((3, 0)), "3 x 0"),
         (np.ones(30), "a column for each day"),
         (np.array([[1.0, np.nan]]), r"paths\[0, 1\] is nan, which is no number"),
         (np.array([[1.0], [np.inf]]), r"paths\[1, 0\] is inf"),
@@ -549,15 +553,15 @@ def test_paths_that_are_none_are_refused(paths: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("days", "words"),
     [
-        (days_of(2) - 1, "730 days, short of the term: 2 years from 2027-03-01 on are 731 days; forecast 731 days"),
-        (days_of(2) + 20, "751 days, beyond the term: .* are 731 days; leave out the last 20"),
+        (730, "730 days, short of the term: 2 years from 2027-03-01 on are 731 days; forecast 731 days"),
+        (751, "751 days, beyond the term: .* are 731 days; leave out the last 20"),
     ],
 )
 def test_paths_that_are_not_as_long_as_the_term_are_refused(days: int, words: str) -> None:
     start = date(2027, 3, 1)
     assert days_of(2, start) == 731
     with pytest.raises(tf.ArgumentError, match=words):
-        tf.plan_purchase(np.ones((2, days + 1)), offer=offers_of_term(), start=start)
+        tf.plan_purchase(np.ones((2, days)), offer=offers_of_term(), start=start)
 
 
 @pytest.mark.parametrize(
@@ -578,6 +582,8 @@ def test_paths_that_are_not_as_long_as_the_term_are_refused(days: int, words: st
         ({"dates": []}, "one or more days"),
         ({"dates": [START, START]}, "each once"),
         ({"dates": [START - ONE_DAY]}, "dates hold 2026-02-28, but the paths last from 2026-03-01 to 2026-03-30"),
+        ({"dates": [START + ONE_DAY]}, "so the first purchase is on the first day"),
+        ({"dates": [START], "paths": np.ones((1, 366))}, "more than a year apart"),
         ({"dates": ["2026-03-01"]}, "dates have to be dates"),
         ({"dates": [START + day * ONE_DAY for day in range(15)]}, "more than 20,000 combinations"),
         ({"offer": offer_of_packs((10**9, 10**9), overage_price=1)}, "too large for an exact sum"),
@@ -585,15 +591,15 @@ def test_paths_that_are_not_as_long_as_the_term_are_refused(days: int, words: st
 )
 def test_calls_that_make_no_sense_are_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(tf.TokenflexError, match=words):
-        tf.plan_purchase(GOOD, **({"offer": PACKS, "start": START} | arguments))
+        plan_of(**({"paths": GOOD, "offer": PACKS, "start": START} | arguments))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"quantities": []}, "at least one is needed"),
-        ({"quantities": [15]}, "multiples of 10.0000 tokens from 20.0000 on"),
-        ({"quantities": [10]}, "multiples of 10.0000 tokens from 20.0000 on"),
+        ({"quantities": [15]}, "multiples of 10.0000 tokens, from 20.0000 on"),
+        ({"quantities": [10]}, "multiples of 10.0000 tokens, from 20.0000 on"),
         ({"quantities": [-20]}, "0 or more"),
         ({"quantities": [20.0]}, "floats are not exact"),
         ({"dates": [START]}, "dates go with packs"),

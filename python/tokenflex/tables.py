@@ -1089,8 +1089,8 @@ PURCHASE_POLICIES: Final = ("term", "dates", "reorder")
 
 PURCHASE_TRIED: Final = _table(
     "purchase_tried",
-    "One row for each way to buy that was tried, and what it came to over the scenarios. Costs are what is bought and what"
-    " is owed, in the offer's currency.",
+    "One row for each way to buy that was tried, and what it came to over the scenarios. Costs are what is bought and"
+    " what is owed, in the offer's currency.",
     {
         "policy": (pl.Enum(PURCHASE_POLICIES), "how tokens are bought"),
         "purchase": (pl.String(), "the same in words, with numbers"),
@@ -1144,7 +1144,7 @@ PLAN_SCENARIOS: Final = _table(
 
 TOP_UPS: Final = _table(
     "top_ups",
-    "One row for each of some parts of the scenarios, of the plan that was chosen: when tokens run out, and how many lack.",
+    "One row for each of some parts of the scenarios, under the plan: when tokens run out, and how many lack.",
     {
         "chance": (pl.Float64(), "part of the scenarios, 0 to 1"),
         "day": (pl.Date(), "by which it has run out; null where fewer do"),

@@ -12,7 +12,7 @@ from tokenflex import tables
 from tokenflex.contract.days import LAST_DAY, years_later
 from tokenflex.errors import ArgumentError
 from tokenflex.planning.paths import units_of
-from tokenflex.planning.purchase_plan import PurchasePlan, contract_of_packs, contract_of_term, mean_price
+from tokenflex.planning.purchase_plan import PurchasePlan, contract_of_packs, contract_of_term, mean_price, order_id
 from tokenflex.planning.try_ways import (
     Outcome,
     Tried,
@@ -90,8 +90,8 @@ def _check_term(plan: Plan) -> None:
         which = "beyond" if plan.days > needed else "short of"
         do = f"leave out the last {plan.days - needed:,}" if plan.days > needed else f"forecast {needed:,} days"
         raise ArgumentError(
-            f"the paths have {plan.days:,} days, {which} the term: {many(plan.offer.years, 'year')} from {plan.start} on "
-            f"are {needed:,} days; {do}",
+            f"the paths have {plan.days:,} days, {which} the term: {many(plan.offer.years, 'year')} from {plan.start} "
+            f"on are {needed:,} days; {do}",
             location="paths",
         )
 
@@ -133,19 +133,19 @@ def _below(way: Way) -> Decimal | None:
 def words_of(plan: Plan, way: Way) -> str:
     """A way to buy in words."""
     if isinstance(way, TermWay):
-        parts = {f"annual {_short(way.annual)} × {plan.offer.years}": way.annual, f"contract {_short(way.contract)}": 1}
+        parts = {f"annual {_short(way.annual)} x {plan.offer.years}": way.annual, f"contract {_short(way.contract)}": 1}
         return " + ".join(part for part, is_there in parts.items() if is_there and not part.endswith(" 0")) or "nothing"
     if isinstance(way, ReorderWay):
-        return f"{_packs(plan, way.pack, way.count)} when below {_short(way.below)}"
+        return f"{_packs(plan, way.pack, way.packs)} when below {_short(way.below)}"
     if way.every is None:
-        return ", ".join(f"{plan.day(order.day)}: {_packs(plan, order.pack, order.count)}" for order in way.orders)
+        return ", ".join(f"{plan.day(order.day)}: {_packs(plan, order.pack, order.packs)}" for order in way.orders)
     first = way.orders[0]
-    bought = _packs(plan, first.pack, first.count)
+    bought = _packs(plan, first.pack, first.packs)
     return f"{bought} every {many(way.every, 'month')}" if len(way.orders) > 1 else f"{bought} once"
 
 
 def _packs(plan: Plan, pack: int, count: int) -> str:
-    return f"{count:,} × {_short(plan.size[pack])}"
+    return f"{count:,} x {_short(plan.size[pack])}"
 
 
 def _short(units: int) -> str:
@@ -171,10 +171,10 @@ def _purchases(plan: Plan, way: Way, outcome: Outcome) -> pl.DataFrame:
         pools = {f"annual {year + 1}": way.annual for year in range(plan.offer.years)} | {"contract": way.contract}
         rows = [_purchase(plan.start, pool, tokens, tokens * price) for pool, tokens in pools.items() if tokens]
     elif isinstance(way, DatedWay):
-        for order in way.orders:
-            one = DatedWay((order,), None)
-            tokens, day = order.count * plan.size[order.pack], plan.day(order.day)
-            rows.append(_purchase(day, str(day), tokens, Fraction(cost_of(plan.offer, one))))
+        for number, order in enumerate(way.orders, 1):
+            cost = Fraction(cost_of(plan.offer, DatedWay((order,), None)))
+            tokens = order.packs * plan.size[order.pack]
+            rows.append(_purchase(plan.day(order.day), order_id(number), tokens, cost))
     else:
         assert outcome.orders is not None  # noqa: S101 - a reorder point has them
         rows = _reorders(plan, way, outcome.orders)
@@ -206,8 +206,8 @@ def _reorders(plan: Plan, way: ReorderWay, orders: Units) -> list[dict[str, Any]
         is_usual = 2 * days.size >= len(orders)
         row = _purchase(
             plan.day(median),
-            str(plan.day(median)) if is_usual else None,
-            way.count * plan.size[way.pack],
+            order_id(number) if is_usual else None,
+            way.packs * plan.size[way.pack],
             Fraction(cost_of(plan.offer, way)),
         )
         chance = days.size / len(orders)

@@ -28,7 +28,7 @@ class PoolSteps(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What became of each purchase in each scenario, K × n."""
+    """What became of each purchase in each scenario, K x n."""
 
     overage: Units
     expired: Units
@@ -37,13 +37,13 @@ class Drawn(NamedTuple):
     first_short: Units
     """The first step that pools could not pay for, or T."""
     bought: Units
-    """Tokens bought; K × 1 where that is the same in all scenarios."""
+    """Tokens bought; K x 1 where that is the same in all scenarios."""
     orders: Units
     """How many purchases; likewise."""
 
 
 def steps_of(paths: Units, bounds: Sequence[int]) -> Units:
-    """What is used from each bound to the next, n × T. The bounds begin with 0 and end with the number of days."""
+    """What is used from each bound to the next, n x T. The bounds begin with 0 and end with the number of days."""
     return np.add.reduceat(paths, np.asarray(bounds[:-1]), axis=1)
 
 
@@ -51,9 +51,9 @@ def draw_pools(use: Units, pools: Sequence[PoolSteps], tokens: Units) -> Drawn:
     """Draws from pools in their order, as `Contract.settle` does.
 
     Args:
-        use: n × T.
+        use: n x T.
         pools: In the order in which they are drawn from.
-        tokens: What each pool opens with, K × pools.
+        tokens: What each pool opens with, K x pools.
     """
     scenarios, steps = use.shape
     shape = (tokens.shape[0], scenarios)
@@ -90,8 +90,8 @@ def draw_packs(use: Units, orders: Units, lapsed: Sequence[int]) -> Drawn:
     is pushed on where a pack ends with tokens in it.
 
     Args:
-        use: n × T.
-        orders: Tokens bought at the beginning of each step, K × T.
+        use: n x T.
+        orders: Tokens bought at the beginning of each step, K x T.
         lapsed: For each step, and for the end, how many steps' orders have ended when it begins.
     """
     scenarios, steps = use.shape
@@ -119,13 +119,13 @@ def draw_reordered(use: Units, below: Units, order: Units, lapsed: Sequence[int]
     """Draws from packs that are bought whenever a day begins with a balance below a point.
 
     Args:
-        use: n × T; steps are days.
+        use: n x T; steps are days.
         below: The point of each of K ways to buy.
         order: How many tokens are bought then, K.
         lapsed: As for `draw_packs`.
 
     Returns:
-        What became of it, and what had been bought when each day had begun, (T + 1) × K × n, first 0.
+        What became of it, and what had been bought when each day had begun, (T + 1) x K x n, first 0.
     """
     scenarios, steps = use.shape
     shape = (below.shape[0], scenarios)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from tokenflex.contract.fields import MISSING, Checks, Exact, built, defaults_of, fill, plain
+from tokenflex.contract.fields import MISSING, Checks, Exact, built, defaults_of, fill, plain, plain_value
 from tokenflex.contract.files import toml_of
 from tokenflex.contract.terms import PriceTier
 from tokenflex.contract.whole import LONGEST_TERM, ORDERS
@@ -25,7 +25,7 @@ POOLS: Final = ("annual", "contract")
 SHORTEST_TERM: Final = 2
 _ONE: Final = Decimal("1.0000")
 _ZERO: Final = Decimal("0.0000")
-_TOKEN_FLEX_ONLY: Final = ("pools", "minimum", "step", "order", "carry_over")
+_TOKEN_FLEX_ONLY: Final = ("years", "pools", "minimum", "step", "order", "carry_over")
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -200,7 +200,16 @@ class Offer:
 
     def to_dict(self) -> dict[str, Any]:
         """The offer as plain values, without fields that say nothing."""
-        return plain(self) | {"pools": list(self.pools)} if self.years else _without_token_flex(plain(self))
+        said = {name: getattr(self, name) for name in defaults_of(Offer)}
+        found: dict[str, Any] = {}
+        for name, value in said.items():
+            if name in _PARTS:
+                found |= {name: [plain(part) for part in value]} if value else {}
+            elif name == "pools":
+                found[name] = list(value)
+            else:
+                found[name] = plain_value(value) if isinstance(value, Decimal) else value
+        return found if self.years else {name: found[name] for name in found if name not in _TOKEN_FLEX_ONLY}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Offer:
@@ -257,10 +266,6 @@ class Offer:
             raise FieldsError(f"{path}: {error}", location=error.location, fields=error.fields) from error
         except ArgumentError as error:
             raise SourceError(f"{path}: {error}", location=str(path)) from error
-
-
-def _without_token_flex(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in _TOKEN_FLEX_ONLY}
 
 
 def _checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:

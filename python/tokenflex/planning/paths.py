@@ -27,6 +27,7 @@ SCALE: Final = 10_000
 MOST: Final = 10**10
 """The tokens of one path lie below it, as those of one pool do."""
 _COLUMNS: Final = ("scenario", "day", "tokens")
+_DATES: Final = (pl.Date, pl.Datetime("ms"), pl.Datetime("us"), pl.Datetime("ns"))
 _ONE_DAY: Final = timedelta(days=1)
 _DIMENSIONS: Final = 2
 
@@ -48,7 +49,16 @@ def units_of(paths: object, *, start: date | None, n: int, seed: int) -> tuple[N
             f"not {type(paths).__name__}",
             location="paths",
         )
-    return _whole(np.asarray(paths)), _first_day(start)
+    return _whole(_array_of(paths)), _first_day(start)
+
+
+def _array_of(paths: object) -> NDArray[Any]:
+    try:
+        return np.asarray(paths)
+    except ValueError as error:
+        raise ArgumentError(
+            f"paths have to be of one length, as many days in each: {error}", location="paths"
+        ) from error
 
 
 def _first_day(start: object) -> date:
@@ -68,7 +78,7 @@ def _whole(paths: NDArray[Any]) -> NDArray[np.int64]:
     if not np.issubdtype(paths.dtype, np.integer) and not np.issubdtype(paths.dtype, np.floating):
         raise ArgumentTypeError(f"paths have to hold numbers, not {paths.dtype}", location="paths")
     if paths.ndim != _DIMENSIONS or 0 in paths.shape:
-        shape = " × ".join(map(str, paths.shape))
+        shape = " x ".join(map(str, paths.shape))
         raise ArgumentError(
             f"paths are of the shape {shape or 'of one number'}, but need a row for each scenario and a column for "
             "each day, at least one of each",
@@ -128,7 +138,8 @@ def _check_columns(frame: pl.DataFrame) -> None:
     schema = frame.schema
     wanted = {
         "scenario": (is_text(schema["scenario"]) or schema["scenario"].is_integer(), "numbers or names"),
-        "day": (schema["day"] == pl.Date, "dates"),
+        # Pandas has instants for dates.
+        "day": (schema["day"] in _DATES, "dates"),
         "tokens": (schema["tokens"].is_numeric(), "numbers"),
     }
     for name, (is_right, what) in wanted.items():

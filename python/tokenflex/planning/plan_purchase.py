@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tokenflex.arrow import AnyTable, refuses_clearly
@@ -11,6 +10,7 @@ from tokenflex.planning.offer import Offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date
     from decimal import Decimal
 
     import numpy as np

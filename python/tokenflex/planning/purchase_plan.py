@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -157,10 +157,10 @@ class PurchasePlan:
             contract = contract_of_packs(self.offer, [(day, tokens, price) for day, tokens in bought])
         day_after = self.end + _ONE_DAY
         after = first_instants([day_after], self.offer.zone)[day_after]
-        charges = self.charges(tables.decimal(units) for units in used)
+        charges = self.charges(units / _SCALE for units in used)
         return contract.settle(charges, as_of=after, problems=Problems())
 
-    def _chosen(self, column: str) -> object:
+    def _chosen(self, column: str) -> Any:  # noqa: ANN401 - of each column its own
         return self.tried.filter("is_chosen")[column][0]
 
 
@@ -195,10 +195,18 @@ def contract_of_term(offer: Offer, start: date, *, annual: Decimal, contract: De
 
 def contract_of_packs(offer: Offer, bought: Iterable[tuple[date, Decimal, Decimal]]) -> Contract:
     """The contract of purchases of packs: on which day, how many tokens, at which unit price."""
-    packs = [Pack(id=str(day), tokens=tokens, purchased=day, unit_price=price) for day, tokens, price in bought]
+    packs = [
+        Pack(id=order_id(number), tokens=tokens, purchased=day, unit_price=price)
+        for number, (day, tokens, price) in enumerate(bought, 1)
+    ]
     return Contract(
         number=offer.number, zone=offer.zone, packs=packs, overage_price=offer.overage_price, currency=offer.currency
     )
+
+
+def order_id(number: int) -> str:
+    """The id of the pack of a purchase."""
+    return f"order {number}"
 
 
 def mean_price(cost: Decimal, tokens: Decimal) -> Decimal:

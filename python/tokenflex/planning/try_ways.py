@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from tokenflex.planning.ways import DatedWay, Plan, ReorderWay, TermWay, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
     from tokenflex.planning.draw import Drawn, Units
     from tokenflex.planning.offer import Offer
 
@@ -56,7 +57,7 @@ class Outcome:
     spent: Units
     cost: Units
     orders: Units | None
-    """Of a reorder point: the tokens bought on each day, n × days."""
+    """Of a reorder point: the tokens bought on each day, n x days."""
 
 
 def try_all(plan: Plan, ways: Sequence[Way]) -> list[Tried]:
@@ -80,8 +81,8 @@ def chosen_of(tried: Sequence[Tried], scenarios: int, run_out_limit: float | Non
     if not fit:
         least = min(each.ran_out for each in tried) / scenarios
         raise ArgumentError(
-            f"run_out_limit is {run_out_limit}, but with every purchase that was tried tokens run out in {least:.1%} of "
-            "the scenarios or more: allow more, or try larger quantities",
+            f"run_out_limit is {run_out_limit}, but with every purchase that was tried tokens run out in {least:.1%} "
+            "of the scenarios or more: allow more, or try larger quantities",
             location="run_out_limit",
         )
     return min(fit, key=lambda place: (tried[place].cost, tried[place].bought, place))
@@ -117,8 +118,8 @@ def cost_of(offer: Offer, way: Way) -> int:
         return money_units(offer.cost(tables.decimal(way.annual * offer.years + way.contract)))
     prices = [money_units(offer.cost_of_pack(pack)) for pack in offer.packs]
     if isinstance(way, DatedWay):
-        return sum(order.count * prices[order.pack] for order in way.orders)
-    return way.count * prices[way.pack]
+        return sum(order.packs * prices[order.pack] for order in way.orders)
+    return way.packs * prices[way.pack]
 
 
 def _drawn_alike(way: Way) -> tuple[int, tuple[int, ...]]:
@@ -193,11 +194,11 @@ def _drawn(plan: Plan, ways: Sequence[Way], bounds: list[int]) -> tuple[Drawn, U
         for place, way in enumerate(ways):
             assert isinstance(way, DatedWay)  # noqa: S101 - they are drawn alike
             for order in way.orders:
-                orders[place, step[order.day]] += order.count * plan.size[order.pack]
+                orders[place, step[order.day]] += order.packs * plan.size[order.pack]
         return draw_packs(use, orders, lapsed), None
     points = [way for way in ways if isinstance(way, ReorderWay)]
     below = np.array([way.below for way in points], np.int64)
-    order_size = np.array([way.count * plan.size[way.pack] for way in points], np.int64)
+    order_size = np.array([way.packs * plan.size[way.pack] for way in points], np.int64)
     return draw_reordered(use, below, order_size, lapsed)
 
 
@@ -212,7 +213,7 @@ def _drawn_of_term(plan: Plan, ways: Sequence[Way], bounds: list[int]) -> Drawn:
     years = [step[day] for day in plan.years]
     annual = [
         PoolSteps(opens, closes, place + 1 if offer.carry_over and place + 1 < offer.years else None)
-        for place, (opens, closes) in enumerate(zip(years, years[1:], strict=False))
+        for place, (opens, closes) in enumerate(pairwise(years))
     ]
     tokens = np.array(
         [[*[way.annual] * offer.years, way.contract] for way in ways if isinstance(way, TermWay)], np.int64

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -13,11 +14,11 @@ import numpy as np
 
 from tokenflex import tables
 from tokenflex.contract.days import years_later
+from tokenflex.contract.fields import Checks
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from decimal import Decimal
 
     from tokenflex.planning.draw import Units
     from tokenflex.planning.offer import Offer
@@ -31,6 +32,7 @@ MOST_COMBINATIONS: Final = 20_000
 _ONE_DAY: Final = timedelta(days=1)
 _YEAR: Final = 365
 _LEAST_ORDERS: Final = 5
+_DECEMBER: Final = 12
 
 
 class Order(NamedTuple):
@@ -40,7 +42,7 @@ class Order(NamedTuple):
     """Of the plan, from 0."""
     pack: int
     """Place in the offer."""
-    count: int
+    packs: int
 
 
 class TermWay(NamedTuple):
@@ -63,7 +65,7 @@ class ReorderWay(NamedTuple):
 
     below: int
     pack: int
-    count: int
+    packs: int
 
 
 Way: TypeAlias = TermWay | DatedWay | ReorderWay
@@ -111,9 +113,8 @@ class Plan:
 
 def months_later(day: date, months: int) -> date:
     """The same day some months later, or the month's last where it has no such day."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)  # noqa: PLR2004 - December
-    return min(date(year, month + 1, 1) + (day.day - 1) * _ONE_DAY, following - _ONE_DAY)
+    year, month = divmod(day.year * _DECEMBER + day.month - 1 + months, _DECEMBER)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def quantile_of(values: Units, share: Fraction) -> int:
@@ -150,7 +151,7 @@ def term_ways(plan: Plan, quantities: int | Sequence[object]) -> list[TermWay]:
 
 
 def _splits(offer: Offer, total: int, step: int) -> Iterator[TermWay]:
-    shares = {("annual",): [SHARES], ("contract",): [0]}.get(offer.pools, list(range(SHARES, -1, -1)))
+    shares = range(SHARES if "annual" in offer.pools else 0, -1 if "contract" in offer.pools else SHARES - 1, -1)
     for share in shares:
         annual = total * share // (SHARES * offer.years * step) * step
         yield TermWay(annual, total - offer.years * annual)
@@ -179,7 +180,7 @@ def _totals(plan: Plan, count: int) -> list[int]:
 def _round_number(least: int, multiple: int) -> int:
     """A distance that is easy to read, at least as large: 1, 2 or 5 with zeros, and a multiple of the step."""
     power = 10 ** (len(str(least)) - 1)
-    nice = next(each * power for each in (1, 2, 5, 10) if each * power >= least)
+    nice: int = next(each * power for each in (1, 2, 5, 10) if each * power >= least)
     return -(-nice // multiple) * multiple
 
 
@@ -191,8 +192,8 @@ def _given(plan: Plan, quantities: Sequence[object]) -> list[int]:
         units = _exact(quantity)
         if units < tables.units(plan.offer.least) or units % multiple:
             raise ArgumentError(
-                f"quantities hold {quantity}, but the offer sells multiples of {tables.decimal(multiple):f} tokens from "
-                f"{plan.offer.least:f} on",
+                f"quantities hold {quantity}, but the offer sells multiples of {tables.decimal(multiple):f} tokens, "
+                f"from {plan.offer.least:f} on",
                 location="quantities",
             )
         found.add(units)
@@ -200,17 +201,11 @@ def _given(plan: Plan, quantities: Sequence[object]) -> list[int]:
 
 
 def _exact(quantity: object) -> int:
-    from tokenflex.contract.fields import Checks  # noqa: PLC0415 - only for quantities that are given
-
     checks = Checks()
-    tokens: Decimal | None = checks.tokens("quantities", int(quantity) if _is_whole(quantity) else quantity)
+    tokens = checks.tokens("quantities", int(quantity) if isinstance(quantity, np.integer) else quantity)
     checks.refuse("call")
     assert tokens is not None  # noqa: S101 - else it was refused
     return tables.units(tokens)
-
-
-def _is_whole(quantity: object) -> bool:
-    return isinstance(quantity, np.integer)
 
 
 # Flex
@@ -227,7 +222,7 @@ def _regular(plan: Plan, quantities: int) -> Iterator[DatedWay]:
     top = int(plan.paths.sum(axis=1).max())
     seen = set()
     for months in MONTHS:
-        days = []
+        days: list[int] = []
         while (day := plan.number(months_later(plan.start, months * len(days)))) < plan.days:
             days.append(day)
         if tuple(days) in seen:
@@ -271,6 +266,13 @@ def _days_of(plan: Plan, dates: Iterable[date]) -> list[int]:
 
 
 def _combinations(plan: Plan, days: list[int]) -> Iterator[DatedWay]:
+    """What can be bought on each day, so that there always is a pack: without any nothing can be launched."""
+    if days[0] != 0:
+        raise ArgumentError(
+            f"dates begin on {plan.day(days[0])}, and the paths on {plan.start}: without any pack nothing can be "
+            "launched, so the first purchase is on the first day",
+            location="dates",
+        )
     top = int(plan.paths.sum(axis=1).max())
     most = int(MOST_COMBINATIONS ** (1 / len(days)) + 1e-9)
     values = (most - 1) // len(plan.size)
@@ -280,8 +282,19 @@ def _combinations(plan: Plan, days: list[int]) -> Iterator[DatedWay]:
             "fewer dates, or an offer with fewer packs",
             location="dates",
         )
+    if not _lasts(plan, days):
+        raise ArgumentError(
+            "dates lie more than a year apart, or end more than a year before the paths: a pack lasts one year, and "
+            "without any nothing can be launched",
+            location="dates",
+        )
     choices = [(pack, n) for pack, size in enumerate(plan.size) for n in _counts(-(-top // size), values)]
-    for chosen in product([None, *choices], repeat=len(days)):
-        orders = tuple(Order(day, *choice) for day, choice in zip(days, chosen, strict=True) if choice is not None)
-        if orders:
-            yield DatedWay(orders, None)
+    for first, chosen in product(choices, product([None, *choices], repeat=len(days) - 1)):
+        later = [Order(day, *choice) for day, choice in zip(days[1:], chosen, strict=True) if choice is not None]
+        if _lasts(plan, [0, *(order.day for order in later)]):
+            yield DatedWay((Order(0, *first), *later), None)
+
+
+def _lasts(plan: Plan, days: Sequence[int]) -> bool:
+    """Whether on each day some pack has not ended, be it empty."""
+    return all(until <= plan.lapses(day) for day, until in pairwise([*days, plan.days]))
