@@ -20,6 +20,7 @@ from tokenflex.commands import (
     infer_rule,
     inspect,
     ledger,
+    plan,
     rerun,
     whatif,
 )
@@ -56,6 +57,10 @@ What that takes from your contract, what is left of it, and who pays:
   tokenflex ledger charges.csv --contract contract.toml
   tokenflex balance charges.csv --contract contract.toml
   tokenflex chargeback charges.csv --contract contract.toml --by user
+
+\b
+How many tokens to buy next, and when:
+  tokenflex plan charges.csv --offer offer.toml --growth 5%
 """
 app = typer.Typer(
     no_args_is_help=True,
@@ -102,3 +107,4 @@ app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
+app.command(help=plan.HELP)(plan.plan)

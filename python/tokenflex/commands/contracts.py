@@ -70,15 +70,7 @@ def settled(
     if after is not None and after.contract.number != contract.number:
         fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
-    path = _file_of_charges(source)
-    sessions = None
-    if path is None:
-        run = metered(source, asked)
-        charges, sessions = run.charges, run.sessions
-        problems.add(run.problems)
-    else:
-        _refuse_options_of_logs(path, asked)
-        charges = _charges_in(path)
+    charges, sessions = charges_of(source, asked, problems, with_statement=asked.statement is not None)
     statement = None
     if asked.statement is not None:
         statement = tf.read_statement(asked.statement, timezone=asked.zones, problems=problems)
@@ -87,6 +79,19 @@ def settled(
         sessions = None if sessions is None else _persons(identity, sessions, problems)
     ledger = contract.settle(charges, statement=statement, as_of=as_of, after=after, problems=problems)
     return Settled(ledger, sessions, problems.frame)
+
+
+def charges_of(
+    source: list[str], asked: LogOptions, problems: tf.Problems, *, with_statement: bool = False
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The charges of logs, with their sessions, or those in a file."""
+    path = _file_of_charges(source)
+    if path is not None:
+        _refuse_options_of_logs(path, asked, with_statement=with_statement)
+        return _charges_in(path), None
+    run = metered(source, asked)
+    problems.add(run.problems)
+    return run.charges, run.sessions
 
 
 def _contract_of(path: Path | None) -> tf.Contract:
@@ -108,12 +113,12 @@ def _file_of_charges(source: list[str]) -> Path | None:
     return charges[0] if charges else None
 
 
-def _refuse_options_of_logs(path: Path, asked: ContractOptions) -> None:
+def _refuse_options_of_logs(path: Path, asked: LogOptions, *, with_statement: bool) -> None:
     given = {
         "--rates": asked.rates is not None,
         "--server": asked.server is not None,
         "--rule": asked.rule != LogOptions.rule,
-        "--timezone": bool(asked.timezone) and asked.statement is None,
+        "--timezone": bool(asked.timezone) and not with_statement,
     }
     for option, is_given in given.items():
         if is_given:

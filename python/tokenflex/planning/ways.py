@@ -236,7 +236,7 @@ def _regular(plan: Plan, quantities: int) -> Iterator[DatedWay]:
 def _reordering(plan: Plan, quantities: int) -> Iterator[ReorderWay]:
     mean = Fraction(sum(map(int, plan.paths.sum(axis=1))), plan.paths.size)
     whole = tables.units(tables.decimal(10_000))
-    points = {ceil(mean * days / whole) * whole for days in COVER_DAYS} | {int(plan.paths.max())}
+    points = {ceil(mean * days / whole) * whole for days in COVER_DAYS} | {-(-int(plan.paths.max()) // whole) * whole}
     for pack, size in enumerate(plan.size):
         for count in _counts(ceil(mean * _YEAR / size), max(quantities // 5, _LEAST_ORDERS)):
             yield from (ReorderWay(below, pack, count) for below in sorted(points) if below > 0)
