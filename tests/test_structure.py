@@ -44,6 +44,7 @@ VERBS = [
     tf.inspect,
     tf.pair,
     tf.place_servers,
+    tf.plan_purchase,
     tf.pseudonymize,
     tf.read_contract,
     tf.read_dispute,

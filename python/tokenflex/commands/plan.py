@@ -242,8 +242,8 @@ def _plain(found: tf.PurchasePlan, said: str, problems: pl.DataFrame) -> dict[st
     }
 
 
-def show_plan(found: tf.PurchasePlan, said: str, to: Console) -> None:
-    """Prints the plan: what to buy, what it may cost, what else was tried, and when tokens run out."""
+def show_plan(found: tf.PurchasePlan, said: str, to: Console, *, brief: bool = False) -> None:
+    """Prints the plan: what to buy and what it may cost; unless brief, what else was tried and when tokens run out."""
     chosen = found.tried.row(by_predicate=pl.col("is_chosen"), named=True)
     currency = found.offer.currency
     to.print()
@@ -253,9 +253,10 @@ def show_plan(found: tf.PurchasePlan, said: str, to: Console) -> None:
     to.print(f"from {found.start} to {found.end}; {said}")
     to.print()
     _show_purchases(found, to)
-    _show_curve(found, to)
-    _show_top_ups(found, to)
-    _show_newsvendor(found, to)
+    if not brief:
+        _show_curve(found, to)
+        _show_top_ups(found, to)
+        _show_newsvendor(found, to)
 
 
 def _show_purchases(found: tf.PurchasePlan, to: Console) -> None:
@@ -300,8 +301,8 @@ def _show_curve(found: tf.PurchasePlan, to: Console) -> None:
         )
     note = (
         f"Of each quantity the cheapest of {found.tried.height:,} purchases that were tried. `low` and `high`: in a "
-        "tenth and in nine tenths of the scenarios it costs no more. `runs out`: in so many scenarios. `expires`: tokens, "
-        "on average."
+        "tenth and in nine tenths of the scenarios it costs no more. `runs out`: in so many scenarios. `expires`: "
+        "tokens, on average."
     )
     screen.print_table(to, f"What other quantities would cost ({found.offer.currency})", table, note)
 

@@ -106,6 +106,7 @@ class DemoFirm:
         rule_path: the charging rule of the firm's contract as TOML
         statement_path: what the vendor states, session by session, of the servers that report
         contract_path: the firm's contract as TOML, with invented numbers
+        offer_path: what the firm is offered for the years to come, as TOML, with invented numbers
         groups_path: CSV of everyone's group, cost centre and site; one user is left out
         sessions: what truly happened, in order of start
         facts: counts of what was planted
@@ -120,6 +121,7 @@ class DemoFirm:
     rule_path: Path
     statement_path: Path
     contract_path: Path
+    offer_path: Path
     groups_path: Path
     sessions: tuple[DemoSession, ...]
     facts: DemoFacts
@@ -143,8 +145,8 @@ class _File:
 def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFirm:
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
-    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`, `rule.toml`
-    (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
+    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`, `offer.toml`
+    (what could be bought next), `rule.toml` (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -191,6 +193,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     _write_users(folder / "users.csv", staff)
     write_groups(folder / "groups.csv", staff)
     write_contract(folder / "contract.toml")
+    write_offer(folder / "offer.toml")
     (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
     sessions = _sessions(used, last)
     wrong = mistakes()
@@ -205,6 +208,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
         rule_path=folder / "rule.toml",
         statement_path=folder / "statement.csv",
         contract_path=folder / "contract.toml",
+        offer_path=folder / "offer.toml",
         groups_path=folder / "groups.csv",
         sessions=tuple(sessions),
         facts=_facts(
