@@ -58,7 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def digest(made: DemoFirm) -> dict[str, str]:
     paths = [*made.logs, *(getattr(made, name) for name in vars(made) if name.endswith("_path"))]
-    assert len(paths) == len(made.logs) + 6
+    assert len(paths) == len(made.logs) + 7
     return {str(path.relative_to(made.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
@@ -348,6 +348,11 @@ def test_no_charges_no_rows() -> None:
     assert summary.top_users(charges).is_empty()
     assert summary.charged_twice(charges).is_empty()
     assert summary.second_spellings(charges).is_empty()
+
+
+def test_the_offer_is_marked_as_made_up(run: Run) -> None:
+    assert "demo value" in run.firm.offer_path.read_text().splitlines()[0]
+    assert tf.Offer.read(run.firm.offer_path).years == 3
 
 
 def test_the_contract_is_marked_as_made_up_and_its_years_are_those_of_the_statement(run: Run) -> None:

@@ -104,10 +104,8 @@ def summed_up(stories: list[Story], overage_price: Decimal) -> dict[str, Any]:
 # Against a plain count
 
 
-@given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]), carry=st.booleans())
-@settings(max_examples=8)
-def test_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data: Any, order: Any, carry: bool) -> None:  # noqa: FBT001
-    years = data.draw(st.sampled_from([2, 3]))
+def check_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data: Any, order: Any) -> None:
+    years, carry = data.draw(st.sampled_from([2, 3])), data.draw(st.booleans())
     paths = data.draw(sparse_paths(days_of(years)))
     offer = offers_of_term(years=years, order=order, carry_over=carry, marginal=data.draw(st.booleans()))
     quantities = data.draw(st.lists(st.integers(0, 120), min_size=1, max_size=4))
@@ -130,6 +128,19 @@ def test_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data: Any, o
     fewest = min(row["tokens"] for row in plan.tried.iter_rows(named=True) if row["expected_cost"] == cheapest)
     assert plan.tokens == fewest
     assert set(plan.tried["tokens"]) == {Decimal(each) for each in quantities}
+
+
+@given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]))
+@settings(max_examples=8)
+def test_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data: Any, order: Any) -> None:
+    check_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data, order)
+
+
+@pytest.mark.heavy
+@given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]))
+@settings(max_examples=160)
+def test_each_purchase_of_a_term_costs_what_a_count_day_by_day_says_in_many_more_cases(data: Any, order: Any) -> None:
+    check_each_purchase_of_a_term_costs_what_a_count_day_by_day_says(data, order)
 
 
 def test_each_quantity_is_tried_with_every_split() -> None:
@@ -172,9 +183,7 @@ def story_of(path: list[int], plan: Plan, way: DatedWay | ReorderWay, prices: li
     return live_of_packs(path, plan.start, buys)
 
 
-@given(data=st.data(), start=st.dates(date(2023, 1, 1), date(2025, 1, 1)))
-@settings(max_examples=60)
-def test_packs_on_dates_cost_what_a_count_day_by_day_says(data: Any, start: date) -> None:
+def check_packs_on_dates_cost_what_a_count_day_by_day_says(data: Any, start: date) -> None:
     paths = data.draw(sparse_paths(data.draw(st.sampled_from([1, 30, 400, 800]))))
     order = st.builds(Order, st.integers(0, paths.shape[1] - 1), st.integers(0, 1), st.integers(1, 4))
     orders = st.lists(order, min_size=1, max_size=5, unique_by=lambda each: each.day)
@@ -182,6 +191,19 @@ def test_packs_on_dates_cost_what_a_count_day_by_day_says(data: Any, start: date
         st.lists(orders.map(lambda each: DatedWay(tuple(sorted(each)), None)), min_size=1, max_size=4, unique=True)
     )
     check_packs(paths, offer_of_packs((10, 3), (25, "2.5")), start, list(ways))
+
+
+@given(data=st.data(), start=st.dates(date(2023, 1, 1), date(2025, 1, 1)))
+@settings(max_examples=60)
+def test_packs_on_dates_cost_what_a_count_day_by_day_says(data: Any, start: date) -> None:
+    check_packs_on_dates_cost_what_a_count_day_by_day_says(data, start)
+
+
+@pytest.mark.heavy
+@given(data=st.data(), start=st.dates(date(2023, 1, 1), date(2025, 1, 1)))
+@settings(max_examples=1200)
+def test_packs_on_dates_cost_what_a_count_day_by_day_says_in_many_more_cases(data: Any, start: date) -> None:
+    check_packs_on_dates_cost_what_a_count_day_by_day_says(data, start)
 
 
 @given(data=st.data(), start=st.dates(date(2023, 1, 1), date(2025, 1, 1)))
@@ -202,9 +224,7 @@ def test_packs_that_end_with_tokens_are_bought_anew() -> None:
     check_packs(paths, offer_of_packs((10, 3), (25, "2.5")), date(2024, 2, 29), ways)
 
 
-@given(data=st.data())
-@settings(max_examples=12)
-def test_the_choice_among_dates_is_that_of_brute_force(data: Any) -> None:
+def check_the_choice_among_dates_is_that_of_brute_force(data: Any) -> None:
     paths = data.draw(sparse_paths(data.draw(st.sampled_from([20, 450])), most=5))
     days = sorted({0, paths.shape[1] * 3 // 4} | data.draw(st.sets(st.integers(1, paths.shape[1] - 1), max_size=1)))
     offer = offer_of_packs((10, 3), (25, data.draw(st.sampled_from(["2.5", "1.1", "3.5"]))))
@@ -226,6 +246,19 @@ def test_the_choice_among_dates_is_that_of_brute_force(data: Any) -> None:
         costs.append(summed_up(stories, offer.overage_price)["expected_cost"])
     assert plan.tried.height == len(costs)
     assert plan.expected_cost == min(costs)
+
+
+@given(data=st.data())
+@settings(max_examples=12)
+def test_the_choice_among_dates_is_that_of_brute_force(data: Any) -> None:
+    check_the_choice_among_dates_is_that_of_brute_force(data)
+
+
+@pytest.mark.heavy
+@given(data=st.data())
+@settings(max_examples=240)
+def test_the_choice_among_dates_is_that_of_brute_force_in_many_more_cases(data: Any) -> None:
+    check_the_choice_among_dates_is_that_of_brute_force(data)
 
 
 def test_regular_purchases_and_reorder_points_are_all_tried() -> None:
@@ -326,9 +359,7 @@ def check_replay(plan: tf.PurchasePlan, path: NDArray[np.float64], scenario: int
 ZONES = st.sampled_from(["UTC", "Europe/Madrid", "America/Sao_Paulo", "Pacific/Auckland"])
 
 
-@given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]), zone=ZONES)
-@settings(max_examples=15)
-def test_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: str) -> None:
+def check_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: str) -> None:
     years = data.draw(st.sampled_from([2, 3]))
     paths = data.draw(sparse_paths(days_of(years))) * data.draw(st.sampled_from([1, 0.25, 1 / 3]))
     offer = offers_of_term(
@@ -341,9 +372,20 @@ def test_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: s
         assert settled.cost().equals(plan.replay(path).cost())
 
 
-@given(data=st.data(), zone=ZONES, start=st.dates(date(2023, 6, 1), date(2025, 3, 1)))
-@settings(max_examples=12)
-def test_the_cost_of_packs_is_that_of_the_ledger(data: Any, zone: str, start: date) -> None:
+@given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]), zone=ZONES)
+@settings(max_examples=15)
+def test_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: str) -> None:
+    check_the_cost_of_a_term_is_that_of_the_ledger(data, order, zone)
+
+
+@pytest.mark.heavy
+@given(data=st.data(), order=st.sampled_from(["annual_first", "contract_first", "earliest_end"]), zone=ZONES)
+@settings(max_examples=300)
+def test_the_cost_of_a_term_is_that_of_the_ledger_in_many_more_cases(data: Any, order: Any, zone: str) -> None:
+    check_the_cost_of_a_term_is_that_of_the_ledger(data, order, zone)
+
+
+def check_the_cost_of_packs_is_that_of_the_ledger(data: Any, zone: str, start: date) -> None:
     paths = data.draw(sparse_paths(data.draw(st.sampled_from([20, 380])), most=60))
     offer = offer_of_packs((10, 3), (25, data.draw(st.sampled_from(["2.5", "3.9"]))), zone=zone)
     dates = None
@@ -352,6 +394,19 @@ def test_the_cost_of_packs_is_that_of_the_ledger(data: Any, zone: str, start: da
     plan = tf.plan_purchase(paths, offer=offer, start=start, dates=dates, quantities=2)
     for scenario, path in enumerate(paths):
         check_replay(plan, path, scenario)
+
+
+@given(data=st.data(), zone=ZONES, start=st.dates(date(2023, 6, 1), date(2025, 3, 1)))
+@settings(max_examples=12)
+def test_the_cost_of_packs_is_that_of_the_ledger(data: Any, zone: str, start: date) -> None:
+    check_the_cost_of_packs_is_that_of_the_ledger(data, zone, start)
+
+
+@pytest.mark.heavy
+@given(data=st.data(), zone=ZONES, start=st.dates(date(2023, 6, 1), date(2025, 3, 1)))
+@settings(max_examples=240)
+def test_the_cost_of_packs_is_that_of_the_ledger_in_many_more_cases(data: Any, zone: str, start: date) -> None:
+    check_the_cost_of_packs_is_that_of_the_ledger(data, zone, start)
 
 
 def test_a_reorder_point_is_replayed_on_each_path_by_itself() -> None:

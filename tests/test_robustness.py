@@ -412,7 +412,8 @@ def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             named = {"user": "scenario", "start": "day", "host": "tokens"}
             present = {old: new for old, new in named.items() if old in sessions.columns}
             renamed = sessions.rename(present)
-            dated = [pl.col("day").cast(pl.Date, strict=False)] if "start" in present else []
+            is_time = isinstance(sessions.schema.get("start"), pl.Datetime)
+            dated = [pl.col("day").cast(pl.Date, strict=False)] if is_time else []
             number = [pl.lit(1).alias("tokens")] if "host" in present else []
             tf.plan_purchase(renamed.with_columns(*dated, *number), offer=OFFER)
         return tf.plan_purchase(sessions, offer=OFFER)

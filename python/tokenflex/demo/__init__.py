@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenflex.demo import log
-from tokenflex.demo.contract import write_contract, write_groups
+from tokenflex.demo.contract import write_contract, write_groups, write_offer
 from tokenflex.demo.firm import (
     ACCENTED,
     CHI,
@@ -145,8 +145,9 @@ class _File:
 def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFirm:
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
-    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`, `offer.toml`
-    (what could be bought next), `rule.toml` (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
+    That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`,
+    `offer.toml` (what could be bought next), `rule.toml` (how the contract charges) and `statement.csv` (the vendor's,
+    with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 

@@ -64,10 +64,10 @@ def plan_purchase(
             such as a forecast. Days are those of the offer's zone. Values are rounded to four decimals.
         offer: What can be bought, at what price.
         start: The first day of the paths; a table and a forecast know it.
-        quantities: Of Token Flex how many quantities to try, from the least to the greatest use of any path; those
-            where a tier begins and those of the closed form are added. Or the quantities themselves: annual tokens of
-            all years and contract tokens together. Of Flex how many sizes of an order, from one pack to all that any
-            path uses.
+        quantities: Of Token Flex how many quantities to try at least, from the least to the greatest use of any path,
+            at a round distance, but not finer than the offer's step; those where a tier begins and those of the closed
+            form are added. Or the quantities themselves: annual tokens of all years and contract tokens together. Of
+            Flex how many sizes of an order, from one pack to all that any path uses.
         dates: Of Flex the only days on which packs may be bought.
         run_out_limit: The part of the scenarios, 0 to 1, in which tokens may run out at most; None for any.
         n: How many scenarios to ask a forecast for.

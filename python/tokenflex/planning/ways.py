@@ -177,10 +177,10 @@ def _totals(plan: Plan, count: int) -> list[int]:
     return sorted({-(-max(total, least) // multiple) * multiple for total in totals})
 
 
-def _round_number(least: int, multiple: int) -> int:
-    """A distance that is easy to read, at least as large: 1, 2 or 5 with zeros, and a multiple of the step."""
-    power = 10 ** (len(str(least)) - 1)
-    nice: int = next(each * power for each in (1, 2, 5, 10) if each * power >= least)
+def _round_number(most: int, multiple: int) -> int:
+    """A distance that is easy to read, no larger: 1, 2 or 5 with zeros; but a multiple of the step."""
+    power = 10 ** (len(str(most)) - 1)
+    nice: int = max(each * power for each in (1, 2, 5) if each * power <= most)
     return -(-nice // multiple) * multiple
 
 
