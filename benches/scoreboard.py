@@ -25,6 +25,7 @@ BUDGET: Final = "15 ns a session"
 ONE_CHARGE: Final = "one `charge` of the same"
 ONE_REPLAY: Final = "replay of one of the rules"
 TEN_SECONDS: Final = "10 s"
+CUMULATED: Final = "numpy cumulates the paths once"
 READ_CSV: Final = "floor: `polars.read_csv`"
 SORT: Final = "floor: polars sorts the charges by `charged_at`"
 JOIN: Final = "floor: one polars join of both by user, product and second"
@@ -41,6 +42,7 @@ FLOORS: Final = (
     ONE_CHARGE,
     ONE_REPLAY,
     TEN_SECONDS,
+    CUMULATED,
 )
 """What tokenflex is held against, and not what it should be faster than."""
 NUMBA: Final = "polars sort + numba scan"
@@ -80,6 +82,8 @@ ZONES: Final = "27 zones of `zone_whatif`, 10 M sessions"
 INFER: Final = "`infer_rule`, 200 rules, 1 M prepared sessions"
 CONCURRENCY: Final = "concurrency by product, 10 M sessions"
 INFER_FAMILIES: Final = "`infer_rule`, 50 rules with families, 1 M prepared sessions"
+PLAN: Final = "`plan_purchase` of a term of 3 years, 1,000 scenarios, 50 quantities with 11 splits each"
+PLAN_OF_PACKS: Final = "`plan_purchase` of packs over 3 years, 1,000 scenarios, on dates and by reorder points"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -103,6 +107,8 @@ ORDER: Final = (
     INFER,
     INFER_FAMILIES,
     CONCURRENCY,
+    PLAN,
+    PLAN_OF_PACKS,
 )
 
 BEGIN: Final = "<!-- table: begin -->"

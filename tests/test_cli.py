@@ -110,6 +110,9 @@ def test_demo_shows_what_an_administrator_wants(shown: str) -> None:
         "Balance by pool",
         "Line by line",
         "closes: what is left expires",
+        "How many tokens to buy for the three years to come",
+        "expected cost",
+        "What to buy",
         "demo values, not prices of the vendor",
         "tokenflex charge ",
     ):
@@ -125,7 +128,7 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
     named = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if line.startswith("  tokenflex ")]
     assert [words[1] for words in named] == [
         "charge", "audit", "rerun", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback", "idle",
-        "harvest", "harvest", "doubles", "whatif",
+        "harvest", "harvest", "plan", "doubles", "whatif",
     ]  # fmt: skip
     out = tmp_path / "charges.csv"
     files = ("charges.csv", "ledger.csv", "dispute.zip")

@@ -350,6 +350,11 @@ def test_no_charges_no_rows() -> None:
     assert summary.second_spellings(charges).is_empty()
 
 
+def test_the_offer_is_marked_as_made_up(run: Run) -> None:
+    assert "demo value" in run.firm.offer_path.read_text().splitlines()[0]
+    assert tf.Offer.read(run.firm.offer_path).years == 3
+
+
 def test_the_contract_is_marked_as_made_up_and_its_years_are_those_of_the_statement(run: Run) -> None:
     assert "demo value" in run.firm.contract_path.read_text().splitlines()[0]
     contract = tf.Contract.read(run.firm.contract_path)

@@ -52,6 +52,8 @@ CONTRACT = b"""{"contractNumber": "110001", "contractStartDate": "2024-02-01", "
 "years": [{"contractYear": 1, "provisionedTokens": 344000}]}"""
 
 OWN = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=500, purchased="2026-01-15")])
+OFFER = tf.Offer(years=2, overage_price=4, prices=[tf.PriceTier(from_tokens=0, unit_price=3)])
+PACKS = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=500, unit_price=3)])
 
 RATES = b"product,tokens\nACD,7\nRVT,10\n"
 RULE = tf.FLEX.to_toml().encode()
@@ -68,6 +70,8 @@ EVERYTHING = {
     "api": (API, "usage export of the vendor (Flex reporting API)"),
     "contract": (CONTRACT, "contract of the vendor"),
     "own contract": (OWN.to_toml().encode(), "contract (Flex)"),
+    "offer": (OFFER.to_toml().encode(), "offer of tokens (Token Flex)"),
+    "offer of packs": (PACKS.to_toml().encode(), "offer of tokens (Flex)"),
     "own contract as JSON": (OWN.to_json().encode(), "contract (Flex)"),
     "rates": (RATES, "token rates"),
     "rule": (RULE, "charging rule"),

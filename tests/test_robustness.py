@@ -426,10 +426,23 @@ def verbs_of_contracts(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             tf.chargeback(ledger, by=["user", "server"], sessions=sessions, split=split, problems=tf.Problems())
         return tf.chargeback(TEAM.settle(sessions, problems=tf.Problems()), by="user", problems=tf.Problems())
 
+    def planned(sessions: Any) -> object:
+        """The table as it is, and one that has scenarios, days and numbers where scenario paths have them."""
+        if isinstance(sessions, pl.DataFrame):
+            named = {"user": "scenario", "start": "day", "host": "tokens"}
+            present = {old: new for old, new in named.items() if old in sessions.columns}
+            renamed = sessions.rename(present)
+            is_time = isinstance(sessions.schema.get("start"), pl.Datetime)
+            dated = [pl.col("day").cast(pl.Date, strict=False)] if is_time else []
+            number = [pl.lit(1).alias("tokens")] if "host" in present else []
+            tf.plan_purchase(renamed.with_columns(*dated, *number), offer=OFFER)
+        return tf.plan_purchase(sessions, offer=OFFER)
+
     return {
         "Contract.settle": settle,
         "Ledger.update": lambda charges: closed.update(charges, problems=tf.Problems()),
         "chargeback": charged_back,
+        "plan_purchase": planned,
         "Contract.settle with a statement": lambda statement: TEAM.settle(
             tf.charge(GOOD, **options), statement=statement, problems=tf.Problems()
         ),
@@ -665,6 +678,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
 
 
 TEAM = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=10, purchased="2026-01-01")], products=["ACD", "LT"])
+OFFER = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)])
 GROUPS = tf.Groups(pl.DataFrame({"person": ["ana"], "group": ["bridges"], "valid_to": ["2026-01-01"]}))
 
 

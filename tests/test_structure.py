@@ -55,6 +55,7 @@ VERBS = [
     tf.judge_denials,
     tf.pair,
     tf.place_servers,
+    tf.plan_purchase,
     tf.pseudonymize,
     tf.read_contract,
     tf.read_dispute,

@@ -59,6 +59,9 @@ from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
 from tokenflex.planning.forecast import Forecast, forecast
+from tokenflex.planning.offer import Offer, PackOffer
+from tokenflex.planning.plan_purchase import plan_purchase
+from tokenflex.planning.purchase_plan import PurchasePlan
 from tokenflex.planning.scenarios import HeadCount, Project
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
@@ -118,13 +121,16 @@ __all__ = [
     "LmstatSnapshots",
     "Meter",
     "MissingColumnError",
+    "Offer",
     "Pack",
+    "PackOffer",
     "PerpetualLicense",
     "Pool",
     "Prepared",
     "PriceTier",
     "Problems",
     "Project",
+    "PurchasePlan",
     "Rate",
     "Rates",
     "Reconciliation",
@@ -165,6 +171,7 @@ __all__ = [
     "judge_denials",
     "pair",
     "place_servers",
+    "plan_purchase",
     "prepare",
     "pseudonym",
     "pseudonymize",

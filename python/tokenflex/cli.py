@@ -24,6 +24,7 @@ from tokenflex.commands import (
     infer_rule,
     inspect,
     ledger,
+    plan,
     rerun,
     whatif,
 )
@@ -74,6 +75,10 @@ What that takes from your contract, what is left of it, and who pays:
 \b
 What the days to come will take:
   tokenflex forecast charges.csv --horizon 365
+
+\b
+How many tokens to buy next, and when:
+  tokenflex plan charges.csv --offer offer.toml --growth 5%
 """
 app = typer.Typer(
     no_args_is_help=True,
@@ -124,3 +129,4 @@ app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
 app.command(help=forecast.HELP)(forecast.forecast)
+app.command(help=plan.HELP)(plan.plan)

@@ -15,6 +15,7 @@ from tokenflex.contract.contract import Contract
 from tokenflex.errors import MissingColumnError, SourceError, SourceNotFoundError, TokenflexError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
+from tokenflex.planning.offer import Offer
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.charges import read_charges
@@ -47,7 +48,8 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 
 KNOWN: Final = (
     "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, "
-    "token rates, rule, contract, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature codes"
+    "token rates, rule, contract, offer, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature "
+    "codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
@@ -102,8 +104,8 @@ def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspecti
     r"""Says what a file is, what is in it, and what to run next.
 
     Told by the content and never by the name: debug logs of FlexNet servers, outputs of `lmstat`, report logs of RLM,
-    the vendor's usage exports and contracts, rates, rules, contracts, charges, aliases of users, groups, feature codes,
-    and any other table of use.
+    the vendor's usage exports and contracts, rates, rules, contracts, offers, charges, aliases of users, groups,
+    feature codes, and any other table of use.
 
     Args:
         path: A file, packed with gzip or zstd or not.
@@ -348,6 +350,16 @@ def _contract(file: Path, _: Zones) -> Inspection:
     )
 
 
+def _offer(file: Path, _: Zones) -> Inspection:
+    (place,) = places(str(file))
+    text, _codes = text_of(place.bytes(), str(file), "cp1252")
+    offer = Offer.from_toml(text)
+    model = "Token Flex" if offer.years else "Flex"
+    content = f"{many(offer.years, 'year')} of tokens" if offer.years else many(len(offer.packs), "pack")
+    command = f"tokenflex plan charges.csv --offer {_quoted(file)}"
+    return Inspection(str(file), f"offer of tokens ({model})", content, next=command, verb="Offer.read")
+
+
 def _contract_of_vendor(file: Path, _: Zones) -> Inspection:
     contract = read_contract(file)
     return Inspection(
@@ -462,6 +474,7 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "duckdb": _duckdb,
     "rule": _rule,
     "contract": _contract,
+    "offer": _offer,
     "empty": _empty,
     "unknown": _unknown,
 }

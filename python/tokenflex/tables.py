@@ -1450,6 +1450,95 @@ FORECAST_BACKTEST: Final = _table(
     },
 )
 
+SCENARIO_PATHS: Final = _table(
+    "scenario_paths",
+    "One row for each scenario and day: what `plan_purchase` takes as a table. Each scenario has all days.",
+    {
+        "scenario": (pl.String(), "its name or number"),
+        "day": (pl.Date(), "day in the zone of the contract"),
+        "tokens": (pl.Float64(), "what is used on it, 0 or more; any numbers will do, rounded to four decimals"),
+    },
+)
+
+PURCHASE_POLICIES: Final = ("term", "dates", "reorder")
+"""How tokens are bought: for a term when it begins, packs on fixed dates, or packs when few are left."""
+
+PURCHASE_TRIED: Final = _table(
+    "purchase_tried",
+    "One row for each way to buy that was tried, and what it came to over the scenarios. Costs are what is bought and"
+    " what is owed, in the offer's currency.",
+    {
+        "policy": (pl.Enum(PURCHASE_POLICIES), "how tokens are bought"),
+        "purchase": (pl.String(), "the same in words, with numbers"),
+        "tokens": (TOKENS, "bought in all; for a reorder point the mean over scenarios"),
+        "annual": (TOKENS, "annual tokens of each contract year; null for packs"),
+        "contract": (TOKENS, "contract tokens; null for packs"),
+        "below": (TOKENS, "the balance below which packs are bought; null where there is no such point"),
+        "unit_price": (MONEY, "mean price of the tokens bought; null where none are"),
+        "expected_cost": (MONEY, "mean over scenarios"),
+        "low_cost": (MONEY, "a tenth of the scenarios cost no more"),
+        "high_cost": (MONEY, "nine tenths of the scenarios cost no more"),
+        "run_out_chance": (pl.Float64(), "part of the scenarios in which tokens run out, 0 to 1"),
+        "expected_overage": (TOKENS, "tokens that were not bought and had to be paid as overage or top-up, mean"),
+        "expected_expiry": (TOKENS, "tokens that expire, mean"),
+        "expected_left": (TOKENS, "tokens in packs that outlast the scenarios, mean; they have been paid"),
+        "is_chosen": (pl.Boolean(), "the plan's choice"),
+    },
+)
+
+PLANNED_PURCHASES: Final = _table(
+    "planned_purchases",
+    "One row for each purchase of a plan, in order of time.",
+    {
+        "number": (pl.UInt32(), "from 1"),
+        "day": (pl.Date(), "when; for a reorder point the median of the scenarios that buy"),
+        "pool": (pl.String(), "id of the pool in `PurchasePlan.contract`; null where most scenarios do not buy"),
+        "tokens": (TOKENS, "how many"),
+        "unit_price": (MONEY, "mean price of each"),
+        "cost": (MONEY, "of the purchase"),
+        "earliest": (pl.Date(), "a tenth of the scenarios that buy have done so by then"),
+        "latest": (pl.Date(), "nine tenths have"),
+        "chance": (pl.Float64(), "part of the scenarios that buy, 0 to 1"),
+    },
+)
+
+PLAN_SCENARIOS: Final = _table(
+    "plan_scenarios",
+    "One row for each scenario under the plan that was chosen.",
+    {
+        "scenario": (pl.UInt32(), "row, from 0, of the paths"),
+        "used": (TOKENS, "in all"),
+        "bought": (TOKENS, "in all"),
+        "overage": (TOKENS, "that no pool could give"),
+        "expired": (TOKENS, "at the close of pools"),
+        "left": (TOKENS, "in packs that outlast the scenario"),
+        "spent": (MONEY, "for what was bought"),
+        "cost": (MONEY, "that and the overage"),
+        "run_out": (pl.Date(), "the first day that the pools could not pay; null if there is none"),
+    },
+)
+
+TOP_UPS: Final = _table(
+    "top_ups",
+    "One row for each of some parts of the scenarios, under the plan: when tokens run out, and how many lack.",
+    {
+        "chance": (pl.Float64(), "part of the scenarios, 0 to 1"),
+        "day": (pl.Date(), "by which it has run out; null where fewer do"),
+        "tokens": (TOKENS, "that do not suffice in it at most: so large a top-up would do"),
+    },
+)
+
+NEWSVENDOR: Final = _table(
+    "newsvendor",
+    "One row for each kind of pool on offer: the closed form as if there were only that one, at the plan's mean price.",
+    {
+        "pool": (pl.Enum(["annual", "contract", "pack"]), "kind of pool"),
+        "unit_price": (MONEY, "of one token"),
+        "critical_ratio": (pl.Float64(), "(overage price - unit price) / overage price, 0 at least"),
+        "tokens": (TOKENS, "the least that suffices in so large a part of the scenarios; of annual tokens all years"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1520,6 +1609,12 @@ TABLES: Final[Mapping[str, Schema]] = {
     "forecast_days": FORECAST_DAYS,
     "forecast_groups": FORECAST_GROUPS,
     "forecast_backtest": FORECAST_BACKTEST,
+    "scenario_paths": SCENARIO_PATHS,
+    "purchase_tried": PURCHASE_TRIED,
+    "planned_purchases": PLANNED_PURCHASES,
+    "plan_scenarios": PLAN_SCENARIOS,
+    "top_ups": TOP_UPS,
+    "newsvendor": NEWSVENDOR,
 }
 """All tables by name."""
 

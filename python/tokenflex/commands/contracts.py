@@ -13,7 +13,7 @@ from rich.text import Text
 
 import tokenflex as tf
 from tokenflex import screen, tables
-from tokenflex.commands.logs import metered
+from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import LogOptions, fail
 from tokenflex.inspection import kind_of_file
 from tokenflex.reading.charges import read_charges
@@ -70,15 +70,9 @@ def settled(
     if after is not None and after.contract.number != contract.number:
         fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
-    path = _file_of_charges(source)
-    sessions = None
-    if path is None:
-        run = metered(source, asked)
-        charges, sessions = run.charges, run.sessions
-        problems.add(run.problems)
-    else:
-        _refuse_options_of_logs(path, asked)
-        charges = _charges_in(path)
+    # A statement has local times.
+    charged = charges_of(source, asked, problems, also=() if asked.statement is None else ("--timezone",))
+    charges, sessions = charged.charges, None if charged.run is None else charged.run.sessions
     statement = None
     if asked.statement is not None:
         statement = tf.read_statement(asked.statement, timezone=asked.zones, problems=problems)
@@ -89,17 +83,23 @@ def settled(
     return Settled(ledger, sessions, problems.frame)
 
 
-def charges_of(
-    source: list[str], asked: LogOptions, problems: tf.Problems
-) -> tuple[pl.DataFrame, pl.DataFrame | None, tf.Rates | None]:
-    """The charges in logs, with their coverage and rates; or those in a file, of which nothing else is known."""
+@dataclass(frozen=True)
+class Charged:
+    """Charges, and the run over logs that made them; a file of charges has none."""
+
+    charges: pl.DataFrame
+    run: Metered | None
+
+
+def charges_of(source: list[str], asked: LogOptions, problems: tf.Problems, *, also: tuple[str, ...] = ()) -> Charged:
+    """Charges what is in logs, or reads charges; with these no option of logs is taken but those `also` allowed."""
     path = _file_of_charges(source)
     if path is not None:
-        _refuse_options_of_logs(path, asked, with_rates=False)
-        return _charges_in(path), None, None
+        _refuse_options_of_logs(path, asked, also)
+        return Charged(_charges_in(path), None)
     run = metered(source, asked)
     problems.add(run.problems)
-    return run.charges, run.log.coverage, run.rates
+    return Charged(run.charges, run)
 
 
 def _contract_of(path: Path | None) -> tf.Contract:
@@ -121,16 +121,15 @@ def _file_of_charges(source: list[str]) -> Path | None:
     return charges[0] if charges else None
 
 
-def _refuse_options_of_logs(path: Path, asked: LogOptions, *, with_rates: bool = True) -> None:
-    statement = asked.statement if isinstance(asked, ContractOptions) else None
+def _refuse_options_of_logs(path: Path, asked: LogOptions, also: tuple[str, ...]) -> None:
     given = {
-        "--rates": with_rates and asked.rates is not None,
+        "--rates": asked.rates is not None,
         "--server": asked.server is not None,
         "--rule": asked.rule != LogOptions.rule,
-        "--timezone": bool(asked.timezone) and statement is None,
+        "--timezone": bool(asked.timezone),
     }
     for option, is_given in given.items():
-        if is_given:
+        if is_given and option not in also:
             fail(f"{option} goes with logs: what is in {path} has been charged already")
 
 

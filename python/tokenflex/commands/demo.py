@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from tokenflex import screen
 from tokenflex.commands.ledger import show_ledger
 from tokenflex.commands.logs import metered
 from tokenflex.commands.options import LogOptions, readable_errors
+from tokenflex.commands.plan import drawn_from, show_plan
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
 from tokenflex.summary import summarize
 
@@ -50,6 +52,7 @@ def demo(
         summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         screen.show(summary, to, zones=firm.servers)
         _show_contract(firm, run.charges, to)
+        _show_plan(firm, run.charges, to)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
 
@@ -61,6 +64,17 @@ def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
     settled = tf.Contract.read(firm.contract_path).settle(charges, statement=statement, problems=problems)
     to.print("What became of the tokens of the contract, which is made up as well:", style="dim")
     show_ledger(settled, to)
+
+
+def _show_plan(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
+    """Prints how many tokens the firm should buy for the years after the logs."""
+    to.print("How many tokens to buy for the three years to come, at prices that are made up as well:", style="dim")
+    offer = tf.Offer.read(firm.offer_path)
+    if find_spec("numpy") is None:
+        to.print("Plans need numpy: pip install 'tokenflex[planning]'.\n")
+        return
+    drawn = drawn_from(charges, offer=offer)
+    show_plan(tf.plan_purchase(drawn.paths, offer=offer, start=drawn.start), drawn.said, to, brief=True)
 
 
 def _about_demo(firm: DemoFirm) -> Iterator[str]:
@@ -95,6 +109,8 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex idle {logs}", *terms[:-1], record)
     yield _command(f"tokenflex harvest {logs}", *terms, record)
     yield _command(f"tokenflex harvest {logs}", *terms, record, "--replay 15m,1h,4h,8h,1d,3d")
+    yield "\nHow many tokens to buy next, and what other quantities would cost:\n"
+    yield _command("tokenflex plan charges.csv", f"--offer {folder}/{firm.offer_path.name} --growth 5%")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

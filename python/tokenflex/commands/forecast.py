@@ -101,10 +101,11 @@ def forecast(
         write, write_paths = writer_of(out), _paths_writer(paths)
         problems = tf.Problems()
         options = _options(asked)
-        charges, coverage, rates = charges_of(source, asked, problems)
         # With a file of charges, rates are for projects only.
-        options |= {"rates": rates or asked.prices, "coverage": coverage, "problems": problems}
-        found = _forecast(_dated(charges), options)
+        charged = charges_of(source, asked, problems, also=("--rates",))
+        coverage = None if charged.run is None else charged.run.log.coverage
+        options |= {"rates": asked.prices, "coverage": coverage, "problems": problems}
+        found = _forecast(_dated(charged.charges), options)
         write(found.days if found.by is None else found.groups.rename({"group": found.by}))
         write_paths(found, number, asked.seed)
         if as_json:

@@ -219,7 +219,7 @@ def plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the values
     for name, default in defaults_of(type(value)).items():
         each = getattr(value, name)
         if each or (each is not None and default in (MISSING, None)):
-            found[name] = _plain(each)
+            found[name] = plain_value(each)
     return found
 
 
@@ -232,7 +232,8 @@ def days_as_text(value: object) -> object:
     return [days_as_text(each) for each in value] if isinstance(value, list) else value
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
+    """A value of a field as a number, text, a date, a list or a dictionary."""
     if isinstance(value, Decimal):
         text = _without_zeros(value)
         return text if "." in text else int(text)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tokenflex.demo import log
 from tokenflex.demo.activity import LONG, Stretch, stretches, write_activity
-from tokenflex.demo.contract import write_contract, write_groups
+from tokenflex.demo.contract import write_contract, write_groups, write_offer
 from tokenflex.demo.firm import (
     ACCENTED,
     CHI,
@@ -109,6 +109,7 @@ class DemoFirm:
         rule_path: the charging rule of the firm's contract as TOML
         statement_path: what the vendor states, session by session, of the servers that report
         contract_path: the firm's contract as TOML, with invented numbers
+        offer_path: what the firm is offered for the years to come, as TOML, with invented numbers
         groups_path: CSV of everyone's group, cost centre and site; one user is left out
         activity_path: CSV of an agent, with the stretches in which a product was open and nobody used it
         sessions: what truly happened, in order of start
@@ -124,6 +125,7 @@ class DemoFirm:
     rule_path: Path
     statement_path: Path
     contract_path: Path
+    offer_path: Path
     groups_path: Path
     activity_path: Path
     sessions: tuple[DemoSession, ...]
@@ -149,8 +151,8 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
     That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `activity.csv` (when nobody
-    used what was open, by an agent), `contract.toml`, `rule.toml` (how the contract charges) and `statement.csv` (the
-    vendor's, with mistakes).
+    used what was open, by an agent), `contract.toml`, `offer.toml` (what could be bought next), `rule.toml` (how the
+    contract charges) and `statement.csv` (the vendor's, with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -197,6 +199,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     _write_users(folder / "users.csv", staff)
     write_groups(folder / "groups.csv", staff)
     write_contract(folder / "contract.toml")
+    write_offer(folder / "offer.toml")
     (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
     idle = stretches(used, last, seed)
     write_activity(folder / "activity.csv", idle)
@@ -213,6 +216,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
         rule_path=folder / "rule.toml",
         statement_path=folder / "statement.csv",
         contract_path=folder / "contract.toml",
+        offer_path=folder / "offer.toml",
         groups_path=folder / "groups.csv",
         activity_path=folder / "activity.csv",
         sessions=tuple(sessions),

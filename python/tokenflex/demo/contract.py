@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tokenflex.contract.contract import Contract
 from tokenflex.contract.terms import Booking, ContractYear, PerpetualLicense, PriceTier
 from tokenflex.demo.firm import ACCENTED, MADRID, SERVERS, Person
+from tokenflex.planning.offer import Offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +49,16 @@ CONTRACT: Final = Contract(
 """Token Flex over three years. In the default five months the annual tokens end in two ways: some expire, others run
 dry and the contract's own are drawn; in a whole year those end too."""
 
+OFFER: Final = Offer(
+    years=3,
+    zone=MADRID.name,
+    number="DEMO-2",
+    step=1000,
+    prices=CONTRACT.prices,
+    overage_price="3.5",
+)
+"""What the firm is offered for the years to come, at the prices of its contract."""
+
 _TEAMS: Final = {"mad": ("bridges", "roads", "tunnels"), "chi": ("towers", "bridges"), "sin": ("harbours",)}
 """The groups of each office that has a server; the offices that draw from Chicago have groups of their own."""
 _CENTRES: Final = {
@@ -64,6 +75,11 @@ _SITES: Final = {"mad": "Madrid", "chi": "Chicago", "sgp": "Singapore", "sel": "
 def write_contract(path: Path) -> None:
     """Writes the contract as TOML that says that it is made up."""
     path.write_text(_MARK + CONTRACT.to_toml(), encoding="utf-8", newline="\n")
+
+
+def write_offer(path: Path) -> None:
+    """Writes the offer as TOML that says that it is made up."""
+    path.write_text(_MARK + OFFER.to_toml(), encoding="utf-8", newline="\n")
 
 
 def year_of(day: date) -> int:

@@ -13,6 +13,7 @@ Kind: TypeAlias = Literal[
     "table",
     "rule",
     "contract",
+    "offer",
     "workbook",
     "parquet",
     "sqlite",
@@ -48,6 +49,9 @@ _LOGS: Final[dict[Kind, re.Pattern[str]]] = {
 
 _RULE: Final = re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE)
 _CONTRACT: Final = re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE)
+_OFFER: Final = re.compile(r"^ *overage_price *=", re.MULTILINE)
+_BOUGHT: Final = re.compile(r"^ *(?:start|purchased) *=", re.MULTILINE)
+"""What each contract has, and no offer."""
 _SEPARATORS: Final = ",;\t|"
 
 
@@ -73,9 +77,12 @@ def _kind_of_text(start: str) -> Kind:
     likely = max(found, key=lambda kind: found[kind])
     if found[likely] > 0:
         return likely
+    return _kind_of_terms(start) or ("table" if set(_SEPARATORS) & set(start.splitlines()[0]) else "unknown")
+
+
+def _kind_of_terms(start: str) -> Kind | None:
     if _RULE.search(start):
         return "rule"
-    if _CONTRACT.search(start):
-        return "contract"
-    first = start.splitlines()[0]
-    return "table" if any(separator in first for separator in _SEPARATORS) else "unknown"
+    if _OFFER.search(start) and not _BOUGHT.search(start):
+        return "offer"
+    return "contract" if _CONTRACT.search(start) else None
