@@ -57,6 +57,7 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.estimate import Estimate, estimate
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -91,6 +92,7 @@ __all__ = [
     "ContractSnapshot",
     "ContractYear",
     "Dispute",
+    "Estimate",
     "FieldsError",
     "FlexlmLog",
     "Groups",
@@ -130,6 +132,7 @@ __all__ = [
     "denials",
     "dispute",
     "double_charges",
+    "estimate",
     "explain_double_charges",
     "guess_columns",
     "infer_rule",

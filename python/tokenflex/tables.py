@@ -1074,6 +1074,36 @@ DISPUTE_SOURCES: Final = _table(
     },
 )
 
+ESTIMATE_SOURCES: Final = ("rule", "identity", "open_sessions", "ended_by_server", "missing_days", "unknown_products")
+"""What makes an estimate uncertain: which rule holds; whether two names are one person; sessions that have not ended;
+sessions that a stop, crash or restart of the server ended; days of which no log tells; products without a rate."""
+
+ESTIMATE: Final = _table(
+    "estimate",
+    "One row for each thing that is uncertain: what all would cost if it alone were otherwise.",
+    {
+        "source": (pl.Enum(ESTIMATE_SOURCES), "what is uncertain"),
+        "item": (pl.String(), "which of its kind: a rule in words, two names, a server, a product; null if it is one"),
+        "low": (TOKENS, "the whole estimate under the cheapest reading of this row, all else as in the base"),
+        "base": (TOKENS, "the whole estimate as it is; the same in all rows"),
+        "high": (TOKENS, "the whole estimate under the dearest reading of this row, all else as in the base"),
+        "how": (pl.String(), "how it was computed, in words"),
+        "count": (pl.UInt64(), "how many sessions, days or charges it is about"),
+        "of": (pl.Enum(("sessions", "days", "charges")), "what was counted"),
+    },
+)
+
+ESTIMATE_PRODUCTS: Final = _table(
+    "estimate_products",
+    "One row for each product; the columns add up to the whole estimate.",
+    {
+        "product": (pl.String(), "product line"),
+        "low": (TOKENS, "in the low case of the whole, which may be more than this product's base"),
+        "base": (TOKENS, "in the base case"),
+        "high": (TOKENS, "in the high case of the whole"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1127,6 +1157,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "dispute_rows": DISPUTE_ROWS,
     "dispute_lines": DISPUTE_LINES,
     "dispute_sources": DISPUTE_SOURCES,
+    "estimate": ESTIMATE,
+    "estimate_products": ESTIMATE_PRODUCTS,
 }
 """All tables by name."""
 
