@@ -57,7 +57,9 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.compare_models import ModelComparison, compare_models
 from tokenflex.planning.estimate import Estimate, estimate
+from tokenflex.planning.offers import Maintenance, Offers, Subscription
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -102,8 +104,11 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LmstatSnapshots",
+    "Maintenance",
     "Meter",
     "MissingColumnError",
+    "ModelComparison",
+    "Offers",
     "Pack",
     "PerpetualLicense",
     "Pool",
@@ -117,6 +122,7 @@ __all__ = [
     "Rule",
     "SourceError",
     "SourceNotFoundError",
+    "Subscription",
     "TableTypeError",
     "TokenflexError",
     "TokenflexWarning",
@@ -128,6 +134,7 @@ __all__ = [
     "categorize",
     "charge",
     "chargeback",
+    "compare_models",
     "compare_rules",
     "denials",
     "dispute",

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 Source = Literal["rule", "identity", "open_sessions", "ended_by_server", "missing_days", "unknown_products"]
 ROWS_SHOWN: Final = 6
 _ENDS: Final[dict[Ends, str]] = {
-    "as_of": "until the end that stands there",
-    "day": "until the end of its first day at most",
-    "launch": "for a moment only",
+    "as_of": "as they stand",
+    "day": "to the end of the first day at most",
+    "launch": "for a moment",
 }
 
 
@@ -77,19 +77,19 @@ class Estimate:
         return self.low * self.token_price, self.base * self.token_price, self.high * self.token_price
 
     def __repr__(self) -> str:
-        lines = [f"<Estimate {self.base:,} tokens, between {self.low:,} and {self.high:,}"]
+        lines = [f"<Estimate {shown(self.base)} tokens, between {shown(self.low)} and {shown(self.high)}"]
         if self.first is not None:
             lines.append(f"  of {self.first} to {self.last}, {self._about_missing_days()}")
         for row in self.contributions.head(ROWS_SHOWN).iter_rows(named=True):
             item = f" ({row['item']})" if row["item"] is not None else ""
-            lines.append(f"  {row['source']}{item}: {row['low']:,} to {row['high']:,}")
+            lines.append(f"  {row['source']}{item}: {shown(row['low'])} to {shown(row['high'])}")
         return "\n".join(lines) + ">"
 
     def _about_missing_days(self) -> str:
         if self.missing_days == 0:
             return "no day without lines is known"
         days = many(self.missing_days, "day")
-        return f"{days} of servers without lines, for which the base has {self.filled:,} tokens"
+        return f"{days} of servers without lines, for which the base has {shown(self.filled)} tokens"
 
 
 @refuses_clearly
@@ -165,12 +165,14 @@ def estimate(
         ...     "user": ["ana", "ana", "ben"], "product": ["ACD", "RVT", "XYZ"],
         ...     "start": [at(13, 20), at(13, 21), at(14, 9)], "end": [at(14, 2), None, at(14, 17)],
         ... })
-        >>> tf.estimate(sessions, rule=tf.Rule(window="day", zone="utc"), rates=tf.Rates({"ACD": 7, "RVT": 10}))
-        <Estimate 42.5000 tokens, between 17.0000 and 44.0000
+        >>> tf.estimate(
+        ...     sessions, rule=tf.Rule(window="day", zone="utc"), rates=tf.Rates({"ACD": 7, "RVT": 10}),
+        ...     problems=tf.Problems())
+        <Estimate 42.5 tokens, between 17 and 44
           of 2026-07-13 to 2026-07-14, no day without lines is known
-          rule (rolling 24 h, renewed, whole contract): 25.5000 to 42.5000
-          open_sessions: 32.5000 to 42.5000
-          unknown_products (XYZ): 34.0000 to 44.0000>
+          rule (rolling 24 h, renewed, whole contract): 25.5 to 42.5
+          open_sessions: 32.5 to 42.5
+          unknown_products (XYZ): 34 to 44>
     """
     _check(rule, rates, identity, open_sessions)
     others = _others(rule, servers) if rules is None else _given(rules, rule)
@@ -192,7 +194,7 @@ def estimate(
     found.whole()
     met.add(past.met.frame)
     met.add(found.problems)
-    report(met.frame.unique(maintain_order=True), problems, "estimate")
+    report(_once(met.frame), problems, "estimate")
     return found.estimate(price)
 
 
@@ -279,11 +281,10 @@ class _Uncertain:
             tried = [self._with(name, ends) for ends in get_args(Ends)]
             costs = [self.past.cost(each) for each in tried]
             self._settle(tried, costs, lambda reading, name=name: {name: getattr(reading, name)})  # type: ignore[misc]  # of the loop
-            told = ", ".join(
-                f"{_ENDS[ends]}: {tables.decimal(sum(cost.values())):,}"
-                for ends, cost in zip(get_args(Ends), costs, strict=True)
+            told = "in use " + ", ".join(
+                f"{_ENDS[ends]}: {shown(_tokens(cost))}" for ends, cost in zip(get_args(Ends), costs, strict=True)
             )
-            yield _Row(source, None, f"in use {told}", int(mask.sum()), "sessions", costs)  # type: ignore[arg-type]  # one of the two
+            yield _Row(source, None, told, int(mask.sum()), "sessions", costs)  # type: ignore[arg-type]  # one of the two
 
     def _with(self, name: str, ends: Ends) -> Reading:
         return dataclasses.replace(self.base, **{name: ends})  # type: ignore[arg-type]  # one of the two fields
@@ -322,7 +323,7 @@ class _Uncertain:
             yield _Row(
                 "unknown_products",
                 product,
-                f"a charge costs 0, {tables.decimal(likely):,} (base) or {tables.decimal(dearest):,}",
+                f"a charge costs 0, {shown(tables.decimal(likely))} (base) or {shown(tables.decimal(dearest))}",
                 count,
                 "charges",
                 costs,
@@ -368,6 +369,18 @@ class _Uncertain:
             for row in ordered
         ]
         return pl.DataFrame(rows, schema=dict(tables.ESTIMATE), orient="row")
+
+
+def shown(tokens: Decimal) -> str:
+    """Exact tokens in words: thousands parted, no zeros at the end."""
+    return f"{tokens:,.4f}".rstrip("0").rstrip(".")
+
+
+def _once(problems: pl.DataFrame) -> pl.DataFrame:
+    """Each problem once. Under another rule a product has another number of charges without a rate."""
+    product = pl.col("message").str.extract(r"^(.*) has no rate")
+    key = pl.coalesce(pl.when(pl.col("code") == "no_rate").then(product), "message").alias("key")
+    return problems.with_columns(key).unique(["source", "location", "code", "key"], keep="first", maintain_order=True)
 
 
 def _tokens(cost: dict[str, int]) -> Decimal:

@@ -81,7 +81,7 @@ class Past:
             times = {name: instants_of(self.sessions, name) for name in ("start", "end")}
             self.sessions = self.sessions.with_columns(**times)
             # Sessions that are cut short could take the last instant away from those that are open.
-            self._as_of = as_of if as_of is not None else _last(times)
+            self._as_of = as_of if as_of is not None else last_instant(times)
         self._prepared: dict[object, Prepared] = {}
         self._charged: dict[object, pl.DataFrame] = {}
         self._days: dict[tuple[str, int], int] = {}
@@ -363,7 +363,7 @@ def _unended(sessions: pl.DataFrame) -> tuple[pl.Series | None, pl.Series | None
     return (is_open if is_open.any() else None), (by_server if by_server.any() else None)
 
 
-def _last(times: Mapping[str, pl.Series]) -> datetime | None:
+def last_instant(times: Mapping[str, pl.Series]) -> datetime | None:
     """The last instant that data may have, which open sessions last until unless told otherwise."""
     both = pl.concat([series.rename("time") for series in times.values()]).drop_nulls()
     last: datetime | None = both.filter((both >= EPOCH) & (both < TOO_LATE)).max()  # type: ignore[assignment]  # of times
