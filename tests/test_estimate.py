@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 import pytest
@@ -19,8 +19,11 @@ import tokenflex as tf
 from reference import end_of_date, local_date
 from strategies import Case, cases, frame, rates_frame, rule_of, whole_cases
 
-PARALLEL = 30
-"""Examples of the tests that charge dozens of times in each."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FEW = 8
+"""Examples of tests that charge dozens of times in each; the heavy run has many more."""
 BY_DAY = tf.Rule(window="day", zone="utc")
 ROLLING = tf.Rule(window="rolling")
 RATES = tf.Rates({"ACD": 7, "RVT": 10})
@@ -279,8 +282,12 @@ def renamed(sessions: pl.DataFrame, a: str, b: str) -> pl.DataFrame:
     return sessions.with_columns(user=pl.col("user").replace({b: a}))
 
 
+Drawn: TypeAlias = tuple[Case, pl.DataFrame, datetime | None]
+"""A case, its sessions with reasons of their ends, and until when open ones last."""
+
+
 @st.composite
-def uncertain(draw: st.DrawFn) -> tuple[Case, pl.DataFrame, datetime | None]:
+def uncertain(draw: st.DrawFn) -> Drawn:
     """Cases with at least one rate and session, and reasons of ends."""
     case = draw(st.one_of(cases(min_size=1), whole_cases(reports=False)).filter(lambda c: c.rates and c.sessions))
     reasons = st.sampled_from(["checkin", "checkin", "stop", "crash", "restart", "inactive"])
@@ -299,9 +306,7 @@ def given_of(case: Case) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=PARALLEL)
-@given(uncertain())
-def test_the_base_is_what_charge_charges(drawn: tuple[Case, pl.DataFrame, datetime | None]) -> None:
+def check_base_is_what_charge_charges(drawn: Drawn, _data: st.DataObject) -> None:
     case, sessions, as_of = drawn
     found = tf.estimate(sessions, rule=rule_of(case.terms), rules=[], **given_of(case))
     assert found.base == tokens(charged(case, sessions, rule_of(case.terms), as_of), likely(case))
@@ -311,9 +316,7 @@ def test_the_base_is_what_charge_charges(drawn: tuple[Case, pl.DataFrame, dateti
     assert found.products["high"].sum() == found.high
 
 
-@settings(max_examples=PARALLEL)
-@given(uncertain())
-def test_every_row_is_what_charging_everything_anew_gives(drawn: tuple[Case, pl.DataFrame, datetime | None]) -> None:
+def check_every_row_is_what_charging_everything_anew_gives(drawn: Drawn, _data: st.DataObject) -> None:
     case, sessions, as_of = drawn
     rule, unknown = rule_of(case.terms), likely(case)
     other = replace(ROLLING, incremental=True)
@@ -385,11 +388,7 @@ def day_end(zone: str, start: datetime, case: Case) -> datetime:
     return end_of_date(zone, local_date(zone, start, day_start), day_start)
 
 
-@settings(max_examples=PARALLEL)
-@given(uncertain(), st.data())
-def test_days_without_lines_are_what_a_plain_count_fills(
-    drawn: tuple[Case, pl.DataFrame, datetime | None], data: st.DataObject
-) -> None:
+def check_days_without_lines_are_what_a_plain_count_fills(drawn: Drawn, data: st.DataObject) -> None:
     case, sessions, as_of = drawn
     rule, unknown = rule_of(case.terms), likely(case)
     charges = charged(case, sessions, rule, as_of)
@@ -434,9 +433,7 @@ def filled(charges: pl.DataFrame, server: str, lost: set[date], unknown: dict[st
     return total
 
 
-@settings(max_examples=PARALLEL)
-@given(uncertain())
-def test_the_whole_is_charged_under_all_readings_at_once(drawn: tuple[Case, pl.DataFrame, datetime | None]) -> None:
+def check_whole_is_charged_under_all_readings_at_once(drawn: Drawn, _data: st.DataObject) -> None:
     case, sessions, as_of = drawn
     rule = rule_of(case.terms)
     other = replace(ROLLING, incremental=True)
@@ -464,6 +461,48 @@ def test_the_whole_is_charged_under_all_readings_at_once(drawn: tuple[Case, pl.D
         alone = [row[side] for row in rows.values()]
         reach = (min if side == "low" else max)([found.base, together, *alone])
         assert getattr(found, side) == reach
+
+
+@settings(max_examples=2 * FEW)
+@given(uncertain(), st.data())
+def test_the_base_is_what_charge_charges(drawn: Drawn, data: st.DataObject) -> None:
+    check_base_is_what_charge_charges(drawn, data)
+
+
+@settings(max_examples=FEW)
+@given(uncertain(), st.data())
+def test_every_row_is_what_charging_everything_anew_gives(drawn: Drawn, data: st.DataObject) -> None:
+    check_every_row_is_what_charging_everything_anew_gives(drawn, data)
+
+
+@settings(max_examples=FEW)
+@given(uncertain(), st.data())
+def test_days_without_lines_are_what_a_plain_count_fills(drawn: Drawn, data: st.DataObject) -> None:
+    check_days_without_lines_are_what_a_plain_count_fills(drawn, data)
+
+
+@settings(max_examples=FEW)
+@given(uncertain(), st.data())
+def test_the_whole_is_charged_under_all_readings_at_once(drawn: Drawn, data: st.DataObject) -> None:
+    check_whole_is_charged_under_all_readings_at_once(drawn, data)
+
+
+LAWS = [
+    check_base_is_what_charge_charges,
+    check_every_row_is_what_charging_everything_anew_gives,
+    check_days_without_lines_are_what_a_plain_count_fills,
+    check_whole_is_charged_under_all_readings_at_once,
+]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("law", LAWS)
+@settings(max_examples=1_000)
+@given(uncertain(), st.data())
+def test_the_laws_of_estimates_hold_in_many_more_cases(
+    law: Callable[[Drawn, st.DataObject], None], drawn: Drawn, data: st.DataObject
+) -> None:
+    law(drawn, data)
 
 
 def test_twice_the_rates_are_twice_the_tokens() -> None:

@@ -15,8 +15,10 @@ from tokenflex.commands import (
     balance,
     charge,
     chargeback,
+    compare,
     demo,
     doubles,
+    estimate,
     infer_rule,
     inspect,
     ledger,
@@ -56,6 +58,12 @@ What that takes from your contract, what is left of it, and who pays:
   tokenflex ledger charges.csv --contract contract.toml
   tokenflex balance charges.csv --contract contract.toml
   tokenflex chargeback charges.csv --contract contract.toml --by user
+
+\b
+Before a contract: what would tokens have cost, and would subscriptions be cheaper:
+  tokenflex estimate logs/ --timezone Europe/Madrid --rates rates.csv
+  tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --offers offers.toml --token-price 3
 """
 app = typer.Typer(
     no_args_is_help=True,
@@ -102,3 +110,5 @@ app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
 app.command(help=ledger.HELP)(ledger.ledger)
 app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
+app.command(help=estimate.HELP)(estimate.estimate)
+app.command(help=compare.HELP)(compare.compare)

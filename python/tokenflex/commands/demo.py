@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 import tempfile
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.compare import show_comparison
+from tokenflex.commands.estimate import show_estimate
 from tokenflex.commands.ledger import show_ledger
-from tokenflex.commands.logs import metered
+from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
 from tokenflex.summary import summarize
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     import polars as pl
     from rich.console import Console
+
+TOKEN_PRICE: Final = 3
+"""A demo value, as all prices of the demo."""
 
 
 def demo(
@@ -50,6 +55,7 @@ def demo(
         summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         screen.show(summary, to, zones=firm.servers)
         _show_contract(firm, run.charges, to)
+        _show_plans(firm, run, asked.terms, to)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
 
@@ -61,6 +67,19 @@ def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
     settled = tf.Contract.read(firm.contract_path).settle(charges, statement=statement, problems=problems)
     to.print("What became of the tokens of the contract, which is made up as well:", style="dim")
     show_ledger(settled, to)
+
+
+def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> None:
+    """Prints what tokens would have cost a firm that has none yet, and what else would. Problems have been told."""
+    sessions = tf.Identity().apply(run.sessions, problems=tf.Problems())
+    terms: dict[str, Any] = {"rule": rule, "rates": run.rates, "servers": run.servers, "token_price": TOKEN_PRICE}
+    to.print("What the firm would have had to reckon with before it had a contract, at made-up prices:", style="dim")
+    estimated = tf.estimate(
+        sessions, **terms, identity=tf.Identity(), coverage=run.log.coverage, problems=tf.Problems()
+    )
+    show_estimate(estimated, to)
+    compared = tf.compare_models(sessions, **terms, offers=tf.Offers.read(firm.offers_path), problems=tf.Problems())
+    show_comparison(compared, to)
 
 
 def _about_demo(firm: DemoFirm) -> Iterator[str]:
@@ -90,6 +109,10 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     groups = f"--groups {folder}/{firm.groups_path.name}"
     yield _command("tokenflex chargeback charges.csv", *settled, f"--by group,product {groups}")
     yield _command(f"tokenflex chargeback {logs}", *terms, contract, f"--by site {groups} --split minutes")
+    yield "\nWhat the same use would have cost before the contract, and by subscriptions:\n"
+    price = f"--token-price {TOKEN_PRICE}"
+    yield _command(f"tokenflex estimate {logs}", *terms, price, "--scale-missing-days")
+    yield _command(f"tokenflex compare {logs}", *terms, f"{price} --offers {folder}/{firm.offers_path.name}")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

@@ -30,6 +30,7 @@ from tokenflex.demo.firm import (
     people,
 )
 from tokenflex.demo.mistakes import Mistake, mistakes
+from tokenflex.demo.offers import write_offers
 from tokenflex.demo.statement import RULE, Stated, write_statement
 from tokenflex.demo.use import Outage, Use
 from tokenflex.demo.work import uses
@@ -106,6 +107,7 @@ class DemoFirm:
         rule_path: the charging rule of the firm's contract as TOML
         statement_path: what the vendor states, session by session, of the servers that report
         contract_path: the firm's contract as TOML, with invented numbers
+        offers_path: what subscriptions and maintenance cost, as TOML, with invented prices
         groups_path: CSV of everyone's group, cost centre and site; one user is left out
         sessions: what truly happened, in order of start
         facts: counts of what was planted
@@ -120,6 +122,7 @@ class DemoFirm:
     rule_path: Path
     statement_path: Path
     contract_path: Path
+    offers_path: Path
     groups_path: Path
     sessions: tuple[DemoSession, ...]
     facts: DemoFacts
@@ -144,7 +147,8 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
     That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `contract.toml`, `rule.toml`
-    (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
+    (how the contract charges), `offers.toml` (prices of subscriptions) and `statement.csv` (the vendor's, with
+    mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -191,6 +195,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     _write_users(folder / "users.csv", staff)
     write_groups(folder / "groups.csv", staff)
     write_contract(folder / "contract.toml")
+    write_offers(folder / "offers.toml")
     (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
     sessions = _sessions(used, last)
     wrong = mistakes()
@@ -205,6 +210,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
         rule_path=folder / "rule.toml",
         statement_path=folder / "statement.csv",
         contract_path=folder / "contract.toml",
+        offers_path=folder / "offers.toml",
         groups_path=folder / "groups.csv",
         sessions=tuple(sessions),
         facts=_facts(

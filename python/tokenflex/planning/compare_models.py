@@ -64,9 +64,13 @@ class ModelComparison:
 
     @property
     def cheapest(self) -> str | None:
-        """The cheapest model of those that have a price for everything that was used; `None` if there is none."""
-        whole = self.models.filter(pl.col("unpriced").list.len() == 0, pl.col("cost").is_not_null())
-        return None if whole.is_empty() else str(whole.sort("cost", maintain_order=True)["model"][0])
+        """The cheapest model of those that leave out only what no model has a price for; `None` without any."""
+        lacking = [set(products) for products in self.models["unpriced"]]
+        common = set.intersection(*lacking)
+        if common >= set(self.products["product"]):
+            return None
+        whole = self.models.filter(pl.Series([products == common for products in lacking])).sort("cost")
+        return None if whole.is_empty() else str(whole["model"][0])
 
     def __repr__(self) -> str:
         lines = [f"<ModelComparison of {self.users.height:,} users, {self.days:,} days, costs of a year"]
