@@ -278,8 +278,11 @@ def tokens(charges: pl.DataFrame, unknown: dict[str, Decimal]) -> Decimal:
     return sum((unknown[product] if paid is None else paid for product, paid in pairs), ZERO)
 
 
-def renamed(sessions: pl.DataFrame, a: str, b: str) -> pl.DataFrame:
-    return sessions.with_columns(user=pl.col("user").replace({b: a}))
+def as_one(case: Case, sessions: pl.DataFrame) -> pl.DataFrame:
+    """The sessions with Ana and ana as one person: the first of them whose zone is known."""
+    names = ("Ana", "ana")
+    person = next((name for name in names if name in case.users), names[0])
+    return sessions.with_columns(user=pl.col("user").replace(dict.fromkeys(names, person)))
 
 
 Drawn: TypeAlias = tuple[Case, pl.DataFrame, datetime | None]
@@ -334,7 +337,7 @@ def check_every_row_is_what_charging_everything_anew_gives(drawn: Drawn, _data: 
             charged(case, sessions, other, as_of)
         )
     if {"Ana", "ana"} <= set(sessions["user"]):
-        expected["identity", "Ana = ana"] = reach(charged(case, renamed(sessions, "Ana", "ana"), rule, as_of))
+        expected["identity", "Ana = ana"] = reach(charged(case, as_one(case, sessions), rule, as_of))
     for source, mask in masks(sessions).items():
         if mask.any():
             shorter = [cut(case, sessions, mask, as_of, by_day=by_day) for by_day in (False, True)]
@@ -456,7 +459,7 @@ def check_whole_is_charged_under_all_readings_at_once(drawn: Drawn, _data: st.Da
                 ends = best[0]["end"]
                 chosen = chosen.with_columns(end=pl.when(mask).then(ends).otherwise("end"))
         if any(source == "identity" for source, _ in changed):
-            chosen = renamed(chosen, "Ana", "ana")
+            chosen = as_one(case, chosen)
         together = tokens(charged(case, chosen, whose, as_of), price)
         alone = [row[side] for row in rows.values()]
         reach = (min if side == "low" else max)([found.base, together, *alone])

@@ -11,7 +11,7 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.contract.money import units
-from tokenflex.metering.charge import Prepared, charge, prepare
+from tokenflex.metering.charge import charge
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.metering.terms import zones_in
@@ -82,7 +82,6 @@ class Past:
             self.sessions = self.sessions.with_columns(**times)
             # Sessions that are cut short could take the last instant away from those that are open.
             self._as_of = as_of if as_of is not None else last_instant(times)
-        self._prepared: dict[object, Prepared] = {}
         self._charged: dict[object, pl.DataFrame] = {}
         self._days: dict[tuple[str, int], int] = {}
 
@@ -203,21 +202,16 @@ class Past:
         key = reading.rule, reading.merged, reading.still_open, reading.by_server
         if key not in self._charged:
             charges = charge(
-                self._encoded(reading),
+                self._frame(reading),
                 rule=reading.rule,
                 rates=self._rates,
                 servers=self._servers,
                 users=self._users,
+                as_of=self._as_of,
                 problems=self.met,
             )
             self._charged[key] = self._summed(charges)
         return self._charged[key]
-
-    def _encoded(self, reading: Reading) -> Prepared:
-        key = reading.merged, reading.still_open, reading.by_server
-        if key not in self._prepared:
-            self._prepared[key] = prepare(self._frame(reading), as_of=self._as_of)
-        return self._prepared[key]
 
     def _frame(self, reading: Reading) -> pl.DataFrame:
         """The sessions as a reading takes them."""

@@ -11,7 +11,7 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.contract.money import units
-from tokenflex.metering.charge import charge, prepare
+from tokenflex.metering.charge import charge
 from tokenflex.metering.terms import zones_in
 from tokenflex.planning.past import last_instant
 from tokenflex.problems import Problems
@@ -74,7 +74,8 @@ class Charging:
         """Charges everything."""
         terms = self._terms
         charges = charge(
-            prepare(self._frame, as_of=self._as_of),
+            self._frame,
+            as_of=self._as_of,
             rule=terms.rule,
             rates=terms.rates,
             servers=terms.servers,
@@ -132,7 +133,8 @@ class Charging:
         if self._zones is not None:
             zones = {str(place): self._zones[user] for place, (user, *_) in enumerate(asked) if user in self._zones}
         charges = charge(
-            prepare(frame.rename({"part": "user"}), as_of=self._as_of),
+            frame.rename({"part": "user"}),
+            as_of=self._as_of,
             rule=terms.rule,
             rates=terms.rates,
             servers=terms.servers,
