@@ -23,6 +23,7 @@ CATEGORIES: Final = "the same, names as categories"
 PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
 ONE_CHARGE: Final = "one `charge` of the same"
+ITS_CHARGES: Final = "one `charge` of each rule"
 ONE_REPLAY: Final = "replay of one of the rules"
 TEN_SECONDS: Final = "10 s"
 READ_CSV: Final = "floor: `polars.read_csv`"
@@ -37,6 +38,7 @@ FLOORS: Final = (
     PLAIN,
     BUDGET,
     ONE_CHARGE,
+    ITS_CHARGES,
     ONE_REPLAY,
     TEN_SECONDS,
 )
@@ -71,6 +73,8 @@ LEDGER_IN_ORDER: Final = "settling with 60 packs, 10 M charges, in order of time
 ZONES: Final = "27 zones of `zone_whatif`, 10 M sessions"
 INFER: Final = "`infer_rule`, 200 rules, 1 M prepared sessions"
 INFER_FAMILIES: Final = "`infer_rule`, 50 rules with families, 1 M prepared sessions"
+ESTIMATE: Final = "`estimate`, 3 rules, 10 M sessions"
+ESTIMATE_FILLED: Final = "the same, with days without lines filled"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -90,6 +94,8 @@ ORDER: Final = (
     ZONES,
     INFER,
     INFER_FAMILIES,
+    ESTIMATE,
+    ESTIMATE_FILLED,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -127,6 +133,8 @@ TARGETS: Final = (
     Target(LEDGER_IN_ORDER, SORT, 3),
     Target(ZONES, ONE_CHARGE, 4),
     Target(INFER, TEN_SECONDS, 1),
+    Target(ESTIMATE, ITS_CHARGES, 2),
+    Target(ESTIMATE_FILLED, ITS_CHARGES, 2),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""

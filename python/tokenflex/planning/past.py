@@ -56,6 +56,32 @@ class Reading:
     filled: frozenset[str] = frozenset()
     prices: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def charged(self) -> tuple[object, ...]:
+        """What the charges hang on."""
+        return self.rule, self.merged, self.still_open, self.by_server
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one reading costs, in units of 1/10,000 token.
+
+    Attributes:
+        charged: What was charged, by product.
+        missing: What the days without lines would have cost beyond that, by server and product.
+    """
+
+    charged: dict[str, int]
+    missing: dict[tuple[str, str], int]
+
+    def of(self, filled: frozenset[str]) -> dict[str, int]:
+        """By product, with the days of these servers filled."""
+        whole = dict(self.charged)
+        for (server, product), more in self.missing.items():
+            if server in filled:
+                whole[product] += more
+        return whole
+
 
 class Past:
     """Sessions, and what they cost under any reading. What was charged once is not charged again."""
@@ -83,6 +109,7 @@ class Past:
             # Sessions that are cut short could take the last instant away from those that are open.
             self._as_of = as_of if as_of is not None else last_instant(times)
         self._charged: dict[object, pl.DataFrame] = {}
+        self._costs: dict[object, Cost] = {}
         self._days: dict[tuple[str, int], int] = {}
 
     # What there is.
@@ -101,7 +128,10 @@ class Past:
 
     def cost(self, reading: Reading) -> dict[str, int]:
         """Units of 1/10,000 token by product, of one reading."""
-        return self._priced(self._of(reading), reading)
+        key = reading.charged, tuple(sorted(reading.prices.items()))
+        if key not in self._costs:
+            self._costs[key] = self._priced(self._of(reading), reading.prices)
+        return self._costs[key].of(reading.filled)
 
     def unrated(self, reading: Reading) -> dict[str, int]:
         """How many charges of each product have no rate."""
@@ -163,7 +193,10 @@ class Past:
             changes.append(self._summed(charges.with_columns(part), ("pair",), sign))
         found = pl.concat(changes).partition_by("pair", as_dict=True, include_key=False)
         none = changes[0].clear().drop("pair")
-        return [self._priced(pl.concat([base, found.get((place,), none)]), reading) for place in range(len(pairs))]
+        return [
+            self._priced(_together(base, found.get((place,), none)), reading.prices).of(reading.filled)
+            for place in range(len(pairs))
+        ]
 
     def _beside(self, pairs: list[Pair], reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, str] | None]:
         """The sessions of each pair's users, apart and merged, under names of their own; and the zones of these."""
@@ -199,7 +232,7 @@ class Past:
     # Charging.
 
     def _of(self, reading: Reading) -> pl.DataFrame:
-        key = reading.rule, reading.merged, reading.still_open, reading.by_server
+        key = reading.charged
         if key not in self._charged:
             charges = charge(
                 self._frame(reading),
@@ -271,30 +304,26 @@ class Past:
             names += [pl.col("server").cast(pl.String), pl.col("usage_date").alias("day")]
         return sums.select(*by, *names, "units", "unrated", "first", "last")
 
-    def _priced(self, sums: pl.DataFrame, reading: Reading) -> dict[str, int]:
-        prices = pl.DataFrame(
-            {"product": list(reading.prices), "price": list(reading.prices.values())},
+    def _priced(self, sums: pl.DataFrame, prices: Mapping[str, int]) -> Cost:
+        priced = pl.DataFrame(
+            {"product": list(prices), "price": list(prices.values())},
             schema={"product": pl.String, "price": pl.Int128},
         )
-        whole = sums.join(prices, on="product", how="left").with_columns(
+        whole = sums.join(priced, on="product", how="left").with_columns(
             units=pl.col("units") + pl.col("unrated").cast(pl.Int128) * pl.col("price").fill_null(0)
         )
         found = whole.group_by("product").agg(pl.col("units").sum())
-        costs = {str(product): int(cost) for product, cost in found.iter_rows()}
-        for product, more in self._fill(whole, reading.filled).items():
-            costs[product] += more
-        return costs
+        return Cost({str(product): int(cost) for product, cost in found.iter_rows()}, self._filled(whole))
 
-    def _fill(self, dated: pl.DataFrame, servers: frozenset[str]) -> dict[str, int]:
-        """What the days without lines of these servers would have cost beyond what is charged on them.
+    def _filled(self, dated: pl.DataFrame) -> dict[tuple[str, str], int]:
+        """What the days without lines would have cost beyond what is charged on them, by server and product.
 
         A day costs the mean of the server's other days of its weekday, product by product, rounded to units.
         """
-        wanted = {server: days for server, days in self.missing.items() if server in servers}
-        if not wanted:
+        if not self.missing:
             return {}
         lost = pl.DataFrame(
-            [(server, day, day.isoweekday()) for server, days in wanted.items() for day in days],
+            [(server, day, day.isoweekday()) for server, days in self.missing.items() for day in days],
             schema={"server": pl.String, "day": pl.Date, "weekday": pl.Int8},
             orient="row",
         )
@@ -303,7 +332,7 @@ class Past:
             schema={"server": pl.String, "weekday": pl.Int8, "days": pl.Int128},
             orient="row",
         )
-        of_day = dated.group_by("server", "product", "day").agg(pl.col("units").sum())
+        of_day = dated.select("server", "product", "day", "units")
         whole = of_day.join(lost, on=["server", "day"], how="anti").with_columns(weekday=pl.col("day").dt.weekday())
         # Half a unit goes up. Without a single day there is no mean, and the join leaves the day out.
         means = (
@@ -316,8 +345,17 @@ class Past:
             lost.join(means.select("server", "product", "weekday", "mean"), on=["server", "weekday"])
             .join(of_day, on=["server", "product", "day"], how="left")
             .with_columns(more=(pl.col("mean") - pl.col("units").fill_null(0)).clip(0))
+            .group_by("server", "product")
+            .agg(pl.col("more").sum())
         )
-        return {str(product): int(more) for product, more in due.group_by("product").agg(pl.col("more").sum()).rows()}
+        return {(str(server), str(product)): int(more) for server, product, more in due.iter_rows()}
+
+
+def _together(sums: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
+    """Sums with changes added: a row for each product, and server and day where these are kept."""
+    keys = [name for name in ("product", "server", "day") if name in sums.columns]
+    amounts = pl.col("units", "unrated").sum(), pl.col("first").min(), pl.col("last").max()
+    return pl.concat([sums, changes]).group_by(keys).agg(*amounts)
 
 
 def prices_without_rate(rates: Rates, products: Iterable[str]) -> dict[str, tuple[int, int]]:
