@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import polars as pl
 import pytest
@@ -15,8 +18,6 @@ from tokenflex import cli
 from tokenflex.commands import options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tokenflex.demo import DemoFirm
 
 
@@ -156,3 +157,13 @@ def test_what_is_missing_is_said(demo_firm: DemoFirm, tmp_path: Path) -> None:
         assert result.exit_code == options.BAD_INPUT, result.stdout
         assert words in result.stderr
     assert "--rates is missing" in run(demo_firm, "estimate", rates=False).stderr
+
+
+def test_the_pictures_are_those_of_the_demo(demo_firm: DemoFirm, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parents[1] / "docs" / "pictures"
+    monkeypatch.syspath_prepend(folder)
+    drawn = importlib.import_module("planning").of_demo(demo_firm)
+    assert set(drawn) == {"estimate.svg", "break-even.svg"}
+    for name, picture in drawn.items():
+        assert (folder / name).read_text(encoding="utf-8") == picture, "renew it: python docs/pictures/make.py"
+        assert ET.fromstring(picture).tag.endswith("svg")  # noqa: S314 - our own
