@@ -1,4 +1,4 @@
-"""Makes the pictures of the documents anew, of the demo's firm: `python docs/pictures/make.py`."""
+"""Makes the pictures of the documents anew, of three months of the demo: `python docs/pictures/make.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import planning
-from tokenflex.demo import write_logs
+from tokenflex.demo import FEWEST_MONTHS, write_logs
 
 HERE = Path(__file__).parent
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Writes each picture beside this file."""
     with tempfile.TemporaryDirectory() as folder:
-        firm = write_logs(folder)
+        firm = write_logs(folder, months=FEWEST_MONTHS)
         for name, drawn in planning.of_demo(firm).items():
             (HERE / name).write_text(drawn, encoding="utf-8", newline="\n")
 

@@ -26,13 +26,12 @@ from tokenflex.commands.options import (
     writer_of,
 )
 from tokenflex.summary import plain, problem_groups
-from tokenflex.words import many
+from tokenflex.words import many, some
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 USERS_SHOWN: Final = 10
-PRODUCTS_SHOWN: Final = 3
 TITLES: Final[dict[str, str]] = {
     "licenses_peak": "licenses, for the peak",
     "licenses_p95": "licenses, for 95 % of the time",
@@ -135,7 +134,7 @@ def show_comparison(found: tf.ModelComparison, to: Console) -> None:
     best = found.cheapest
     if best is not None:
         row = found.models.row(by_predicate=pl.col("model") == best, named=True)
-        lacks = f", without {_some(row['unpriced'])}, which has no price in any model" if row["unpriced"] else ""
+        lacks = f", without {some(row['unpriced'])}, which has no price in any model" if row["unpriced"] else ""
         to.print(f"{TITLES[best]} costs least: {money(row['cost'])} {found.currency} a year{lacks}", style="bold")
     to.print(f"{many(found.users.height, 'user')}; {many(found.days, 'day')} of use, scaled to a year of 365")
     to.print()
@@ -154,18 +153,13 @@ def _show_models(found: tf.ModelComparison, to: Console) -> None:
             _count(row["licenses"]),
             _count(row["subscriptions"]),
             "" if row["tokens"] is None else screen.tokens(round(row["tokens"])),
-            _some(row["unpriced"]),
+            some(row["unpriced"]),
         )
     frozen = int(found.models["frozen"].max() or 0)  # type: ignore[arg-type]  # of counts
     note = "`not in it`: products without a price in that model, so its cost is less than it would be."
     if frozen:
         note += f" While tokens are bought, {many(frozen, 'license')} of your own are frozen; after it they are back."
     screen.print_table(to, "The same use in five ways", table, note)
-
-
-def _some(products: list[str]) -> str:
-    more = len(products) - PRODUCTS_SHOWN
-    return ", ".join(products[:PRODUCTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(value: int | None) -> str:

@@ -22,6 +22,7 @@ from tokenflex.planning.offers import Offers, Subscription
 from tokenflex.planning.rest import Charged, Charging, Part, Terms, column_names
 from tokenflex.problems import Problems, report
 from tokenflex.times import EPOCH, instant_in_data, microseconds
+from tokenflex.words import some
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,7 +76,7 @@ class ModelComparison:
     def __repr__(self) -> str:
         lines = [f"<ModelComparison of {self.users.height:,} users, {self.days:,} days, costs of a year"]
         for model, cost, unpriced in self.models.select("model", "cost", "unpriced").iter_rows():
-            lacks = f", without {', '.join(unpriced)}" if unpriced else ""
+            lacks = f", without {some(unpriced)}" if unpriced else ""
             lines.append(f"  {model}: {'no price' if cost is None else f'{cost:,.2f} {self.currency}'}{lacks}")
         return "\n".join(lines) + ">"
 
@@ -209,6 +210,11 @@ class _Compared:
             each.name: Offer(each.name, frozenset(each.products) - self.metered, _units(each.price) * UNITS * self.days)
             for each in self.offers.subscriptions
         }
+        self._all = list(self.named.values())
+        self.by_product: defaultdict[str, list[int]] = defaultdict(list)
+        for place, offer in enumerate(self._all):
+            for product in offer.products:
+                self.by_product[product].append(place)
         found = self.charged.used.select("user", "product").unique().sort("user", "product")
         self.used: defaultdict[str, set[str]] = defaultdict(set)
         for user, product in found.iter_rows():
@@ -252,7 +258,9 @@ class _Compared:
         self, user: str, families: dict[str, frozenset[str]], has: tuple[str, ...], threshold: Fraction
     ) -> _Person:
         use = self._use(user, families)
-        offers = list(self.named.values())
+        # In order of the offers, each once.
+        touching = sorted({place for product in use.products for place in self.by_product.get(product, ())})
+        offers = [self._all[place] for place in touching]
         owned = [self.named[name] for name in has]
         current = Mix(has, use.cost(owned))
         best = cheapest(use, offers)

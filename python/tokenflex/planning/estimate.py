@@ -134,8 +134,9 @@ def estimate(
         users: As for `charge`.
         rules: Other rules that may hold. Unless given: windows of 24 hours in place of days, or days in place of
             windows, and no least duration where the rule has one. An empty list for none.
-        identity: Brings users to persons, in the base too. What it suggests of these sessions (`Identity.suggest`,
-            which needs `host`) is merged or not, unless `suggestions` are given.
+        identity: Brings users to persons, in the base too; the zones of `users` then are those of persons. What it
+            suggests of these sessions (`Identity.suggest`, which needs `host`) is merged or not, unless `suggestions`
+            are given.
         suggestions: Names that may be one person: a table with `spelling_a` and `spelling_b`, spelled as the persons of
             `identity`, or as the users where that is not given.
         open_sessions: How the base takes sessions that have not ended: `"as_of"`, `"day"` or `"launch"`, see above.
