@@ -60,7 +60,7 @@ What that takes from your contract, what is left of it, and who pays:
   tokenflex chargeback charges.csv --contract contract.toml --by user
 
 \b
-Before a contract: what would tokens have cost, and would subscriptions be cheaper:
+Before a contract: what would tokens have cost, or subscriptions:
   tokenflex estimate logs/ --timezone Europe/Madrid --rates rates.csv
   tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
     --offers offers.toml --token-price 3
