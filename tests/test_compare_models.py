@@ -185,6 +185,12 @@ def test_the_last_rate_makes_the_break_even() -> None:
     assert compared(use("ana", "RVT", 5), token_price=0).products["break_even_days"].item() is None
 
 
+def test_who_has_a_subscription_and_uses_nothing_is_told_of() -> None:
+    row = user_of(compared(use("ana", "RVT", 5), current={"zoe": ["Revit"]}), "zoe")
+    assert (row["products"], row["cost_current"], row["best"], row["cost"]) == ([], 2985, [], 0)
+    assert row["changes"]
+
+
 # Concurrency.
 
 

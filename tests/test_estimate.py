@@ -105,8 +105,10 @@ def test_two_names_may_be_one_person() -> None:
     assert (found.low, found.base, found.high) == exact(14, 21, 21)
     assert row_of(found, "identity", "ana.ruiz = aruiz")["count"] == 2
     pairs = pl.DataFrame({"spelling_a": ["ben", "ben", "zoe"], "spelling_b": ["aruiz", "ana.ruiz", "ben"]})
-    found = tf.estimate(sessions, rule=BY_DAY, rates=RATES, rules=[], suggestions=pairs)
+    problems = tf.Problems()
+    found = tf.estimate(sessions, rule=BY_DAY, rates=RATES, rules=[], suggestions=pairs, problems=problems)
     # Pairs that share a name are one person together; who is not there is no pair.
+    assert problems.frame["code"].to_list() == ["no_such_user"]
     assert found.contributions["item"].to_list() == ["aruiz = ben", "ana.ruiz = ben"]
     assert (found.low, found.base) == exact(7, 21)
 

@@ -118,7 +118,8 @@ def compare_models(
         offers: Subscriptions and maintenance, with prices of yours.
         servers: As for `charge`.
         users: As for `charge`.
-        current: The names of the subscriptions that each user has; who is not in it has tokens only.
+        current: The names of the subscriptions that each user has; who is not in it has tokens only. Who has some and
+            used nothing is a row of the users, too.
         hysteresis: By which part of the current cost the cheapest has to be below it; from 0 to below 1.
         days: How many days the sessions are of; unless given those from the first start to the last end, rounded up.
         as_of: As for `charge`.
@@ -223,7 +224,9 @@ class _Compared:
     # Users.
 
     def users(self, has: Mapping[str, tuple[str, ...]], threshold: Fraction) -> list[_Person]:
-        """Each user's mix, in order of name."""
+        """Each user's mix, in order of name; also of those who have offers and use nothing."""
+        for user in has:
+            self.used.setdefault(user, set())
         offers = list(self.named.values())
         families = {user: self._families(user) for user in self.used}
         asked = [
@@ -233,7 +236,7 @@ class _Compared:
             for rest in reachable(products, [offer for offer in offers if offer.products & products])
         ]
         self._rests = self.charging.parts(sorted(asked, key=lambda part: (part[0], part[1], sorted(part[2]))))
-        return [self._person(user, families[user], has.get(user, ()), threshold) for user in self.used]
+        return [self._person(user, families[user], has.get(user, ()), threshold) for user in sorted(self.used)]
 
     def _families(self, user: str) -> dict[str, frozenset[str]]:
         """The families of which the user uses two products or more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import localcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import polars as pl
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 Source = Literal["rule", "identity", "open_sessions", "ended_by_server", "missing_days", "unknown_products"]
 ROWS_SHOWN: Final = 6
+MOST_DIGITS: Final = 80
+"""More than tokens times a price can have."""
 _ENDS: Final[dict[Ends, str]] = {
     "as_of": "as they stand",
     "day": "to the end of the first day at most",
@@ -74,7 +77,8 @@ class Estimate:
         """Low, base and high in money, exactly; `None` without a price."""
         if self.token_price is None:
             return None
-        return self.low * self.token_price, self.base * self.token_price, self.high * self.token_price
+        with localcontext(prec=MOST_DIGITS):
+            return self.low * self.token_price, self.base * self.token_price, self.high * self.token_price
 
     def __repr__(self) -> str:
         lines = [f"<Estimate {shown(self.base)} tokens, between {shown(self.low)} and {shown(self.high)}"]
@@ -145,7 +149,7 @@ def estimate(
         token_price: Money for a token, 0 or more, of at most four decimals.
         as_of: As for `charge`.
         problems: As for `charge`, with what met any of the rules; each once. Also days that nothing can be said of
-            (`no_like_day`).
+            (`no_like_day`), and suggestions of names that are not there (`no_such_user`).
 
     Returns:
         The estimate: tokens, exact, for the time of the sessions, not for a year. `low <= base <= high`.
@@ -461,9 +465,18 @@ def _pairs(
                 column=column.name,
             )
     users = set(column_of(frame, "user").cast(pl.String).unique())
-    pairs = zip(*(column.cast(pl.String) for column in names), strict=True)
-    both = ((min(a, b), max(a, b)) for a, b in pairs if a in users and b in users and a != b)
+    pairs = list(zip(*(column.cast(pl.String) for column in names), strict=True))
+    both = [(min(a, b), max(a, b)) for a, b in pairs if {a, b} <= users - {None} and a != b]
+    problems.add(_strangers(len(pairs) - len(both)))
     return list(dict.fromkeys(both))
+
+
+def _strangers(count: int) -> pl.DataFrame:
+    told = []
+    if count:
+        message = f"{many(count, 'suggested pair')} without two names of users of these sessions: not tried"
+        told.append({"source": "suggestions", "location": None, "code": "no_such_user", "message": message})
+    return pl.DataFrame(told, schema=dict(tables.PROBLEMS))
 
 
 def _missing(coverage: pl.DataFrame) -> dict[str, list[date]]:
