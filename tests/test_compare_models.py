@@ -436,8 +436,10 @@ def test_offers_are_kept_in_files(tmp_path: Path) -> None:
     assert exact == Decimal("0.1")
     with pytest.raises(tf.SourceNotFoundError, match="no file of offers"):
         tf.Offers.read(tmp_path / "none.toml")
-    path.write_bytes(b"\xff\xfe")
     with pytest.raises(tf.SourceError, match="cannot be read"):
+        tf.Offers.read(tmp_path)
+    path.write_bytes(b"\x81\x8d")
+    with pytest.raises(tf.SourceError, match="2 letters that no reader knows"):
         tf.Offers.read(path)
     path.write_text("[[subscriptions", encoding="utf-8")
     with pytest.raises(tf.SourceError, match="no TOML"):

@@ -566,7 +566,6 @@ UNDER_EVERY_RULE = (
     "infer_rule",
     "infer_rule by the statement alone",
     "estimate",
-    "compare_models",
     "Meter",
     "double_charges",
     "double_charges with sessions",

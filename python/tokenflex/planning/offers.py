@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tokenflex.contract.fields import Checks, Exact, built, defaults_of, fill
 from tokenflex.contract.files import toml_of
 from tokenflex.errors import ArgumentError, FieldsError, SourceError, SourceNotFoundError
+from tokenflex.reading.statement.source import text_of
+from tokenflex.words import many
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -181,7 +183,7 @@ class Offers:
         """The offers in a TOML file.
 
         Args:
-            path: The file, in UTF-8.
+            path: The file.
 
         Raises:
             SourceNotFoundError: There is no such file.
@@ -189,11 +191,15 @@ class Offers:
             FieldsError: Fields are wrong; the message names each.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            text, lost = text_of(Path(path).read_bytes(), str(path), "cp1252")
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"there is no file of offers {path}", location=str(path)) from error
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
+        if lost:
+            raise SourceError(
+                f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
+            )
         try:
             return cls.from_toml(text)
         except FieldsError as error:

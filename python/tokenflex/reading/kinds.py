@@ -13,6 +13,7 @@ Kind: TypeAlias = Literal[
     "table",
     "rule",
     "contract",
+    "offers",
     "workbook",
     "parquet",
     "sqlite",
@@ -46,8 +47,13 @@ _LOGS: Final[dict[Kind, re.Pattern[str]]] = {
 }
 """Lines that only one kind of log has."""
 
-_RULE: Final = re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE)
-_CONTRACT: Final = re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE)
+_MARKS: Final[dict[Kind, re.Pattern[str]]] = {
+    "rule": re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE),
+    "contract": re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE),
+    "offers": re.compile(r"^ *\[\[ *(?:subscriptions|maintenance) *\]\]", re.MULTILINE),
+}
+"""A line that only one kind of TOML has, the first that is found."""
+
 _SEPARATORS: Final = ",;\t|"
 
 
@@ -73,9 +79,8 @@ def _kind_of_text(start: str) -> Kind:
     likely = max(found, key=lambda kind: found[kind])
     if found[likely] > 0:
         return likely
-    if _RULE.search(start):
-        return "rule"
-    if _CONTRACT.search(start):
-        return "contract"
+    for kind, mark in _MARKS.items():
+        if mark.search(start):
+            return kind
     first = start.splitlines()[0]
     return "table" if any(separator in first for separator in _SEPARATORS) else "unknown"
