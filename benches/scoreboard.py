@@ -23,6 +23,7 @@ CATEGORIES: Final = "the same, names as categories"
 PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
 ONE_CHARGE: Final = "one `charge` of the same"
+ITS_CHARGES: Final = "one `charge` of each rule"
 ONE_REPLAY: Final = "replay of one of the rules"
 TEN_SECONDS: Final = "10 s"
 CUMULATED: Final = "numpy cumulates the paths once"
@@ -40,6 +41,7 @@ FLOORS: Final = (
     PLAIN,
     BUDGET,
     ONE_CHARGE,
+    ITS_CHARGES,
     ONE_REPLAY,
     TEN_SECONDS,
     CUMULATED,
@@ -84,6 +86,8 @@ CONCURRENCY: Final = "concurrency by product, 10 M sessions"
 INFER_FAMILIES: Final = "`infer_rule`, 50 rules with families, 1 M prepared sessions"
 PLAN: Final = "`plan_purchase` of a term of 3 years, 1,000 scenarios, 50 quantities with 11 splits each"
 PLAN_OF_PACKS: Final = "`plan_purchase` of packs over 3 years, 1,000 scenarios, on dates and by reorder points"
+ESTIMATE: Final = "`estimate`, 3 rules, 10 M sessions"
+ESTIMATE_FILLED: Final = "the same, with days without lines filled"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -109,6 +113,8 @@ ORDER: Final = (
     CONCURRENCY,
     PLAN,
     PLAN_OF_PACKS,
+    ESTIMATE,
+    ESTIMATE_FILLED,
 )
 
 BEGIN: Final = "<!-- table: begin -->"
@@ -150,6 +156,8 @@ TARGETS: Final = (
     Target(CONCURRENCY, STAIRCASE, 10),
     Target(CONCURRENCY, POLARS_SUMS, 5),
     Target(CONCURRENCY, DUCKDB, 5),
+    Target(ESTIMATE, ITS_CHARGES, 2),
+    Target(ESTIMATE_FILLED, ITS_CHARGES, 2),
 )
 MOST_GROWTH: Final = 3.3
 """Thirty million sessions may take this many times as long as ten."""

@@ -128,7 +128,7 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
     named = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if line.startswith("  tokenflex ")]
     assert [words[1] for words in named] == [
         "charge", "audit", "rerun", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback", "idle",
-        "harvest", "harvest", "plan", "doubles", "whatif",
+        "harvest", "harvest", "plan", "estimate", "compare", "doubles", "whatif",
     ]  # fmt: skip
     out = tmp_path / "charges.csv"
     files = ("charges.csv", "ledger.csv", "dispute.zip")
@@ -138,6 +138,13 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
         if words[1] == "charge":
             assert total.group() in result.stdout
     assert pl.read_csv(out).height == int(total[2].replace(",", ""))
+
+
+def test_the_demo_shows_an_estimate_with_its_range_and_a_comparison(shown: str) -> None:
+    base, low, high = re.findall(r"^([\d,.]+) tokens, between ([\d,.]+) and ([\d,.]+)$", shown, re.MULTILINE)[0]
+    assert float(low.replace(",", "")) < float(base.replace(",", "")) < float(high.replace(",", ""))
+    for words in ("What is uncertain", "The same use in five ways", "the cheapest mix costs least", "99.5 days"):
+        assert words in shown
 
 
 def test_demo_without_folder_writes_into_a_new_one(tmp_path: Path) -> None:

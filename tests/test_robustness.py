@@ -606,6 +606,33 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "infer_rule by the statement alone": lambda statement: tf.infer_rule(
             None, with_tokens(statement), **no_bars, rules=[rule, tf.FLEX], problems=tf.Problems()
         ),
+        "estimate": lambda sessions: tf.estimate(sessions, **options, problems=tf.Problems()),
+        "estimate with identity": lambda sessions: tf.estimate(
+            sessions, **options, identity=tf.Identity(), problems=tf.Problems()
+        ),
+        "estimate with suggestions": lambda table: tf.estimate(
+            GOOD,
+            **options,
+            suggestions=table.with_columns(spelling_a="user", spelling_b="host")
+            if isinstance(table, pl.DataFrame) and {"user", "host"} <= set(table.columns)
+            else table,
+            problems=tf.Problems(),
+        ),
+        "estimate with coverage": lambda table: tf.estimate(
+            GOOD,
+            **options,
+            coverage=table.rename({"user": "days_without_lines"})
+            if isinstance(table, pl.DataFrame) and "user" in table.columns
+            else table,
+            problems=tf.Problems(),
+        ),
+        "compare_models": lambda sessions: tf.compare_models(
+            sessions,
+            **options,
+            token_price=3,
+            offers=tf.Offers(subscriptions=[tf.Subscription(name="lt", products=["LT"], price=100)]),
+            problems=tf.Problems(),
+        ),
         "zone_whatif": lambda sessions: tf.zone_whatif(
             sessions, rates=options["rates"], rule=tf.TOKEN_FLEX, users={"ana": "Europe/Madrid"}, problems=tf.Problems()
         ),
@@ -705,6 +732,7 @@ UNDER_EVERY_RULE = (
     "compare_rules",
     "infer_rule",
     "infer_rule by the statement alone",
+    "estimate",
     "Meter",
     "double_charges",
     "double_charges with sessions",

@@ -58,8 +58,11 @@ from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.compare_models import ModelComparison, compare_models
+from tokenflex.planning.estimate import Estimate, estimate
 from tokenflex.planning.forecast import Forecast, forecast
 from tokenflex.planning.offer import Offer, PackOffer
+from tokenflex.planning.offers import Maintenance, Offers, Subscription
 from tokenflex.planning.plan_purchase import plan_purchase
 from tokenflex.planning.purchase_plan import PurchasePlan
 from tokenflex.planning.scenarios import HeadCount, Project
@@ -107,6 +110,7 @@ __all__ = [
     "ContractSnapshot",
     "ContractYear",
     "Dispute",
+    "Estimate",
     "FieldsError",
     "FlexlmLog",
     "FollowUp",
@@ -119,9 +123,12 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LmstatSnapshots",
+    "Maintenance",
     "Meter",
     "MissingColumnError",
+    "ModelComparison",
     "Offer",
+    "Offers",
     "Pack",
     "PackOffer",
     "PerpetualLicense",
@@ -138,6 +145,7 @@ __all__ = [
     "Rule",
     "SourceError",
     "SourceNotFoundError",
+    "Subscription",
     "TableTypeError",
     "TokenflexError",
     "TokenflexWarning",
@@ -150,11 +158,13 @@ __all__ = [
     "categorize",
     "charge",
     "chargeback",
+    "compare_models",
     "compare_rules",
     "concurrency",
     "denials",
     "dispute",
     "double_charges",
+    "estimate",
     "explain_double_charges",
     "follow_up",
     "forecast",

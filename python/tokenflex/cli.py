@@ -16,8 +16,10 @@ from tokenflex.commands import (
     capacity,
     charge,
     chargeback,
+    compare,
     demo,
     doubles,
+    estimate,
     forecast,
     harvest,
     idle,
@@ -79,6 +81,12 @@ What the days to come will take:
 \b
 How many tokens to buy next, and when:
   tokenflex plan charges.csv --offer offer.toml --growth 5%
+
+\b
+Before a contract: what would tokens have cost, or subscriptions:
+  tokenflex estimate logs/ --timezone Europe/Madrid --rates rates.csv
+  tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --offers offers.toml --token-price 3
 """
 app = typer.Typer(
     no_args_is_help=True,
@@ -130,3 +138,5 @@ app.command(help=balance.HELP)(balance.balance)
 app.command(help=chargeback.HELP)(chargeback.chargeback)
 app.command(help=forecast.HELP)(forecast.forecast)
 app.command(help=plan.HELP)(plan.plan)
+app.command(help=estimate.HELP)(estimate.estimate)
+app.command(help=compare.HELP)(compare.compare)

@@ -16,6 +16,7 @@ from tokenflex.errors import MissingColumnError, SourceError, SourceNotFoundErro
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.planning.offer import Offer
+from tokenflex.planning.offers import Offers
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.charges import read_charges
@@ -47,9 +48,9 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 """What to do with sessions, as a line of Python."""
 
 KNOWN: Final = (
-    "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, "
-    "token rates, rule, contract, offer, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, feature "
-    "codes"
+    "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, token "
+    "rates, rule, contract, offer, price list, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, "
+    "feature codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
@@ -360,6 +361,21 @@ def _offer(file: Path, _: Zones) -> Inspection:
     return Inspection(str(file), f"offer of tokens ({model})", content, next=command, verb="Offer.read")
 
 
+def _offers(file: Path, _: Zones) -> Inspection:
+    (place,) = places(str(file))
+    text, _codes = text_of(place.bytes(), str(file), "cp1252")
+    offers = Offers.from_toml(text)
+    products = {product for each in offers.subscriptions for product in each.products}
+    return Inspection(
+        str(file),
+        "offers of subscriptions and maintenance",
+        f"{many(len(offers.subscriptions), 'subscription')}, maintenance of {many(len(offers.maintenance), 'product')}",
+        products=tuple(sorted(products | {each.product for each in offers.maintenance})),
+        next=f"tokenflex compare LOGS --timezone ZONE --rates rates.csv --token-price PRICE --offers {_quoted(file)}",
+        verb="Offers.read",
+    )
+
+
 def _contract_of_vendor(file: Path, _: Zones) -> Inspection:
     contract = read_contract(file)
     return Inspection(
@@ -475,6 +491,7 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "rule": _rule,
     "contract": _contract,
     "offer": _offer,
+    "offers": _offers,
     "empty": _empty,
     "unknown": _unknown,
 }

@@ -1539,6 +1539,109 @@ NEWSVENDOR: Final = _table(
     },
 )
 
+ESTIMATE_SOURCES: Final = ("rule", "identity", "open_sessions", "ended_by_server", "missing_days", "unknown_products")
+"""What makes an estimate uncertain: which rule holds; whether two names are one person; sessions that have not ended;
+sessions that a stop, crash or restart of the server ended; days of which no log tells; products without a rate."""
+
+ESTIMATE: Final = _table(
+    "estimate",
+    "One row for each thing that is uncertain: what all would cost if it alone were otherwise.",
+    {
+        "source": (pl.Enum(ESTIMATE_SOURCES), "what is uncertain"),
+        "item": (pl.String(), "which of its kind: a rule in words, two names, a server, a product; null if it is one"),
+        "low": (TOKENS, "the whole estimate under the cheapest reading of this row, all else as in the base"),
+        "base": (TOKENS, "the whole estimate as it is; the same in all rows"),
+        "high": (TOKENS, "the whole estimate under the dearest reading of this row, all else as in the base"),
+        "how": (pl.String(), "how it was computed, in words"),
+        "count": (pl.UInt64(), "how many sessions, days or charges it is about"),
+        "of": (pl.Enum(("sessions", "days", "charges")), "what was counted"),
+    },
+)
+
+ESTIMATE_PRODUCTS: Final = _table(
+    "estimate_products",
+    "One row for each product; the columns add up to the whole estimate.",
+    {
+        "product": (pl.String(), "product line"),
+        "low": (TOKENS, "in the low case of the whole, which may be more than this product's base"),
+        "base": (TOKENS, "in the base case"),
+        "high": (TOKENS, "in the high case of the whole"),
+    },
+)
+
+LICENSE_MODELS: Final = ("licenses_peak", "licenses_p95", "subscriptions", "tokens", "mix")
+"""How the same use can be paid: licenses of one's own with maintenance, as many as were ever, or for 95 % of the time,
+in use; named-user subscriptions for all; tokens for all; for each user the cheaper of the two, product by product."""
+
+MODEL_COSTS: Final = _table(
+    "model_costs",
+    "One row for each way to pay for the same use in a year.",
+    {
+        "model": (pl.Enum(LICENSE_MODELS), "the way to pay"),
+        "cost": (MONEY, "money for a year, without what has no price; null where nothing has one"),
+        "licenses": (pl.UInt64(), "licenses that are kept up; null where the model has none, as the next two"),
+        "subscriptions": (pl.UInt64(), "named-user subscriptions and collections"),
+        "tokens": (TOKENS, "tokens in a year"),
+        "frozen": (
+            pl.UInt64(),
+            "licenses of one's own that are frozen meanwhile; after the contract they are back",
+        ),
+        "unpriced": (pl.List(pl.String()), "products that were used and have no price in this model"),
+    },
+)
+
+MODEL_PRODUCTS: Final = _table(
+    "model_products",
+    "One row for each product that was used.",
+    {
+        "product": (pl.String(), "product line"),
+        "users": (pl.UInt32(), "how many used it"),
+        "days_used": (TOKENS, "charges in a year, of all users"),
+        "tokens": (TOKENS, "tokens in a year"),
+        "rate": (TOKENS, "tokens for a day at the end of the time; null without a rate"),
+        "subscription": (pl.String(), "the cheapest offer of this product alone; null if there is none"),
+        "subscription_price": (MONEY, "of one user and year"),
+        "break_even_days": (TOKENS, "days a year from which on the subscription is cheaper; null without it or a rate"),
+        "users_above": (pl.UInt32(), "users who use it on more days than that"),
+        "peak": (pl.UInt32(), "licenses in use at once, at the most"),
+        "p95": (pl.UInt32(), "licenses that were enough for 95 % of the time"),
+        "owned": (pl.UInt32(), "licenses that one has; null where that is not known"),
+        "maintenance_price": (MONEY, "of one license and year; null without an offer"),
+        "cost_peak": (MONEY, "maintenance of the peak for a year"),
+        "cost_p95": (MONEY, "maintenance of the 95th percentile for a year"),
+    },
+)
+
+MODEL_USERS: Final = _table(
+    "model_users",
+    "One row for each user: what to have, with tokens for the rest.",
+    {
+        "user": (pl.String(), "as in the sessions"),
+        "products": (pl.List(pl.String()), "what was used"),
+        "cost_tokens": (MONEY, "everything by tokens, for a year; without products metered by machine, as all here"),
+        "current": (pl.List(pl.String()), "the offers that the user has; empty: everything by tokens"),
+        "cost_current": (MONEY, "these, and tokens for the rest"),
+        "cheapest": (pl.List(pl.String()), "the offers of the cheapest mix"),
+        "cost_cheapest": (MONEY, "these, and tokens for the rest"),
+        "best": (pl.List(pl.String()), "the cheapest, if it is cheaper by more than the hysteresis; else the current"),
+        "cost": (MONEY, "these, and tokens for the rest"),
+        "tokens": (TOKENS, "tokens of the rest in a year"),
+        "changes": (pl.Boolean(), "whether `best` is another than `current`"),
+    },
+)
+
+BREAK_EVEN: Final = _table(
+    "break_even",
+    "One row for each user and product: how far from the days at which a subscription pays.",
+    {
+        "user": (pl.String(), "as in the sessions"),
+        "product": (pl.String(), "product line"),
+        "days_used": (TOKENS, "charges in a year"),
+        "break_even_days": (TOKENS, "days a year from which on a subscription of this product alone is cheaper"),
+        "distance": (TOKENS, "days used less break-even days: above 0 the subscription is cheaper"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1615,6 +1718,12 @@ TABLES: Final[Mapping[str, Schema]] = {
     "plan_scenarios": PLAN_SCENARIOS,
     "top_ups": TOP_UPS,
     "newsvendor": NEWSVENDOR,
+    "estimate": ESTIMATE,
+    "estimate_products": ESTIMATE_PRODUCTS,
+    "model_costs": MODEL_COSTS,
+    "model_products": MODEL_PRODUCTS,
+    "model_users": MODEL_USERS,
+    "break_even": BREAK_EVEN,
 }
 """All tables by name."""
 

@@ -6,14 +6,16 @@ import shlex
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.compare import show_comparison
+from tokenflex.commands.estimate import show_estimate
 from tokenflex.commands.ledger import show_ledger
-from tokenflex.commands.logs import metered
+from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.commands.plan import drawn_from, show_plan
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     import polars as pl
     from rich.console import Console
+
+TOKEN_PRICE: Final = 3
+"""A demo value, as all prices of the demo."""
 
 
 def demo(
@@ -53,6 +58,7 @@ def demo(
         screen.show(summary, to, zones=firm.servers)
         _show_contract(firm, run.charges, to)
         _show_plan(firm, run.charges, to)
+        _show_plans(firm, run, asked.terms, to)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
 
@@ -75,6 +81,19 @@ def _show_plan(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
         return
     drawn = drawn_from(charges, offer=offer)
     show_plan(tf.plan_purchase(drawn.paths, offer=offer, start=drawn.start), drawn.said, to, brief=True)
+
+
+def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> None:
+    """Prints what tokens would have cost a firm that has none yet, and what else would. Problems have been told."""
+    sessions = tf.Identity().apply(run.sessions, problems=tf.Problems())
+    terms: dict[str, Any] = {"rule": rule, "rates": run.rates, "servers": run.servers, "token_price": TOKEN_PRICE}
+    to.print("What the firm would have had to reckon with before it had a contract, at made-up prices:", style="dim")
+    estimated = tf.estimate(
+        sessions, **terms, identity=tf.Identity(), coverage=run.log.coverage, problems=tf.Problems()
+    )
+    show_estimate(estimated, to)
+    compared = tf.compare_models(sessions, **terms, offers=tf.Offers.read(firm.offers_path), problems=tf.Problems())
+    show_comparison(compared, to)
 
 
 def _about_demo(firm: DemoFirm) -> Iterator[str]:
@@ -111,6 +130,10 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex harvest {logs}", *terms, record, "--replay 15m,1h,4h,8h,1d,3d")
     yield "\nHow many tokens to buy next, and what other quantities would cost:\n"
     yield _command("tokenflex plan charges.csv", f"--offer {folder}/{firm.offer_path.name} --growth 5%")
+    yield "\nWhat the same use would have cost before the contract, and by subscriptions:\n"
+    price = f"--token-price {TOKEN_PRICE}"
+    yield _command(f"tokenflex estimate {logs}", *terms, price, "--scale-missing-days")
+    yield _command(f"tokenflex compare {logs}", *terms, f"{price} --offers {folder}/{firm.offers_path.name}")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

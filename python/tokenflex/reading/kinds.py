@@ -14,6 +14,7 @@ Kind: TypeAlias = Literal[
     "rule",
     "contract",
     "offer",
+    "offers",
     "workbook",
     "parquet",
     "sqlite",
@@ -47,11 +48,16 @@ _LOGS: Final[dict[Kind, re.Pattern[str]]] = {
 }
 """Lines that only one kind of log has."""
 
-_RULE: Final = re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE)
-_CONTRACT: Final = re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE)
-_OFFER: Final = re.compile(r"^ *overage_price *=", re.MULTILINE)
+_MARKS: Final[dict[Kind, re.Pattern[str]]] = {
+    "rule": re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE),
+    "offer": re.compile(r"^ *overage_price *=", re.MULTILINE),
+    "contract": re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE),
+    "offers": re.compile(r"^ *\[\[ *(?:subscriptions|maintenance) *\]\]", re.MULTILINE),
+}
+"""A line that only one kind of TOML has, the first that is found; but contracts may have an overage price, too."""
 _BOUGHT: Final = re.compile(r"^ *(?:start|purchased) *=", re.MULTILINE)
 """What each contract has, and no offer."""
+
 _SEPARATORS: Final = ",;\t|"
 
 
@@ -77,12 +83,7 @@ def _kind_of_text(start: str) -> Kind:
     likely = max(found, key=lambda kind: found[kind])
     if found[likely] > 0:
         return likely
-    return _kind_of_terms(start) or ("table" if set(_SEPARATORS) & set(start.splitlines()[0]) else "unknown")
-
-
-def _kind_of_terms(start: str) -> Kind | None:
-    if _RULE.search(start):
-        return "rule"
-    if _OFFER.search(start) and not _BOUGHT.search(start):
-        return "offer"
-    return "contract" if _CONTRACT.search(start) else None
+    for kind, mark in _MARKS.items():
+        if mark.search(start) and not (kind == "offer" and _BOUGHT.search(start)):
+            return kind
+    return "table" if set(_SEPARATORS) & set(start.splitlines()[0]) else "unknown"

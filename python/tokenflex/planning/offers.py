@@ -1,0 +1,255 @@
+"""`Offers`: what can be had in place of tokens, and what it costs: subscriptions, and licenses that one has.
+
+No price of the vendor is shipped: a price list is the caller's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tokenflex.contract.fields import Checks, Exact, built, defaults_of, fill
+from tokenflex.contract.files import toml_of
+from tokenflex.errors import ArgumentError, FieldsError, SourceError, SourceNotFoundError
+from tokenflex.reading.statement.source import text_of
+from tokenflex.words import many
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Fields: TypeAlias = Mapping[str, Any]
+
+_CURRENCY: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class Subscription:
+    """A named-user subscription of one product, or a collection of several.
+
+    Attributes:
+        name: What it is called; no two offers have one name.
+        products: The product lines that its user may use.
+        price: Money for one user and one year, of at most four decimals.
+
+    Raises:
+        FieldsError: Fields are wrong; the message names each.
+
+    Example:
+        >>> import tokenflex as tf
+        >>> tf.Subscription(name="Revit", products=["RVT"], price=2985).products
+        ('RVT',)
+    """
+
+    name: str
+    products: tuple[str, ...]
+    price: Decimal
+
+    def __init__(self, *, name: str, products: Iterable[str], price: Exact) -> None:
+        checks = Checks()
+        fields = {
+            "name": checks.text("name", name),
+            "products": _products(products, checks),
+            "price": checks.price("price", price),
+        }
+        checks.refuse("subscription")
+        fill(self, fields)
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class Maintenance:
+    """What perpetual or network licenses of a product cost as long as they are kept up.
+
+    Attributes:
+        product: The product line.
+        price: Money for one license and one year, of at most four decimals.
+        owned: How many licenses one has; `None` where that is not known. Token Flex freezes them during its term.
+
+    Raises:
+        FieldsError: Fields are wrong; the message names each.
+
+    Example:
+        >>> import tokenflex as tf
+        >>> tf.Maintenance(product="ACD", price="612.50", owned=40).price
+        Decimal('612.5')
+    """
+
+    product: str
+    price: Decimal
+    owned: int | None
+
+    def __init__(self, *, product: str, price: Exact, owned: int | None = None) -> None:
+        checks = Checks()
+        fields = {
+            "product": checks.text("product", product),
+            "price": checks.price("price", price),
+            "owned": None if owned is None else checks.count("owned", owned),
+        }
+        checks.refuse("maintenance")
+        fill(self, fields)
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class Offers:
+    """What can be had in place of tokens, by a price list of yours.
+
+    Attributes:
+        subscriptions: Named-user subscriptions and collections.
+        maintenance: Perpetual or network licenses that can be kept.
+        currency: In which all prices are, as three letters.
+
+    Raises:
+        FieldsError: Fields are wrong, two subscriptions have one name, or a product is maintained twice; the message
+            names each.
+
+    Example:
+        >>> import tokenflex as tf
+        >>> offers = tf.Offers(
+        ...     subscriptions=[
+        ...         tf.Subscription(name="Revit", products=["RVT"], price=2985),
+        ...         tf.Subscription(name="building collection", products=["RVT", "ACD"], price="3400.50"),
+        ...     ],
+        ...     maintenance=[tf.Maintenance(product="ACD", price=600, owned=40)])
+        >>> tf.Offers.from_toml(offers.to_toml()) == offers
+        True
+    """
+
+    subscriptions: tuple[Subscription, ...]
+    maintenance: tuple[Maintenance, ...]
+    currency: str
+
+    def __init__(
+        self,
+        *,
+        subscriptions: Iterable[Subscription] = (),
+        maintenance: Iterable[Maintenance] = (),
+        currency: str = "USD",
+    ) -> None:
+        checks = Checks()
+        named = _values(subscriptions, Subscription, "subscriptions", checks)
+        kept = _values(maintenance, Maintenance, "maintenance", checks)
+        _refuse_twice([each.name for each in named], "subscriptions", "name", checks)
+        _refuse_twice([each.product for each in kept], "maintenance", "product", checks)
+        if checks.text("currency", currency) and not (len(currency) == _CURRENCY and currency.isupper()):
+            checks.fault("currency", f"is {currency!r}, but has to be three capital letters such as USD")
+        checks.refuse("offers")
+        fill(self, {"subscriptions": tuple(named), "maintenance": tuple(kept), "currency": currency})
+
+    def to_toml(self) -> str:
+        """The offers as a TOML document; `Offers.from_toml` reads it back."""
+        fields = {
+            "currency": self.currency,
+            "subscriptions": [
+                {"name": each.name, "products": list(each.products), "price": _number(each.price)}
+                for each in self.subscriptions
+            ],
+            "maintenance": [
+                {"product": each.product, "price": _number(each.price)}
+                | ({} if each.owned is None else {"owned": each.owned})
+                for each in self.maintenance
+            ],
+        }
+        return toml_of({name: value for name, value in fields.items() if value})
+
+    @classmethod
+    def from_toml(cls, text: str) -> Offers:
+        """The offers of a TOML document: `[[subscriptions]]`, `[[maintenance]]`, `currency`.
+
+        Raises:
+            ArgumentError: It is no TOML.
+            FieldsError: Fields are wrong; the message names each.
+        """
+        try:
+            fields = tomllib.loads(text, parse_float=Decimal)
+        except (ValueError, RecursionError) as error:
+            raise ArgumentError(f"the offers are no TOML: {error}") from error
+        checks = Checks()
+        known = defaults_of(cls)
+        for name in fields:
+            if name not in known:
+                checks.fault(name, f"is no field of offers; there are {', '.join(known)}")
+        parts = {
+            name: _parts(fields.get(name, []), kind, name, checks)
+            for name, kind in (("subscriptions", Subscription), ("maintenance", Maintenance))
+        }
+        checks.refuse("offers")
+        return cls(**parts, currency=fields.get("currency", known["currency"]))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Offers:
+        """The offers in a TOML file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            SourceNotFoundError: There is no such file.
+            SourceError: It cannot be read, or is no TOML.
+            FieldsError: Fields are wrong; the message names each.
+        """
+        try:
+            text, lost = text_of(Path(path).read_bytes(), str(path), "cp1252")
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"there is no file of offers {path}", location=str(path)) from error
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
+        if lost:
+            raise SourceError(
+                f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
+            )
+        try:
+            return cls.from_toml(text)
+        except FieldsError as error:
+            raise FieldsError(f"{path}: {error}", location=error.location, fields=error.fields) from error
+        except ArgumentError as error:
+            raise SourceError(f"{path}: {error}", location=str(path)) from error
+
+
+def _number(price: Decimal) -> int | str:
+    """A price as TOML has it exactly: a whole number, or text."""
+    return int(price) if price == int(price) else str(price)
+
+
+def _products(products: object, checks: Checks) -> tuple[str, ...]:
+    if isinstance(products, str) or not isinstance(products, Iterable):
+        checks.fault("products", f'is {products!r}, but has to be a list of product lines such as ["ACD"]')
+        return ()
+    found = list(products)
+    for place, product in enumerate(found):
+        checks.text(f"products[{place}]", product)
+    if not found:
+        checks.fault("products", "is empty, but has to name one product line at least")
+    if not checks.fails("products"):
+        _refuse_twice(found, "products", "", checks)
+    return tuple(found)
+
+
+def _values(given: object, kind: type[Any], name: str, checks: Checks) -> list[Any]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        checks.fault(name, f"is {given!r}, but has to be a list of tokenflex.{kind.__name__}")
+        return []
+    found = list(given)
+    for place, each in enumerate(found):
+        if not isinstance(each, kind):
+            checks.fault(f"{name}[{place}]", f"is {each!r}, but has to be a tokenflex.{kind.__name__}")
+    return [each for each in found if isinstance(each, kind)]
+
+
+def _refuse_twice(names: list[str], what: str, field: str, checks: Checks) -> None:
+    seen = set()
+    for place, name in enumerate(names):
+        if name in seen:
+            checks.fault(f"{what}[{place}]{'.' if field else ''}{field}", f"is {name!r}, which is there already")
+        seen.add(name)
+
+
+def _parts(given: object, kind: type[Any], name: str, checks: Checks) -> list[Any]:
+    """The values of a table of a file."""
+    if not isinstance(given, list):
+        checks.fault(name, f"has to be tables of fields: write [[{name}]]")
+        return []
+    found = [built(kind, fields, f"{name}[{place}]", checks) for place, fields in enumerate(given)]
+    return [each for each in found if each is not None]

@@ -1,0 +1,169 @@
+"""`tokenflex estimate` and `tokenflex compare` on the demo's logs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+import tokenflex as tf
+from tokenflex import cli
+from tokenflex.commands import options
+
+if TYPE_CHECKING:
+    from tokenflex.demo import DemoFirm
+
+
+def run(demo_firm: DemoFirm, command: str, *more: object, rates: bool = True) -> Result:
+    zones = [f"--timezone={server}={zone}" for server, zone in demo_firm.servers.items()]
+    terms = ["--rule", demo_firm.rule_path, *(["--rates", demo_firm.rates_path] if rates else [])]
+    given = [command, demo_firm.folder / "logs", *zones, *terms, *more]
+    return CliRunner().invoke(cli.app, [str(argument) for argument in given], prog_name="tokenflex")
+
+
+@pytest.fixture(scope="module")
+def charged(demo_firm: DemoFirm) -> tuple[tf.FlexlmLog, pl.DataFrame, pl.DataFrame]:
+    """The demo's log, its persons' sessions, and what `charge` charges for them."""
+    log = tf.read_flexlm(demo_firm.folder / "logs", timezone=demo_firm.servers)
+    problems = tf.Problems()
+    sessions = tf.Identity().apply(tf.pair(log.events, packages=log.packages, problems=problems), problems=problems)
+    rates = tf.Rates.read(demo_firm.rates_path)
+    rule = tf.Rule.read(demo_firm.rule_path)
+    charges = tf.charge(sessions, rule=rule, rates=rates, servers=demo_firm.servers, problems=problems)
+    return log, sessions, charges
+
+
+def test_the_estimate_shows_its_range_and_what_makes_it(
+    demo_firm: DemoFirm, charged: tuple[tf.FlexlmLog, pl.DataFrame, pl.DataFrame], tmp_path: Path
+) -> None:
+    out = tmp_path / "uncertain.csv"
+    result = run(demo_firm, "estimate", "--token-price", "2.85", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    for words in ("What is uncertain", "another rule", "not ended", "ended by the server", "INHSMP", "mad-lic-01"):
+        assert words in result.stdout
+    assert "2 days of a server without lines, for which the base has nothing" in " ".join(result.stdout.split())
+    assert max(len(line) for line in result.stdout.splitlines() if str(out) not in line) <= 100
+    written = pl.read_csv(out)
+    assert set(written["source"]) == {"rule", "open_sessions", "ended_by_server", "missing_days", "unknown_products"}
+    charges = charged[2]
+    # The median of the demo's last rates stands for the product without one.
+    unrated = charges["tokens"].null_count()
+    assert unrated > 0
+    base = charges["tokens"].sum() + 8 * unrated
+    assert f"{base:,.4f}".rstrip("0").rstrip(".") + " tokens, between" in result.stdout
+
+
+def test_the_estimate_as_json_is_that_of_the_verb(
+    demo_firm: DemoFirm, charged: tuple[tf.FlexlmLog, pl.DataFrame, pl.DataFrame]
+) -> None:
+    log, sessions, _ = charged
+    rolling = tf.Rule(window="rolling")
+    rule_path = demo_firm.folder / "rolling.toml"
+    rule_path.write_text(rolling.to_toml(), encoding="utf-8")
+    options_given = ("--scale-missing-days", "--open-sessions", "launch", "--other-rule", rule_path, "--json")
+    result = run(demo_firm, "estimate", *options_given)
+    rule_path.unlink()
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    found = tf.estimate(
+        sessions,
+        rule=tf.Rule.read(demo_firm.rule_path),
+        rates=tf.Rates.read(demo_firm.rates_path),
+        servers=demo_firm.servers,
+        rules=[rolling],
+        identity=tf.Identity(),
+        open_sessions="launch",
+        coverage=log.coverage,
+        scale_missing_days=True,
+        problems=tf.Problems(),
+    )
+    assert [Decimal(told[name]) for name in ("low", "base", "high")] == [found.low, found.base, found.high]
+    assert Decimal(told["filled"]) == found.filled > 0
+    assert len(told["contributions"]) == found.contributions.height
+    assert told["cost"] is None
+
+
+def test_the_comparison_shows_five_ways_and_who_should_change(demo_firm: DemoFirm, tmp_path: Path) -> None:
+    out = tmp_path / "users.csv"
+    given = ("--offers", demo_firm.offers_path, "--token-price", 3, "--out", out)
+    result = run(demo_firm, "compare", *given)
+    assert result.exit_code == 0, result.stderr
+    for words in (
+        "licenses, for the peak",
+        "the cheapest mix costs least",
+        "99.5 days",
+        "should change",
+        "25 licenses of",
+    ):
+        assert words in " ".join(result.stdout.split())
+    assert max(len(line) for line in result.stdout.splitlines() if str(out) not in line) <= 100
+    users = pl.read_csv(out)
+    assert users["best"].str.contains("building collection").any()
+    # Who has what was advised keeps it.
+    current = tmp_path / "current.csv"
+    has = users.select("user", subscription=pl.col("best").str.split("; ")).explode("subscription").drop_nulls()
+    has.filter(pl.col("subscription") != "").write_csv(current)
+    again = run(demo_firm, "compare", *given[:4], "--current", current)
+    assert again.exit_code == 0, again.stderr
+    assert "Nobody should change what they have." in again.stdout
+
+
+def test_the_comparison_as_json_is_that_of_the_verb(
+    demo_firm: DemoFirm, charged: tuple[tf.FlexlmLog, pl.DataFrame, pl.DataFrame]
+) -> None:
+    given = ("--offers", demo_firm.offers_path, "--token-price", "2.85", "--hysteresis", "0.5", "--json")
+    result = run(demo_firm, "compare", *given)
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    found = tf.compare_models(
+        charged[1],
+        rule=tf.Rule.read(demo_firm.rule_path),
+        rates=tf.Rates.read(demo_firm.rates_path),
+        servers=demo_firm.servers,
+        token_price="2.85",  # noqa: S106 - money
+        offers=tf.Offers.read(demo_firm.offers_path),
+        hysteresis="0.5",
+        problems=tf.Problems(),
+    )
+    assert told["cheapest"] == found.cheapest == "mix"
+    costs = {row["model"]: row["cost"] for row in told["models"]}
+    assert {model: Decimal(cost) for model, cost in costs.items() if cost is not None} == {
+        model: cost for model, cost in found.models.select("model", "cost").iter_rows() if cost is not None
+    }
+    assert len(told["users"]) == found.users.height
+
+
+def test_what_is_missing_is_said(demo_firm: DemoFirm, tmp_path: Path) -> None:
+    wrong = tmp_path / "current.csv"
+    wrong.write_text("user\nana\n", encoding="utf-8")
+    offers = ("--offers", demo_firm.offers_path)
+    for command, more, words in [
+        ("compare", (), "--offers is missing"),
+        ("compare", offers, "--token-price is missing"),
+        ("compare", (*offers, "--token-price", "3", "--current", wrong), "column 'subscription' is missing"),
+        ("compare", (*offers, "--token-price", "three"), "token_price is 'three', but has to be a number"),
+        ("compare", ("--offers", tmp_path / "none.toml", "--token-price", "3"), "there is no file of offers"),
+        ("estimate", ("--token-price", "-3"), "token_price is '-3', but has to be 0 or more"),
+        ("estimate", ("--other-rule", "mine"), "not a preset"),
+    ]:
+        result = run(demo_firm, command, *more)
+        assert result.exit_code == options.BAD_INPUT, result.stdout
+        assert words in result.stderr
+    assert "--rates is missing" in run(demo_firm, "estimate", rates=False).stderr
+
+
+def test_the_pictures_are_those_of_the_demo(demo_firm: DemoFirm, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parents[1] / "docs" / "pictures"
+    monkeypatch.syspath_prepend(folder)
+    drawn = importlib.import_module("planning").of_demo(demo_firm)
+    assert set(drawn) == {"estimate.svg", "break-even.svg"}
+    for name, picture in drawn.items():
+        assert (folder / name).read_text(encoding="utf-8") == picture, "renew it: python docs/pictures/make.py"
+        assert ET.fromstring(picture).tag.endswith("svg")  # noqa: S314 - our own
