@@ -90,9 +90,9 @@ def plan_purchase(
         >>> offer = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)])
         >>> plan = tf.plan_purchase([[7, 5, 9], [7, 0, 3]], offer=offer, start=date(2026, 7, 1))
         >>> plan.purchases.select("day", "tokens", "cost").rows()
-        [(datetime.date(2026, 7, 1), Decimal('20.0000'), Decimal('60.00000000'))]
+        [(datetime.date(2026, 7, 1), Decimal('10.0000'), Decimal('30.00000000'))]
         >>> plan.expected_cost, plan.run_out_chance
-        (Decimal('62.00000000'), 0.5)
+        (Decimal('52.00000000'), 0.5)
     """
     _check(offer, quantities, dates, run_out_limit, n)
     try:
