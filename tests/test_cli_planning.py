@@ -92,7 +92,7 @@ def test_the_estimate_as_json_is_that_of_the_verb(
 
 def test_the_comparison_shows_five_ways_and_who_should_change(demo_firm: DemoFirm, tmp_path: Path) -> None:
     out = tmp_path / "users.csv"
-    given = ("--offers", demo_firm.offers_path, "--token-price", 3, "--out", out)
+    given = ("--price-list", demo_firm.price_list_path, "--token-price", 3, "--out", out)
     result = run(demo_firm, "compare", *given)
     assert result.exit_code == 0, result.stderr
     for words in (
@@ -118,7 +118,7 @@ def test_the_comparison_shows_five_ways_and_who_should_change(demo_firm: DemoFir
 def test_the_comparison_as_json_is_that_of_the_verb(
     demo_firm: DemoFirm, charged: tuple[tf.FlexlmLog, pl.DataFrame, pl.DataFrame]
 ) -> None:
-    given = ("--offers", demo_firm.offers_path, "--token-price", "2.85", "--hysteresis", "0.5", "--json")
+    given = ("--price-list", demo_firm.price_list_path, "--token-price", "2.85", "--hysteresis", "0.5", "--json")
     result = run(demo_firm, "compare", *given)
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
@@ -128,7 +128,7 @@ def test_the_comparison_as_json_is_that_of_the_verb(
         rates=tf.Rates.read(demo_firm.rates_path),
         servers=demo_firm.servers,
         token_price="2.85",  # noqa: S106 - money
-        offers=tf.Offers.read(demo_firm.offers_path),
+        price_list=tf.PriceList.read(demo_firm.price_list_path),
         hysteresis="0.5",
         problems=tf.Problems(),
     )
@@ -143,13 +143,13 @@ def test_the_comparison_as_json_is_that_of_the_verb(
 def test_what_is_missing_is_said(demo_firm: DemoFirm, tmp_path: Path) -> None:
     wrong = tmp_path / "current.csv"
     wrong.write_text("user\nana\n", encoding="utf-8")
-    offers = ("--offers", demo_firm.offers_path)
+    offers = ("--price-list", demo_firm.price_list_path)
     for command, more, words in [
-        ("compare", (), "--offers is missing"),
+        ("compare", (), "--price-list is missing"),
         ("compare", offers, "--token-price is missing"),
         ("compare", (*offers, "--token-price", "3", "--current", wrong), "column 'subscription' is missing"),
         ("compare", (*offers, "--token-price", "three"), "token_price is 'three', but has to be a number"),
-        ("compare", ("--offers", tmp_path / "none.toml", "--token-price", "3"), "there is no file of offers"),
+        ("compare", ("--price-list", tmp_path / "none.toml", "--token-price", "3"), "there is no price list"),
         ("estimate", ("--token-price", "-3"), "token_price is '-3', but has to be 0 or more"),
         ("estimate", ("--other-rule", "mine"), "not a preset"),
     ]:

@@ -28,7 +28,7 @@ BY_DAY = tf.Rule(window="day", zone="utc")
 REVIT = tf.Subscription(name="Revit", products=["RVT"], price=2985)
 AUTOCAD = tf.Subscription(name="AutoCAD", products=["ACD"], price=1400)
 COLLECTION = tf.Subscription(name="building collection", products=["ACD", "RVT", "NAVMAN"], price=3500)
-OFFERS = tf.Offers(
+OFFERS = tf.PriceList(
     subscriptions=[REVIT, AUTOCAD, COLLECTION], maintenance=[tf.Maintenance(product="ACD", price=600, owned=1)]
 )
 RATES = tf.Rates({"ACD": 7, "RVT": 10, "NAVMAN": 9})
@@ -44,7 +44,7 @@ def use(user: str, product: str, days: int, *, first: int = 0, hours: int = 8, *
 
 
 def compared(*uses: pl.DataFrame, **more: Any) -> tf.ModelComparison:
-    given: dict[str, Any] = {"rule": BY_DAY, "rates": RATES, "token_price": 3, "offers": OFFERS, "days": 365}
+    given: dict[str, Any] = {"rule": BY_DAY, "rates": RATES, "token_price": 3, "price_list": OFFERS, "days": 365}
     return tf.compare_models(pl.concat(uses, how="diagonal"), **{**given, **more})
 
 
@@ -121,7 +121,7 @@ def test_what_has_no_price_is_named_and_never_zero() -> None:
     found = compared(
         use("ana", "XYZ", 30),
         rates=RATES,
-        offers=tf.Offers(subscriptions=[REVIT]),
+        price_list=tf.PriceList(subscriptions=[REVIT]),
         problems=(problems := tf.Problems()),
     )
     assert problems.frame["code"].to_list() == ["no_rate"]
@@ -130,7 +130,7 @@ def test_what_has_no_price_is_named_and_never_zero() -> None:
     assert found.cheapest is None
     covered = compared(
         use("ana", "XYZ", 30),
-        offers=tf.Offers(subscriptions=[tf.Subscription(name="xyz", products=["XYZ"], price=1)]),
+        price_list=tf.PriceList(subscriptions=[tf.Subscription(name="xyz", products=["XYZ"], price=1)]),
         current={"ana": ["xyz"]},
         problems=tf.Problems(),
     )
@@ -148,15 +148,15 @@ def test_a_collection_can_be_worth_it_where_no_single_subscription_is() -> None:
 def test_of_a_family_the_rest_is_charged_anew() -> None:
     """LT beside PRO is free; with a subscription of PRO alone it is paid."""
     rates = tf.Rates([tf.Rate("LT", Decimal(6), None, "draw"), tf.Rate("PRO", Decimal(8), None, "draw")])
-    offers = tf.Offers(subscriptions=[tf.Subscription(name="pro", products=["PRO"], price=1000)])
+    prices = tf.PriceList(subscriptions=[tf.Subscription(name="pro", products=["PRO"], price=1000)])
     rule = replace(BY_DAY, incremental=True)
     uses = [use("ana", "LT", 100), use("ana", "PRO", 100)]
-    found = compared(*uses, rates=rates, offers=offers, rule=rule)
+    found = compared(*uses, rates=rates, price_list=prices, rule=rule)
     row = user_of(found, "ana")
     assert row["cost_tokens"] == 3 * 800
     # 1,000 and 600 tokens of LT are dearer than 800 tokens of both.
     assert (row["cheapest"], row["cost_cheapest"]) == ([], 2400)
-    apart = user_of(compared(*uses, rates=rates, offers=offers, rule=BY_DAY), "ana")
+    apart = user_of(compared(*uses, rates=rates, price_list=prices, rule=BY_DAY), "ana")
     assert (apart["cheapest"], apart["cost_cheapest"]) == (["pro"], 1000 + 1800)
 
 
@@ -263,7 +263,7 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
         "sessions": sessions,
         "rule": replace(rule, machine_metered=frozenset(draw(st.sampled_from([[], [], [], ["A"]])))),
         "rates": tf.Rates(rates),
-        "offers": tf.Offers(subscriptions=offers),
+        "price_list": tf.PriceList(subscriptions=offers),
         "token_price": Decimal(draw(st.sampled_from(["0", "1", "2.85", "3"]))),
         "current": {user: sorted(draw(names)) for user in draw(st.sets(st.sampled_from(["ana", "ben", "zoe"])))},
         "hysteresis": Decimal(draw(st.sampled_from(["0", "0.1", "0.5"]))),
@@ -293,7 +293,7 @@ def money(cost: Fraction) -> Decimal:
 
 def check_cheapest_mix_is_the_cheapest_of_all_sets(firm: dict[str, Any]) -> None:
     found = tf.compare_models(**firm, problems=tf.Problems())
-    offers = firm["offers"].subscriptions
+    offers = firm["price_list"].subscriptions
     named = {offer.name: offer for offer in offers}
     for row in found.users.iter_rows(named=True):
         user = row["user"]
@@ -320,7 +320,7 @@ def check_cheapest_mix_is_the_cheapest_of_all_sets(firm: dict[str, Any]) -> None
 
 def check_subscriptions_are_the_cheapest_cover(firm: dict[str, Any]) -> None:
     found = tf.compare_models(**firm, problems=tf.Problems())
-    offers, metered = firm["offers"].subscriptions, firm["rule"].machine_metered
+    offers, metered = firm["price_list"].subscriptions, firm["rule"].machine_metered
     offered = {product for offer in offers for product in offer.products} - metered
     total = Decimal(0)
     for user in firm["sessions"]["user"].unique():
@@ -405,7 +405,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"token_price": 2.5}, tf.FieldsError, "floats are not exact"),
         ({"token_price": "-1"}, tf.FieldsError, "0 or more"),
-        ({"offers": [REVIT]}, tf.ArgumentTypeError, "tokenflex.Offers"),
+        ({"price_list": [REVIT]}, tf.ArgumentTypeError, "tokenflex.PriceList"),
         ({"hysteresis": 1}, tf.ArgumentError, "from 0 to below 1"),
         ({"hysteresis": "a tenth"}, tf.FieldsError, "a number"),
         ({"days": 0}, tf.ArgumentError, "from 1 to"),
@@ -422,37 +422,37 @@ def test_what_makes_no_sense_is_refused() -> None:
         compared(use("ana", "RVT", 30).clear())
     many = [tf.Subscription(name=f"s{n}", products=[f"P{n}", f"P{n + 1}"], price=10) for n in range(17)]
     uses = [use("ana", f"P{n}", 1) for n in range(18)]
-    with pytest.raises(tf.ArgumentError, match="17 offers meet in the use of one user"):
-        compared(*uses, rates=tf.Rates({f"P{n}": 1 for n in range(18)}), offers=tf.Offers(subscriptions=many))
+    with pytest.raises(tf.ArgumentError, match="17 subscriptions meet in the use of one user"):
+        compared(*uses, rates=tf.Rates({f"P{n}": 1 for n in range(18)}), price_list=tf.PriceList(subscriptions=many))
 
 
 def test_offers_are_kept_in_files(tmp_path: Path) -> None:
-    path = tmp_path / "offers.toml"
+    path = tmp_path / "price-list.toml"
     offers = replace_currency(OFFERS, "EUR")
     path.write_text(offers.to_toml(), encoding="utf-8")
-    assert tf.Offers.read(path) == offers
-    assert tf.Offers.from_toml(tf.Offers().to_toml()) == tf.Offers()
-    exact = tf.Offers.from_toml('[[maintenance]]\nproduct = "ACD"\nprice = 0.1\n').maintenance[0].price
+    assert tf.PriceList.read(path) == offers
+    assert tf.PriceList.from_toml(tf.PriceList().to_toml()) == tf.PriceList()
+    exact = tf.PriceList.from_toml('[[maintenance]]\nproduct = "ACD"\nprice = 0.1\n').maintenance[0].price
     assert exact == Decimal("0.1")
-    with pytest.raises(tf.SourceNotFoundError, match="no file of offers"):
-        tf.Offers.read(tmp_path / "none.toml")
+    with pytest.raises(tf.SourceNotFoundError, match="no price list"):
+        tf.PriceList.read(tmp_path / "none.toml")
     with pytest.raises(tf.SourceError, match="cannot be read"):
-        tf.Offers.read(tmp_path)
+        tf.PriceList.read(tmp_path)
     path.write_bytes(b"\x81\x8d")
     with pytest.raises(tf.SourceError, match="2 letters that no reader knows"):
-        tf.Offers.read(path)
+        tf.PriceList.read(path)
     path.write_text("[[subscriptions", encoding="utf-8")
     with pytest.raises(tf.SourceError, match="no TOML"):
-        tf.Offers.read(path)
+        tf.PriceList.read(path)
 
 
-def replace_currency(offers: tf.Offers, currency: str) -> tf.Offers:
-    return tf.Offers(subscriptions=offers.subscriptions, maintenance=offers.maintenance, currency=currency)
+def replace_currency(offers: tf.PriceList, currency: str) -> tf.PriceList:
+    return tf.PriceList(subscriptions=offers.subscriptions, maintenance=offers.maintenance, currency=currency)
 
 
 def test_every_wrong_field_of_offers_is_named() -> None:
     with pytest.raises(tf.FieldsError) as told:
-        tf.Offers.from_toml(
+        tf.PriceList.from_toml(
             'colour = "red"\n[[subscriptions]]\nname = ""\nproducts = []\nprice = -1\n'
             "[[maintenance]]\nproduct = 3\nowned = 0\n"
         )
@@ -466,11 +466,11 @@ def test_every_wrong_field_of_offers_is_named() -> None:
         "maintenance[0].owned",
     }
     wrong: list[tuple[Callable[[], object], str]] = [
-        (lambda: tf.Offers(subscriptions=[REVIT, REVIT]), "subscriptions[1].name"),
-        (lambda: tf.Offers(maintenance=list(OFFERS.maintenance) * 2), "maintenance[1].product"),
-        (lambda: tf.Offers(subscriptions=["Revit"]), "subscriptions[0]"),  # type: ignore[list-item]  # on purpose
-        (lambda: tf.Offers(maintenance=7), "maintenance"),  # type: ignore[arg-type]  # on purpose
-        (lambda: tf.Offers(currency="dollar"), "currency"),
+        (lambda: tf.PriceList(subscriptions=[REVIT, REVIT]), "subscriptions[1].name"),
+        (lambda: tf.PriceList(maintenance=list(OFFERS.maintenance) * 2), "maintenance[1].product"),
+        (lambda: tf.PriceList(subscriptions=["Revit"]), "subscriptions[0]"),  # type: ignore[list-item]  # on purpose
+        (lambda: tf.PriceList(maintenance=7), "maintenance"),  # type: ignore[arg-type]  # on purpose
+        (lambda: tf.PriceList(currency="dollar"), "currency"),
         (lambda: tf.Subscription(name="a", products="ACD", price=1), "products"),
         (lambda: tf.Subscription(name="a", products=["ACD", "ACD"], price=1), "products[1]"),
         (lambda: tf.Subscription(name="a", products=["ACD"], price=0.5), "price"),  # type: ignore[arg-type]  # on purpose

@@ -59,7 +59,7 @@ RATES = b"product,tokens\nACD,7\nRVT,10\n"
 RULE = tf.FLEX.to_toml().encode()
 TABLE = b"Username,Product name,Start time,End time\nana,ACD,2026-07-13T08:00Z,2026-07-13T09:00Z\n"
 RENAMED = b"who;what;t1;t2\nana;ACD;2026-07-13T08:00Z;2026-07-13T09:00Z\n"
-OFFERS = tf.Offers(subscriptions=[tf.Subscription(name="Revit", products=["RVT"], price=2985)])
+OFFERS = tf.PriceList(subscriptions=[tf.Subscription(name="Revit", products=["RVT"], price=2985)])
 
 EVERYTHING = {
     "flexlm": (FLEXLM, "debug log of a FlexNet license server (adskflex)"),
@@ -74,7 +74,7 @@ EVERYTHING = {
     "offer": (OFFER.to_toml().encode(), "offer of tokens (Token Flex)"),
     "offer of packs": (PACKS.to_toml().encode(), "offer of tokens (Flex)"),
     "own contract as JSON": (OWN.to_json().encode(), "contract (Flex)"),
-    "offers": (OFFERS.to_toml().encode(), "offers of subscriptions and maintenance"),
+    "price_list": (OFFERS.to_toml().encode(), "price list of subscriptions and maintenance"),
     "rates": (RATES, "token rates"),
     "rule": (RULE, "charging rule"),
     "rule as JSON": (tf.TOKEN_FLEX.to_json().encode(), "charging rule"),

@@ -630,7 +630,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             sessions,
             **options,
             token_price=3,
-            offers=tf.Offers(subscriptions=[tf.Subscription(name="lt", products=["LT"], price=100)]),
+            price_list=tf.PriceList(subscriptions=[tf.Subscription(name="lt", products=["LT"], price=100)]),
             problems=tf.Problems(),
         ),
         "zone_whatif": lambda sessions: tf.zone_whatif(

@@ -46,7 +46,7 @@ def of_demo(firm: DemoFirm) -> dict[str, str]:
         rates=rates,
         servers=firm.servers,
         token_price=PRICE,
-        offers=tf.Offers.read(firm.offers_path),
+        price_list=tf.PriceList.read(firm.price_list_path),
         problems=problems,
     )
     return {"estimate.svg": tornado(estimated), "break-even.svg": break_even(compared, "RVT", "Revit")}

@@ -62,8 +62,8 @@ from tokenflex.planning.compare_models import ModelComparison, compare_models
 from tokenflex.planning.estimate import Estimate, estimate
 from tokenflex.planning.forecast import Forecast, forecast
 from tokenflex.planning.offer import Offer, PackOffer
-from tokenflex.planning.offers import Maintenance, Offers, Subscription
 from tokenflex.planning.plan_purchase import plan_purchase
+from tokenflex.planning.price_list import Maintenance, PriceList, Subscription
 from tokenflex.planning.purchase_plan import PurchasePlan
 from tokenflex.planning.scenarios import HeadCount, Project
 from tokenflex.problems import Problems
@@ -128,12 +128,12 @@ __all__ = [
     "MissingColumnError",
     "ModelComparison",
     "Offer",
-    "Offers",
     "Pack",
     "PackOffer",
     "PerpetualLicense",
     "Pool",
     "Prepared",
+    "PriceList",
     "PriceTier",
     "Problems",
     "Project",

@@ -86,7 +86,7 @@ How many tokens to buy next, and when:
 Before a contract: what would tokens have cost, or subscriptions:
   tokenflex estimate logs/ --timezone Europe/Madrid --rates rates.csv
   tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
-    --offers offers.toml --token-price 3
+    --price-list price-list.toml --token-price 3
 """
 app = typer.Typer(
     no_args_is_help=True,

@@ -16,7 +16,7 @@ from tokenflex.errors import MissingColumnError, SourceError, SourceNotFoundErro
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.planning.offer import Offer
-from tokenflex.planning.offers import Offers
+from tokenflex.planning.price_list import PriceList
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.charges import read_charges
@@ -105,8 +105,8 @@ def inspect(path: str | os.PathLike[str], *, timezone: Zones = None) -> Inspecti
     r"""Says what a file is, what is in it, and what to run next.
 
     Told by the content and never by the name: debug logs of FlexNet servers, outputs of `lmstat`, report logs of RLM,
-    the vendor's usage exports and contracts, rates, rules, contracts, offers, charges, aliases of users, groups,
-    feature codes, and any other table of use.
+    the vendor's usage exports and contracts, rates, rules, contracts, offers, price lists, charges, aliases of users,
+    groups, feature codes, and any other table of use.
 
     Args:
         path: A file, packed with gzip or zstd or not.
@@ -361,18 +361,20 @@ def _offer(file: Path, _: Zones) -> Inspection:
     return Inspection(str(file), f"offer of tokens ({model})", content, next=command, verb="Offer.read")
 
 
-def _offers(file: Path, _: Zones) -> Inspection:
+def _price_list(file: Path, _: Zones) -> Inspection:
     (place,) = places(str(file))
     text, _codes = text_of(place.bytes(), str(file), "cp1252")
-    offers = Offers.from_toml(text)
-    products = {product for each in offers.subscriptions for product in each.products}
+    known = PriceList.from_toml(text)
+    products = {product for each in known.subscriptions for product in each.products}
+    counts = (many(len(known.subscriptions), "subscription"), many(len(known.maintenance), "product"))
+    command = "tokenflex compare LOGS --timezone ZONE --rates rates.csv --token-price PRICE --price-list"
     return Inspection(
         str(file),
-        "offers of subscriptions and maintenance",
-        f"{many(len(offers.subscriptions), 'subscription')}, maintenance of {many(len(offers.maintenance), 'product')}",
-        products=tuple(sorted(products | {each.product for each in offers.maintenance})),
-        next=f"tokenflex compare LOGS --timezone ZONE --rates rates.csv --token-price PRICE --offers {_quoted(file)}",
-        verb="Offers.read",
+        "price list of subscriptions and maintenance",
+        f"{counts[0]}, maintenance of {counts[1]}",
+        products=tuple(sorted(products | {each.product for each in known.maintenance})),
+        next=f"{command} {_quoted(file)}",
+        verb="PriceList.read",
     )
 
 
@@ -491,7 +493,7 @@ _LOOKS: Final[Mapping[str, Look]] = {
     "rule": _rule,
     "contract": _contract,
     "offer": _offer,
-    "offers": _offers,
+    "price_list": _price_list,
     "empty": _empty,
     "unknown": _unknown,
 }

@@ -44,10 +44,10 @@ HELP = """Say what the use in the logs costs in a year by licenses, by subscript
 
 \b
   tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
-    --offers offers.toml --token-price 3 --out users.csv
+    --price-list price-list.toml --token-price 3 --out users.csv
 
 \b
-offers.toml has your prices, for a user or a license and a year:
+price-list.toml has your prices, for a user or a license and a year:
   currency = "USD"
   [[subscriptions]]
   name = "Revit"
@@ -65,7 +65,7 @@ def compare(
     logs: LogsArgument,
     *,
     asked: LogOptions,
-    offers: Annotated[Path | None, typer.Option(help="What subscriptions and maintenance cost, as TOML.")] = None,
+    price_list: Annotated[Path | None, typer.Option(help="What subscriptions and maintenance cost, as TOML.")] = None,
     token_price: Annotated[str | None, typer.Option(metavar="MONEY", help="What a token costs.")] = None,
     current: Annotated[
         Path | None, typer.Option(help="Which subscriptions users have, as CSV: user, subscription. Default: none.")
@@ -81,11 +81,13 @@ def compare(
     """Compares models; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
-        if offers is None:
-            fail("--offers is missing: what do subscriptions and maintenance cost?", "See tokenflex compare --help.")
+        if price_list is None:
+            fail(
+                "--price-list is missing: what do subscriptions and maintenance cost?", "See tokenflex compare --help."
+            )
         if token_price is None:
             fail("--token-price is missing: what does a token cost?")
-        known = tf.Offers.read(offers)
+        known = tf.PriceList.read(price_list)
         identity = tf.Identity() if aliases is None else tf.Identity.read(aliases)
         run = metered(logs, asked, as_of=instant_of(as_of), identity=identity)
         problems = tf.Problems()
@@ -94,7 +96,7 @@ def compare(
             rule=asked.terms,
             rates=run.rates,
             token_price=token_price,
-            offers=known,
+            price_list=known,
             servers=run.servers,
             current=None if current is None else _current_of(current),
             hysteresis=hysteresis,
@@ -201,8 +203,8 @@ def _show_users(found: tf.ModelComparison, to: Console) -> None:
     screen.print_table(to, f"{many(changes.height, 'user')} should change", table, note)
 
 
-def _names(offers: list[str]) -> str:
-    return ", ".join(offers) or "tokens only"
+def _names(subscriptions: list[str]) -> str:
+    return ", ".join(subscriptions) or "tokens only"
 
 
 def _plain(found: tf.ModelComparison, problems: pl.DataFrame) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> Non
         sessions, **terms, identity=tf.Identity(), coverage=run.log.coverage, problems=tf.Problems()
     )
     show_estimate(estimated, to)
-    compared = tf.compare_models(sessions, **terms, offers=tf.Offers.read(firm.offers_path), problems=tf.Problems())
+    compared = tf.compare_models(
+        sessions, **terms, price_list=tf.PriceList.read(firm.price_list_path), problems=tf.Problems()
+    )
     show_comparison(compared, to)
 
 
@@ -133,7 +135,7 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield "\nWhat the same use would have cost before the contract, and by subscriptions:\n"
     price = f"--token-price {TOKEN_PRICE}"
     yield _command(f"tokenflex estimate {logs}", *terms, price, "--scale-missing-days")
-    yield _command(f"tokenflex compare {logs}", *terms, f"{price} --offers {folder}/{firm.offers_path.name}")
+    yield _command(f"tokenflex compare {logs}", *terms, f"{price} --price-list {folder}/{firm.price_list_path.name}")
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

@@ -31,7 +31,7 @@ from tokenflex.demo.firm import (
     people,
 )
 from tokenflex.demo.mistakes import Mistake, mistakes
-from tokenflex.demo.offers import write_offers
+from tokenflex.demo.price_list import write_price_list
 from tokenflex.demo.statement import RULE, Stated, write_statement
 from tokenflex.demo.use import Outage, Use
 from tokenflex.demo.work import uses
@@ -111,7 +111,7 @@ class DemoFirm:
         statement_path: what the vendor states, session by session, of the servers that report
         contract_path: the firm's contract as TOML, with invented numbers
         offer_path: what the firm is offered for the years to come, as TOML, with invented numbers
-        offers_path: what subscriptions and maintenance cost, as TOML, with invented prices
+        price_list_path: what subscriptions and maintenance cost, as TOML, with invented prices
         groups_path: CSV of everyone's group, cost centre and site; one user is left out
         activity_path: CSV of an agent, with the stretches in which a product was open and nobody used it
         sessions: what truly happened, in order of start
@@ -128,7 +128,7 @@ class DemoFirm:
     statement_path: Path
     contract_path: Path
     offer_path: Path
-    offers_path: Path
+    price_list_path: Path
     groups_path: Path
     activity_path: Path
     sessions: tuple[DemoSession, ...]
@@ -154,8 +154,8 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     """Writes the demo's logs into `folder/logs`, and beside them what an administrator has besides.
 
     That is `rates.csv`, `users.csv` (where people live), `groups.csv` (who pays for them), `activity.csv` (when nobody
-    used what was open, by an agent), `contract.toml`, `offer.toml` (what could be bought next), `offers.toml` (prices of
-    subscriptions), `rule.toml` (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
+    used what was open, by an agent), `contract.toml`, `offer.toml` (what could be bought next), `price-list.toml`
+    (prices of subscriptions), `rule.toml` (how the contract charges) and `statement.csv` (the vendor's, with mistakes).
 
     The same `months` (3 to 12, from September 2025) and `seed` give the same bytes.
 
@@ -203,7 +203,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
     write_groups(folder / "groups.csv", staff)
     write_contract(folder / "contract.toml")
     write_offer(folder / "offer.toml")
-    write_offers(folder / "offers.toml")
+    write_price_list(folder / "price-list.toml")
     (folder / "rule.toml").write_text(RULE.to_toml(), encoding="utf-8")
     idle = stretches(used, last, seed)
     write_activity(folder / "activity.csv", idle)
@@ -221,7 +221,7 @@ def write_logs(folder: str | Path, *, months: int = 5, seed: int = 7) -> DemoFir
         statement_path=folder / "statement.csv",
         contract_path=folder / "contract.toml",
         offer_path=folder / "offer.toml",
-        offers_path=folder / "offers.toml",
+        price_list_path=folder / "price-list.toml",
         groups_path=folder / "groups.csv",
         activity_path=folder / "activity.csv",
         sessions=tuple(sessions),

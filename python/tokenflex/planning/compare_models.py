@@ -16,9 +16,9 @@ from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.contract.fields import Checks, Exact, total
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.terms import terms_of
-from tokenflex.planning.mix import Mix, Offer, Use, cheapest, cheapest_cover, reachable
+from tokenflex.planning.mix import Mix, Priced, Use, cheapest, cheapest_cover, reachable
 from tokenflex.planning.needed import needed
-from tokenflex.planning.offers import Offers, Subscription
+from tokenflex.planning.price_list import PriceList, Subscription
 from tokenflex.planning.rest import Charged, Charging, Part, Terms, column_names
 from tokenflex.problems import Problems, report
 from tokenflex.times import EPOCH, instant_in_data, microseconds
@@ -88,7 +88,7 @@ def compare_models(
     rule: Rule,
     rates: Rates,
     token_price: Exact,
-    offers: Offers,
+    price_list: PriceList,
     servers: Mapping[str, str] | None = None,
     users: Users | None = None,
     current: Mapping[str, Iterable[str]] | None = None,
@@ -100,9 +100,9 @@ def compare_models(
     """What the same use costs in a year under licenses, subscriptions, tokens, and the cheapest mix of each user.
 
     - Licenses: as many as were in use at the peak, or enough for 95 % of the time, times their maintenance.
-    - Subscriptions: for each user the cheapest offers that cover all products used.
+    - Subscriptions: for each user the cheapest subscriptions that cover all products used.
     - Tokens: what `charge` charges, times the price.
-    - Mix: for each user any offers, with tokens for the rest of the use. All sets of offers are tried; where products of
+    - Mix: for each user any subscriptions, with tokens for the rest of the use. All sets of subscriptions are tried; where products of
       a family pay differences, each rest is charged anew.
 
     Subscriptions are for a person: products that the rule meters by machine stay with tokens. A user keeps what is
@@ -115,7 +115,7 @@ def compare_models(
         rule: As for `charge`.
         rates: As for `charge`.
         token_price: Money for a token, 0 or more, of at most four decimals.
-        offers: Subscriptions and maintenance, with prices of yours.
+        price_list: Subscriptions and maintenance, with prices of yours.
         servers: As for `charge`.
         users: As for `charge`.
         current: The names of the subscriptions that each user has; who is not in it has tokens only. Who has some and
@@ -130,8 +130,8 @@ def compare_models(
 
     Raises:
         ArgumentError: There are no sessions that could be charged; `hysteresis` or `days` is out of range; `current`
-            names no offer; too many offers meet in one user's use.
-        ArgumentTypeError: `offers` are no `Offers`, `current` is no mapping.
+            names no subscription; too many subscriptions meet in one user's use.
+        ArgumentTypeError: `price_list` is no `PriceList`, `current` is no mapping.
         FieldsError: `token_price` is no price.
         ZoneError, MissingColumnError, ColumnTypeError: As for `charge`.
 
@@ -146,21 +146,23 @@ def compare_models(
         ... })
         >>> found = tf.compare_models(
         ...     sessions, rule=tf.Rule(window="day", zone="utc"), rates=tf.Rates({"RVT": 10}), token_price=3, days=30,
-        ...     offers=tf.Offers(subscriptions=[tf.Subscription(name="Revit", products=["RVT"], price=2985)]))
+        ...     price_list=tf.PriceList(subscriptions=[tf.Subscription(name="Revit", products=["RVT"], price=2985)]))
         >>> found.products["break_even_days"].item()
         Decimal('99.5000')
         >>> found.users.select("user", "cost_tokens", "best", "cost").rows()
         [('ana', Decimal('7300.00000000'), ['Revit'], Decimal('2985.00000000')), ('ben', Decimal('365.00000000'), [], Decimal('365.00000000'))]
     """  # noqa: E501 - the last line is one that Python prints
-    if not isinstance(offers, Offers):
-        raise ArgumentTypeError(f"offers have to be a tokenflex.Offers, not {type(offers).__name__}", location="offers")
+    if not isinstance(price_list, PriceList):
+        raise ArgumentTypeError(
+            f"price_list has to be a tokenflex.PriceList, not {type(price_list).__name__}", location="price_list"
+        )
     terms_of(rule, rates, servers=servers, users=users, with_activity=False)
     price, threshold = _price(token_price), _hysteresis(hysteresis)
     if as_of is not None:
         instant_in_data(as_of, "as_of")
     if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= _LONGEST):
         raise ArgumentError(f"days is {days!r}, but has to be a whole number from 1 to {_LONGEST:,}", location="days")
-    has = _current(current, offers)
+    has = _current(current, price_list)
     met = Problems()
     frame = frame_of(sessions)
     column_names(frame)
@@ -171,7 +173,7 @@ def compare_models(
     whole = _days(charged.used) if days is None else days
     met.add(_short(whole))
     report(met.frame, problems, "compare_models")
-    compared = _Compared(charging, charged, rule, rates, price, offers, whole)
+    compared = _Compared(charging, charged, rule, rates, price, price_list, whole)
     people = compared.users(has, threshold)
     return compared.result(people)
 
@@ -200,7 +202,7 @@ class _Compared:
     rates: Rates
     price: int
     """Of a token, in 1/10,000."""
-    offers: Offers
+    price_list: PriceList
     days: int
     _rests: dict[Part, int] = field(default_factory=dict)
 
@@ -208,13 +210,15 @@ class _Compared:
         self.metered = self.rule.machine_metered
         self.family_of = dict(self.rates.families()) if self.rule.incremental else {}
         self.named = {
-            each.name: Offer(each.name, frozenset(each.products) - self.metered, _units(each.price) * UNITS * self.days)
-            for each in self.offers.subscriptions
+            each.name: Priced(
+                each.name, frozenset(each.products) - self.metered, _units(each.price) * UNITS * self.days
+            )
+            for each in self.price_list.subscriptions
         }
         self._all = list(self.named.values())
         self.by_product: defaultdict[str, list[int]] = defaultdict(list)
-        for place, offer in enumerate(self._all):
-            for product in offer.products:
+        for place, subscription in enumerate(self._all):
+            for product in subscription.products:
                 self.by_product[product].append(place)
         found = self.charged.used.select("user", "product").unique().sort("user", "product")
         self.used: defaultdict[str, set[str]] = defaultdict(set)
@@ -224,16 +228,18 @@ class _Compared:
     # Users.
 
     def users(self, has: Mapping[str, tuple[str, ...]], threshold: Fraction) -> list[_Person]:
-        """Each user's mix, in order of name; also of those who have offers and use nothing."""
+        """Each user's mix, in order of name; also of those who have subscriptions and use nothing."""
         for user in has:
             self.used.setdefault(user, set())
-        offers = list(self.named.values())
+        subscriptions = list(self.named.values())
         families = {user: self._families(user) for user in self.used}
         asked = [
             (user, family, rest)
             for user, of_user in families.items()
             for family, products in of_user.items()
-            for rest in reachable(products, [offer for offer in offers if offer.products & products])
+            for rest in reachable(
+                products, [subscription for subscription in subscriptions if subscription.products & products]
+            )
         ]
         self._rests = self.charging.parts(sorted(asked, key=lambda part: (part[0], part[1], sorted(part[2]))))
         return [self._person(user, families[user], has.get(user, ()), threshold) for user in sorted(self.used)]
@@ -261,18 +267,18 @@ class _Compared:
         self, user: str, families: dict[str, frozenset[str]], has: tuple[str, ...], threshold: Fraction
     ) -> _Person:
         use = self._use(user, families)
-        # In order of the offers, each once.
+        # In order of the price list, each once.
         touching = sorted({place for product in use.products for place in self.by_product.get(product, ())})
-        offers = [self._all[place] for place in touching]
+        subscriptions = [self._all[place] for place in touching]
         owned = [self.named[name] for name in has]
         current = Mix(has, use.cost(owned))
-        best = cheapest(use, offers)
+        best = cheapest(use, subscriptions)
         chosen = best if best.cost < current.cost * (1 - threshold) else current
         covered = frozenset[str]().union(*(self.named[name].products for name in chosen.names))
         rest = sum(self.charged.units.get((user, product), 0) for product in use.alone if product not in covered) + sum(
             self._rests[user, family, products - covered] for family, products in families.items() if products - covered
         )
-        return _Person(user, use, current, best, chosen, rest, cheapest_cover(use.products, offers))
+        return _Person(user, use, current, best, chosen, rest, cheapest_cover(use.products, subscriptions))
 
     # Results.
 
@@ -286,7 +292,7 @@ class _Compared:
             users=users,
             break_even=self._break_even(products),
             days=self.days,
-            currency=self.offers.currency,
+            currency=self.price_list.currency,
         )
 
     def _money(self, cost: int) -> Decimal:
@@ -316,7 +322,7 @@ class _Compared:
 
     def _products(self) -> pl.DataFrame:
         licenses = {product: (peak, p95) for product, peak, p95 in needed(self.charged.used).iter_rows()}
-        kept = {each.product: each for each in self.offers.maintenance}
+        kept = {each.product: each for each in self.price_list.maintenance}
         rates = _last_rates(self.rates, int(self.charged.used["end"].max()))  # type: ignore[arg-type]  # of whole numbers
         names = sorted(set().union(*self.used.values()))
         return pl.DataFrame(
@@ -328,8 +334,8 @@ class _Compared:
     def _product(self, name: str, need: tuple[int, int], kept: Any, rate: Rate | None) -> tuple[Any, ...]:  # noqa: ANN401 - Maintenance or None
         of_users = [user for user, products in self.used.items() if name in products]
         days = [self.charged.days.get((user, name), 0) for user in of_users]
-        offer = None if name in self.metered else self._alone(name)
-        even = _break_even(offer, rate, self.price)
+        subscription = None if name in self.metered else self._alone(name)
+        even = _break_even(subscription, rate, self.price)
         price = None if kept is None else _wide(kept.price)
         return (
             name,
@@ -337,8 +343,8 @@ class _Compared:
             self._year(sum(days) * UNITS),
             self._year(sum(self.charged.units.get((user, name), 0) for user in of_users)),
             None if rate is None else rate.tokens,
-            None if offer is None else offer.name,
-            None if offer is None else _wide(offer.price),
+            None if subscription is None else subscription.name,
+            None if subscription is None else _wide(subscription.price),
             None if even is None else _decimal(even * UNITS, TOKEN_PLACES),
             None if even is None else sum(Fraction(used * YEAR, self.days) > even for used in days),
             *need,
@@ -348,8 +354,8 @@ class _Compared:
         )
 
     def _alone(self, product: str) -> Subscription | None:
-        """The cheapest offer of this product and no other."""
-        found = [each for each in self.offers.subscriptions if each.products == (product,)]
+        """The cheapest subscription of this product and no other."""
+        found = [each for each in self.price_list.subscriptions if each.products == (product,)]
         return min(found, key=lambda each: (each.price, each.name), default=None)
 
     def _break_even(self, products: pl.DataFrame) -> pl.DataFrame:
@@ -365,7 +371,7 @@ class _Compared:
 
     def _models(self, people: list[_Person], products: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
         metered = sum(units for (_, product), units in self.charged.units.items() if product in self.metered)
-        owned = sum(each.owned or 0 for each in self.offers.maintenance)
+        owned = sum(each.owned or 0 for each in self.price_list.maintenance)
         by_machine = self._money(self._cost(metered))
         rest = metered + sum(each.units for each in people)
         rows = [
@@ -401,7 +407,7 @@ class _Compared:
         }
 
     def _subscriptions(self, people: list[_Person], products: pl.DataFrame) -> dict[str, Any]:
-        offered = frozenset[str]().union(*(offer.products for offer in self.named.values()))
+        offered = frozenset[str]().union(*(subscription.products for subscription in self.named.values()))
         unpriced = [product for product in products["product"] if product not in offered]
         is_priced = len(unpriced) < products.height
         return {
@@ -436,12 +442,12 @@ def _units(price: Decimal) -> int:
     return int(price.scaleb(TOKEN_PLACES))
 
 
-def _break_even(offer: Subscription | None, rate: Rate | None, price: int) -> Fraction | None:
+def _break_even(subscription: Subscription | None, rate: Rate | None, price: int) -> Fraction | None:
     """Days a year from which on a subscription is cheaper: its price, divided by what a day costs."""
-    if offer is None or rate is None:
+    if subscription is None or rate is None:
         return None
     day = tables.units(rate.tokens) * price
-    return Fraction(_units(offer.price) * UNITS, day) if day else None
+    return Fraction(_units(subscription.price) * UNITS, day) if day else None
 
 
 def _last_rates(rates: Rates, last: int) -> dict[str, Rate]:
@@ -485,14 +491,14 @@ def _hysteresis(given: object) -> Fraction:
     return Fraction(share)
 
 
-def _current(given: object, offers: Offers) -> dict[str, tuple[str, ...]]:
+def _current(given: object, price_list: PriceList) -> dict[str, tuple[str, ...]]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
         raise ArgumentTypeError(
             f"current has to map users to names of subscriptions, not to be {type(given).__name__}", location="current"
         )
-    known = {each.name for each in offers.subscriptions}
+    known = {each.name for each in price_list.subscriptions}
     found = {}
     for user, names in given.items():
         if not isinstance(user, str) or isinstance(names, str) or not isinstance(names, Iterable):
@@ -503,6 +509,6 @@ def _current(given: object, offers: Offers) -> dict[str, tuple[str, ...]]:
         unknown = [name for name in found[user] if name not in known]
         if unknown:
             raise ArgumentError(
-                f"current: {user} has {unknown[0]!r}, which is no subscription of the offers", location="current"
+                f"current: {user} has {unknown[0]!r}, which is no subscription of the price list", location="current"
             )
     return found

@@ -1,4 +1,4 @@
-"""The cheapest mix for one user: which offers to have, while the rest of the use is charged by tokens.
+"""The cheapest mix for one user: which subscriptions to have, while the rest of the use is charged by tokens.
 
 All costs are whole numbers: 1/100,000,000 of the currency in a year, times the days that the data are of.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MOST: Final = 16
-"""Offers of several products that are tried together for one user; each doubles the work."""
+"""PriceList of several products that are tried together for one user; each doubles the work."""
 
 Rest: TypeAlias = Callable[[str, frozenset[str]], int]
 """What the tokens of these products of a family cost."""
 
 
 @dataclass(frozen=True)
-class Offer:
+class Priced:
     """A subscription, and what it costs."""
 
     name: str
@@ -57,54 +57,57 @@ class Use:
             self.rest(family, products - covered) for family, products in self.families.items() if products - covered
         )
 
-    def cost(self, offers: Sequence[Offer]) -> int:
-        """What the offers and the tokens of the rest cost."""
-        covered = frozenset[str]().union(*(offer.products for offer in offers))
-        return sum(offer.cost for offer in offers) + self.tokens(covered)
+    def cost(self, subscriptions: Sequence[Priced]) -> int:
+        """What the subscriptions and the tokens of the rest cost."""
+        covered = frozenset[str]().union(*(each.products for each in subscriptions))
+        return sum(each.cost for each in subscriptions) + self.tokens(covered)
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Offers to have, and what they cost with the tokens of the rest."""
+    """PriceList to have, and what they cost with the tokens of the rest."""
 
     names: tuple[str, ...]
     cost: int
 
     @property
     def order(self) -> tuple[int, int, tuple[str, ...]]:
-        """By cost; of equals the fewer offers, then by name."""
+        """By cost; of equals the fewer subscriptions, then by name."""
         return self.cost, len(self.names), self.names
 
 
-def relevant(offers: Sequence[Offer], products: frozenset[str]) -> list[Offer]:
-    """The offers that cover something, cut to what is used, without those that another covers for no more money."""
-    cut = [Offer(offer.name, offer.products & products, offer.cost) for offer in offers]
-    ordered = sorted((offer for offer in cut if offer.products), key=lambda offer: (offer.cost, offer.name))
-    kept: list[Offer] = []
-    for offer in ordered:
-        if not any(offer.products <= other.products for other in kept):
+def relevant(subscriptions: Sequence[Priced], products: frozenset[str]) -> list[Priced]:
+    """The subscriptions that cover something, cut to what is used, without those that another covers for no more."""
+    cut = [Priced(each.name, each.products & products, each.cost) for each in subscriptions]
+    ordered = sorted(
+        (each for each in cut if each.products),
+        key=lambda each: (each.cost, each.name),
+    )
+    kept: list[Priced] = []
+    for each in ordered:
+        if not any(each.products <= other.products for other in kept):
             # A dearer one can cover more than a cheaper one, never the other way round.
-            kept.append(offer)
+            kept.append(each)
     return kept
 
 
-def cheapest(use: Use, offers: Sequence[Offer]) -> Mix:
-    """The cheapest set of offers with tokens for the rest. Each set that could be the cheapest is looked at."""
-    together, alone = _parted(relevant(offers, use.products), use)
+def cheapest(use: Use, subscriptions: Sequence[Priced]) -> Mix:
+    """The cheapest set of subscriptions with tokens for the rest. Each set that could be the cheapest is looked at."""
+    together, alone = _parted(relevant(subscriptions, use.products), use)
     best: Mix | None = None
     for chosen, covered in _sets(together):
-        names = [offer.name for offer in chosen]
-        cost = sum(offer.cost for offer in chosen)
+        names = [each.name for each in chosen]
+        cost = sum(each.cost for each in chosen)
         for family, products in use.families.items():
             left = products - covered
             cost += use.rest(family, left) if left else 0
         for product, tokens in use.alone.items():
             if product in covered:
                 continue
-            offer = alone.get(product)
-            if offer is not None and offer.cost < tokens:
-                names.append(offer.name)
-                cost += offer.cost
+            each = alone.get(product)
+            if each is not None and each.cost < tokens:
+                names.append(each.name)
+                cost += each.cost
             else:
                 cost += tokens
         mix = Mix(tuple(sorted(names)), cost)
@@ -113,10 +116,10 @@ def cheapest(use: Use, offers: Sequence[Offer]) -> Mix:
     return best if best is not None else Mix((), use.tokens(frozenset()))
 
 
-def cheapest_cover(products: frozenset[str], offers: Sequence[Offer]) -> Mix:
-    """The cheapest set of offers that covers all products that any offer covers, without any token."""
-    used = relevant(offers, products)
-    wanted = frozenset[str]().union(*(offer.products for offer in used))
+def cheapest_cover(products: frozenset[str], subscriptions: Sequence[Priced]) -> Mix:
+    """The cheapest set of subscriptions that covers all products that any subscription covers, without any token."""
+    used = relevant(subscriptions, products)
+    wanted = frozenset[str]().union(*(each.products for each in used))
     whole = Use(alone=dict.fromkeys(wanted, 0), families={}, rest=lambda _family, _products: 0)
     together, alone = _parted(used, whole)
     best: Mix | None = None
@@ -125,36 +128,36 @@ def cheapest_cover(products: frozenset[str], offers: Sequence[Offer]) -> Mix:
         if not left <= alone.keys():
             continue
         taken = [*chosen, *(alone[product] for product in left)]
-        mix = Mix(tuple(sorted(offer.name for offer in taken)), sum(offer.cost for offer in taken))
+        mix = Mix(tuple(sorted(each.name for each in taken)), sum(each.cost for each in taken))
         if best is None or mix.order < best.order:
             best = mix
     return best if best is not None else Mix((), 0)
 
 
-def reachable(products: frozenset[str], offers: Sequence[Offer]) -> set[frozenset[str]]:
-    """What of these products can be left to tokens, by any set of offers; not the empty set."""
+def reachable(products: frozenset[str], subscriptions: Sequence[Priced]) -> set[frozenset[str]]:
+    """What of these products can be left to tokens, by any set of subscriptions; not the empty set."""
     left = {products}
-    for offer in offers:
-        left |= {rest - offer.products for rest in left}
+    for each in subscriptions:
+        left |= {rest - each.products for rest in left}
     return {rest for rest in left if rest}
 
 
-def _parted(offers: Sequence[Offer], use: Use) -> tuple[list[Offer], dict[str, Offer]]:
-    """Offers that have to be tried together, and those of one product that no other choice touches."""
-    alone = {next(iter(offer.products)): offer for offer in offers if len(offer.products) == 1}
-    alone = {product: offer for product, offer in alone.items() if product in use.alone}
-    together = [offer for offer in offers if offer not in alone.values()]
+def _parted(subscriptions: Sequence[Priced], use: Use) -> tuple[list[Priced], dict[str, Priced]]:
+    """Subscriptions that have to be tried together, and those of one product that no other choice touches."""
+    alone = {next(iter(each.products)): each for each in subscriptions if len(each.products) == 1}
+    alone = {product: each for product, each in alone.items() if product in use.alone}
+    together = [each for each in subscriptions if each not in alone.values()]
     if len(together) > MOST:
-        names = ", ".join(sorted(offer.name for offer in together))
+        names = ", ".join(sorted(each.name for each in together))
         raise ArgumentError(
-            f"{len(together)} offers meet in the use of one user, and at most {MOST} are tried together: leave out "
-            f"those that nobody would take of {names}",
-            location="offers",
+            f"{len(together)} subscriptions meet in the use of one user, and at most {MOST} are tried together: leave "
+            f"out those that nobody would take of {names}",
+            location="price_list",
         )
     return together, alone
 
 
-def _sets(offers: Sequence[Offer]) -> Iterator[tuple[tuple[Offer, ...], frozenset[str]]]:
-    for count in range(len(offers) + 1):
-        for chosen in combinations(offers, count):
-            yield chosen, frozenset[str]().union(*(offer.products for offer in chosen))
+def _sets(subscriptions: Sequence[Priced]) -> Iterator[tuple[tuple[Priced, ...], frozenset[str]]]:
+    for count in range(len(subscriptions) + 1):
+        for chosen in combinations(subscriptions, count):
+            yield chosen, frozenset[str]().union(*(each.products for each in chosen))

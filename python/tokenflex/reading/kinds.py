@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal[
     "rule",
     "contract",
     "offer",
-    "offers",
+    "price_list",
     "workbook",
     "parquet",
     "sqlite",
@@ -52,7 +52,7 @@ _MARKS: Final[dict[Kind, re.Pattern[str]]] = {
     "rule": re.compile(r"""^window *= *["'](?:rolling|day)["']""", re.MULTILINE),
     "offer": re.compile(r"^ *overage_price *=", re.MULTILINE),
     "contract": re.compile(r"^ *\[\[ *(?:years|packs) *\]\]", re.MULTILINE),
-    "offers": re.compile(r"^ *\[\[ *(?:subscriptions|maintenance) *\]\]", re.MULTILINE),
+    "price_list": re.compile(r"^ *\[\[ *(?:subscriptions|maintenance) *\]\]", re.MULTILINE),
 }
 """A line that only one kind of TOML has, the first that is found; but contracts may have an overage price, too."""
 _BOUGHT: Final = re.compile(r"^ *(?:start|purchased) *=", re.MULTILINE)

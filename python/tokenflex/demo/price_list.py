@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tokenflex.demo.contract import CONTRACT
-from tokenflex.planning.offers import Maintenance, Offers, Subscription
+from tokenflex.planning.price_list import Maintenance, PriceList, Subscription
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MARK: Final = "# All prices here are demo values, and none is the vendor's.\n"
-OFFERS: Final = Offers(
+PRICES: Final = PriceList(
     subscriptions=[
         Subscription(name="AutoCAD", products=["ACD"], price=2000),
         Subscription(name="Revit", products=["RVT"], price=2985),
@@ -27,6 +27,6 @@ OFFERS: Final = Offers(
 """Some of the firm are above a break-even and most are not."""
 
 
-def write_offers(path: Path) -> None:
-    """Writes the offers as TOML that says that they are made up."""
-    path.write_text(_MARK + OFFERS.to_toml(), encoding="utf-8", newline="\n")
+def write_price_list(path: Path) -> None:
+    """Writes the price list as TOML that says that they are made up."""
+    path.write_text(_MARK + PRICES.to_toml(), encoding="utf-8", newline="\n")

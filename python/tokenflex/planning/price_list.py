@@ -1,4 +1,4 @@
-"""`Offers`: what can be had in place of tokens, and what it costs: subscriptions, and licenses that one has.
+"""`PriceList`: what can be had in place of tokens, and what it costs: subscriptions, and licenses that one has.
 
 No price of the vendor is shipped: a price list is the caller's.
 """
@@ -31,7 +31,7 @@ class Subscription:
     """A named-user subscription of one product, or a collection of several.
 
     Attributes:
-        name: What it is called; no two offers have one name.
+        name: What it is called; no two of a price list have one name.
         products: The product lines that its user may use.
         price: Money for one user and one year, of at most four decimals.
 
@@ -93,7 +93,7 @@ class Maintenance:
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
-class Offers:
+class PriceList:
     """What can be had in place of tokens, by a price list of yours.
 
     Attributes:
@@ -107,13 +107,13 @@ class Offers:
 
     Example:
         >>> import tokenflex as tf
-        >>> offers = tf.Offers(
+        >>> price_list = tf.PriceList(
         ...     subscriptions=[
         ...         tf.Subscription(name="Revit", products=["RVT"], price=2985),
         ...         tf.Subscription(name="building collection", products=["RVT", "ACD"], price="3400.50"),
         ...     ],
         ...     maintenance=[tf.Maintenance(product="ACD", price=600, owned=40)])
-        >>> tf.Offers.from_toml(offers.to_toml()) == offers
+        >>> tf.PriceList.from_toml(price_list.to_toml()) == price_list
         True
     """
 
@@ -135,11 +135,11 @@ class Offers:
         _refuse_twice([each.product for each in kept], "maintenance", "product", checks)
         if checks.text("currency", currency) and not (len(currency) == _CURRENCY and currency.isupper()):
             checks.fault("currency", f"is {currency!r}, but has to be three capital letters such as USD")
-        checks.refuse("offers")
+        checks.refuse("price list")
         fill(self, {"subscriptions": tuple(named), "maintenance": tuple(kept), "currency": currency})
 
     def to_toml(self) -> str:
-        """The offers as a TOML document; `Offers.from_toml` reads it back."""
+        """The price list as a TOML document; `PriceList.from_toml` reads it back."""
         fields = {
             "currency": self.currency,
             "subscriptions": [
@@ -155,8 +155,8 @@ class Offers:
         return toml_of({name: value for name, value in fields.items() if value})
 
     @classmethod
-    def from_toml(cls, text: str) -> Offers:
-        """The offers of a TOML document: `[[subscriptions]]`, `[[maintenance]]`, `currency`.
+    def from_toml(cls, text: str) -> PriceList:
+        """The price list of a TOML document: `[[subscriptions]]`, `[[maintenance]]`, `currency`.
 
         Raises:
             ArgumentError: It is no TOML.
@@ -165,22 +165,22 @@ class Offers:
         try:
             fields = tomllib.loads(text, parse_float=Decimal)
         except (ValueError, RecursionError) as error:
-            raise ArgumentError(f"the offers are no TOML: {error}") from error
+            raise ArgumentError(f"the price list is no TOML: {error}") from error
         checks = Checks()
         known = defaults_of(cls)
         for name in fields:
             if name not in known:
-                checks.fault(name, f"is no field of offers; there are {', '.join(known)}")
+                checks.fault(name, f"is no field of a price list; there are {', '.join(known)}")
         parts = {
             name: _parts(fields.get(name, []), kind, name, checks)
             for name, kind in (("subscriptions", Subscription), ("maintenance", Maintenance))
         }
-        checks.refuse("offers")
+        checks.refuse("price list")
         return cls(**parts, currency=fields.get("currency", known["currency"]))
 
     @classmethod
-    def read(cls, path: str | Path) -> Offers:
-        """The offers in a TOML file.
+    def read(cls, path: str | Path) -> PriceList:
+        """The price list in a TOML file.
 
         Args:
             path: The file.
@@ -193,7 +193,7 @@ class Offers:
         try:
             text, lost = text_of(Path(path).read_bytes(), str(path), "cp1252")
         except FileNotFoundError as error:
-            raise SourceNotFoundError(f"there is no file of offers {path}", location=str(path)) from error
+            raise SourceNotFoundError(f"there is no price list {path}", location=str(path)) from error
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
         if lost:
