@@ -22,7 +22,7 @@ import tokenflex as tf
 from plan_reference import ONE_DAY, Story, a_year_later, live_by_reorder, live_of_packs, live_of_term
 from tokenflex import tables
 from tokenflex.planning.try_ways import try_all
-from tokenflex.planning.ways import DatedWay, Order, Plan, ReorderWay, TermWay, months_later
+from tokenflex.planning.ways import DatedWay, Order, Plan, ReorderWay, months_later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -823,4 +823,3 @@ def test_without_numpy_it_says_what_to_install() -> None:
 
 def test_leap_days_end_a_pack_as_the_contract_says() -> None:
     assert a_year_later(date(2024, 2, 29)) == tf.Pack(id="a", tokens=1, purchased="2024-02-29").end + ONE_DAY
-    assert TermWay(1, 2).contract == 2
