@@ -117,5 +117,5 @@ def collapse(tokens: list[float], free: list[bool], tokens_a_charge: float) -> t
                 shares.append(sum(tokens[start : start + days]) / wanted)
         share = sum(tokens[before:]) / at_end
         if shares and share < min(shares) / 2:
-            found.append((share / min(shares), days, share, min(shares)))
+            found.append((round(share / min(shares), 9), days, share, min(shares)))
     return min(found)[1:] if found else None

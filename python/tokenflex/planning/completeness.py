@@ -105,7 +105,8 @@ def collapse(
         before = slice(_first_used(used), count - days)
         least = _least(used[before], expected[before], days, LIKE * at_end)
         if least is not None and share < PART * least:
-            found.append((share / least, days, share, least))
+            # Days of nothing change nothing: the shortest of such stretches is told, whatever the rounding.
+            found.append((round(share / least, 9), days, share, least))
     if not found:
         return None
     _, days, share, least = min(found)
