@@ -190,7 +190,7 @@ def estimate(
         frame = identity.apply(frame, problems=met)
     pairs = _pairs(frame, identity, suggestions, met)
     missing = {} if coverage is None else _missing(frame_of(coverage))
-    past = Past(frame, rates=rates, servers=servers, users=users, as_of=as_of, missing=missing)
+    past = Past(frame, rates=rates, servers=servers, users=users, as_of=as_of, missing=missing, day=rule)
     scaled = frozenset(missing) if scale_missing_days else frozenset()
     found = _Uncertain(past, Reading(rule=rule, still_open=open_sessions), rates, scaled)
     for source in (found.rules(others), found.identities(pairs), found.ends(), found.days(), found.products()):

@@ -96,13 +96,15 @@ class Past:
         users: Users | None,
         as_of: datetime | None,
         missing: dict[str, list[date]],
+        day: Rule,
     ) -> None:
+        """The day of `day`, a rule, is the one at whose end a session may have ended, whichever rule charges it."""
         self.sessions = sessions.select([name for name in READS if name in sessions.columns])
         self.met = Problems()
         self.missing = missing
         self.still_open, self.by_server = _unended(self.sessions)
         self._as_of = as_of
-        self._rates, self._servers = rates, servers
+        self._rates, self._servers, self._day = rates, servers, day
         self._users = zones_in(users, "users")
         if self.still_open is not None or self.by_server is not None:
             times = {name: instants_of(self.sessions, name) for name in ("start", "end")}
@@ -256,7 +258,7 @@ class Past:
         frame = self.sessions
         for ends, mask in ((reading.still_open, self.still_open), (reading.by_server, self.by_server)):
             if mask is not None and ends != "as_of":
-                frame = self._ended(frame, mask, ends, reading.rule)
+                frame = self._ended(frame, mask, ends)
         if not reading.merged:
             return frame
         codes, names = coded(frame["user"])
@@ -271,11 +273,11 @@ class Past:
             groups |= dict.fromkeys(together, together)
         return {name: self._person(group) for name, group in groups.items()}
 
-    def _ended(self, frame: pl.DataFrame, mask: pl.Series, ends: Ends, rule: Rule) -> pl.DataFrame:
+    def _ended(self, frame: pl.DataFrame, mask: pl.Series, ends: Ends) -> pl.DataFrame:
         """The sessions with earlier ends, where nobody logged one."""
         if ends == "launch":
             return frame.with_columns(end=pl.when(mask).then("start").otherwise("end"))
-        rows = mask.arg_true()
+        rows, rule = mask.arg_true(), self._day
         last = pl.Series([self._as_of], dtype=tables.TIME).first()
         of_day = frame[rows].with_columns(end="start", product=pl.int_range(pl.len()).cast(pl.String))
         zone = rule.zone if rule.window == "day" else "utc" if self._servers is None else "server"
