@@ -17,11 +17,11 @@ from tokenflex.contract.fields import Checks, Exact, total
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.terms import terms_of
 from tokenflex.planning.mix import Mix, Priced, Use, cheapest, cheapest_cover, reachable
-from tokenflex.planning.needed import needed
 from tokenflex.planning.price_list import PriceList, Subscription
 from tokenflex.planning.rest import Charged, Charging, Part, Terms, column_names
 from tokenflex.problems import Problems, report
 from tokenflex.times import EPOCH, instant_in_data, microseconds
+from tokenflex.usage.capacity import capacity
 from tokenflex.words import some
 
 if TYPE_CHECKING:
@@ -321,7 +321,11 @@ class _Compared:
         return pl.DataFrame(rows, schema=dict(tables.MODEL_USERS), orient="row")
 
     def _products(self) -> pl.DataFrame:
-        licenses = {product: (peak, p95) for product, peak, p95 in needed(self.charged.used).iter_rows()}
+        times = [pl.col(name).cast(tables.TIME) for name in ("start", "end")]
+        needed = capacity(self.charged.used.select("product", "licenses", *times), problems=Problems())
+        # Launches of one instant, and nothing else, needed no license for any time.
+        held = needed.select("product", pl.col("peak", "p95").fill_null(0))
+        licenses = {product: (peak, p95) for product, peak, p95 in held.iter_rows()}
         kept = {each.product: each for each in self.price_list.maintenance}
         rates = _last_rates(self.rates, int(self.charged.used["end"].max()))  # type: ignore[arg-type]  # of whole numbers
         names = sorted(set().union(*self.used.values()))
