@@ -58,7 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def digest(made: DemoFirm) -> dict[str, str]:
     paths = [*made.logs, *(getattr(made, name) for name in vars(made) if name.endswith("_path"))]
-    assert len(paths) == len(made.logs) + 7
+    assert len(paths) == len(made.logs) + 9
     return {str(path.relative_to(made.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
