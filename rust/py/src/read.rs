@@ -97,7 +97,7 @@ pub fn excerpt(py: Python<'_>, path: &str, encoding: &str, numbers: Vec<u64>) ->
         let encoding = encoding_of(encoding)?;
         let content = Content::File(path.into());
         let input = Input { name: path.to_owned(), folder: String::new(), bytes: None, content };
-        Ok(py.detach(|| tokenflex_core::excerpt(input, encoding, &numbers))?)
+        Ok(py.detach(move || tokenflex_core::excerpt(input, encoding, &numbers))?)
     })
 }
 
