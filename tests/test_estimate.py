@@ -130,6 +130,21 @@ def test_families_can_make_one_person_dearer_than_two() -> None:
     assert (found.low, found.base, found.high) == exact(14, 14, 16)
 
 
+def test_a_merged_name_moves_the_day_of_its_host() -> None:
+    """The host pays for both, on the date of whoever sits there: 13 July in St. John's, 14 July in Singapore."""
+    sessions = table(("Ana", "RVT", at(13, 8), at(13, 9)), ("ana", "RVT", at(13, 20), at(13, 21)))
+    rule = tf.Rule(window="day", zone="user", machine_metered=frozenset({"RVT"}))
+    found = tf.estimate(
+        sessions.with_columns(host=pl.lit("pc1")),
+        rule=rule,
+        rates=RATES,
+        rules=[],
+        users={"Ana": "America/St_Johns", "ana": "Asia/Singapore"},
+        suggestions=pl.DataFrame({"spelling_a": ["Ana"], "spelling_b": ["ana"]}),
+    )
+    assert range_of(found, "identity", "Ana = ana") == exact(10, 20)
+
+
 @pytest.mark.parametrize(("taken", "base"), [("as_of", 28), ("day", 14), ("launch", 14)])
 def test_open_sessions_last_a_moment_a_day_or_to_the_end(taken: Any, base: int) -> None:
     sessions = table(("ana", "ACD", at(13, 20), None), ("ben", "ACD", at(15, 8), at(15, 9)))

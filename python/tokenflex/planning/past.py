@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from statistics import median
@@ -183,6 +183,9 @@ class Past:
         base = self._of(reading)
         if not pairs:
             return []
+        if reading.rule.machine_metered and reading.rule.needs_zones_of == "user":
+            # A host's day is then that of whoever uses it, so a merged name can move charges of others.
+            return [self.cost(replace(reading, merged=frozenset({pair}))) for pair in pairs]
         apart, merged, zones = self._beside(pairs, reading)
         problems = Problems()
         changes = []
@@ -208,7 +211,7 @@ class Past:
     def _beside(self, pairs: list[Pair], reading: Reading) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, str] | None]:
         """The sessions of each pair's users, apart and merged, under names of their own; and the zones of these."""
         frame = self._frame(reading)
-        # Who uses a product that is metered by machine makes no difference.
+        # Who uses a product that is metered by machine makes no difference here.
         metered = list(reading.rule.machine_metered)
         frame = frame.with_columns(pl.col("user").cast(pl.String)).filter(
             ~pl.col("product").cast(pl.String).is_in(metered)
