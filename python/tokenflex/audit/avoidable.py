@@ -14,13 +14,13 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.audit.cuts import keys_that_differ, whole_cuts
-from tokenflex.audit.people import local_times
 from tokenflex.audit.signs import activity_of, with_signs
 from tokenflex.audit.windows import touches_of, uses_of, windows_of
 from tokenflex.errors import MissingColumnError
 from tokenflex.metering.charge import charge
-from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems, report
+from tokenflex.reading.user_zones import zones_in
+from tokenflex.reading.zones import local_times
 from tokenflex.times import checked_duration
 from tokenflex.usage.rest import Rest
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 LEFT, IDLE, GRAZED, MISTAKE = tables.HABITS
 HABIT: Final = pl.Enum(tables.HABITS)

@@ -9,10 +9,11 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.audit.lines import terms_of_charges
-from tokenflex.audit.people import identity_of, local_times
+from tokenflex.audit.people import identity_of
 from tokenflex.audit.sides import Footing, in_range, whole_statement
 from tokenflex.problems import Problems
 from tokenflex.reading.contract import ContractSnapshot
+from tokenflex.reading.zones import local_times
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tokenflex.audit.lines import Basis, Terms
     from tokenflex.audit.uses import Uses
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 RECONNECT_WITHIN: Final = timedelta(minutes=15)
 FEWEST: Final = 3

@@ -13,6 +13,8 @@ from tokenflex.audit import pack
 from tokenflex.audit.cases import cases_of, lines_behind, rows_behind, sessions_behind
 from tokenflex.audit.pack_words import readme_of
 from tokenflex.audit.reconcile import Reconciliation, reconcile
+from tokenflex.audit.stated import told_of
+from tokenflex.content import digest, parquet_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, TokenflexError
 from tokenflex.metering.charge import charge
 from tokenflex.problems import Problems, report
@@ -53,12 +55,12 @@ class Dispute:
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of the manifest, which has those of all other files: one number that stands for the whole."""
-        return pack.digest(self.files[pack.MANIFEST])
+        return digest(self.files[pack.MANIFEST])
 
     @property
     def version(self) -> str:
         """The version of tokenflex that made it."""
-        return str(pack.about_of(self.files, "the pack")["tokenflex"])
+        return str(pack.manifest_in(self.files, "the pack")["tokenflex"])
 
     def write(self, path: str | Path) -> None:
         """Writes the pack into a new folder, or into a zip where the name ends with `.zip`.
@@ -87,10 +89,10 @@ class Dispute:
             >>> pack.rerun() == pack  # doctest: +SKIP
             True
         """
-        pack.about_of(self.files, "the pack")
+        pack.check_given(self.files, "the pack")
         inputs, causes = pack.inputs_of_files(self.files)
         given = {name: content for name, content in self.files.items() if name.startswith(("inputs/", "evidence/"))}
-        return _made(_reconciled(inputs), causes, given)
+        return _made(inputs, causes, given)
 
     def changed_files(self, other: Dispute) -> list[str]:
         """The names of the files that are not the same in another pack, or are in one of the two only."""
@@ -166,13 +168,13 @@ def dispute(
     _tell_of_sources(sources, found)
     files = {
         **pack.files_of_inputs(inputs, asked),
-        _LINES: pack.parquet_of(lines),
-        _SOURCES: pack.parquet_of(sources),
+        _LINES: parquet_of(lines),
+        _SOURCES: parquet_of(sources),
     }
     report(found.frame, problems, "dispute")
     # By way of the files, as whoever re-runs it: what they do not hold cannot be in the result.
     read, _ = pack.inputs_of_files(files)
-    return _made(_reconciled(read), asked, files)
+    return _made(read, asked, files)
 
 
 @refuses_clearly
@@ -197,9 +199,9 @@ def read_dispute(path: str | Path) -> Dispute:
         tokenflex.errors.SourceNotFoundError: there is no evidence pack none.zip
     """
     files = pack.read_pack(Path(path))
-    pack.about_of(files, str(path))
+    pack.check_given(files, str(path))
     inputs, causes = pack.inputs_of_files(files)
-    return Dispute(files, _all_parts(_reconciled(inputs), inputs, causes, files))
+    return Dispute(files, _parts(_reconciled(inputs), inputs, causes, files))
 
 
 def _checked(reconciliation: object, causes: Collection[str] | None) -> Inputs:
@@ -246,25 +248,24 @@ def _reconciled(inputs: Inputs) -> Reconciliation:
     )
 
 
-def _parts(found: Reconciliation, inputs: Inputs, causes: Collection[str] | None) -> dict[str, pl.DataFrame]:
-    cases = cases_of(found.rows, inputs, causes)
-    return {"cases": cases, "sessions": sessions_behind(cases, inputs), "rows": rows_behind(cases, inputs)}
-
-
-def _all_parts(
+def _parts(
     found: Reconciliation, inputs: Inputs, causes: Collection[str] | None, files: Mapping[str, bytes]
 ) -> dict[str, pl.DataFrame]:
+    """The tables of a pack."""
+    cases = cases_of(found.rows, inputs, causes)
     return {
-        **_parts(found, inputs, causes),
+        "cases": cases,
+        "sessions": sessions_behind(cases, inputs),
+        "rows": rows_behind(cases, inputs),
         "lines": pack.parquet_in(files[_LINES], tables.DISPUTE_LINES),
         "sources": pack.parquet_in(files[_SOURCES], tables.DISPUTE_SOURCES),
     }
 
 
-def _made(found: Reconciliation, causes: list[str] | None, given: Mapping[str, bytes]) -> Dispute:
-    """The pack of inputs and evidence: all other files follow from them."""
-    inputs, _ = pack.inputs_of_files(given)
-    parts = _all_parts(found, inputs, causes, given)
+def _made(inputs: Inputs, causes: list[str] | None, given: Mapping[str, bytes]) -> Dispute:
+    """The pack of inputs, as files and as they are read from these, and of evidence: all other files follow."""
+    found = _reconciled(inputs)
+    parts = _parts(found, inputs, causes, given)
     checks = {**_charges_follow(inputs), **_openings_agree(parts["sessions"], parts["lines"])}
     about: dict[str, Any] = {
         "tokenflex": _core.__version__,
@@ -347,7 +348,7 @@ def _with_texts(lines: pl.DataFrame, encoding: str, found: Problems) -> pl.DataF
             try:
                 texts = _core.excerpt(str(file), encoding, numbers)
             except TokenflexError as error:
-                found.add(_problem(str(file), "source_not_read", f"cannot be read again: {error}"))
+                found.add(told_of(str(file), [("source_not_read", f"{file} cannot be read again: {error}")]))
         known = pl.DataFrame({"line": numbers, "text": texts}, schema={"line": pl.UInt32, "text": pl.String})
         parts.append(part.join(known, on="line", how="left"))
     return tables.finish(pl.concat(parts).sort("session", "file", "line"), tables.DISPUTE_LINES)
@@ -367,8 +368,5 @@ def _files_named(inputs: Inputs) -> dict[str, str]:
 
 def _tell_of_sources(sources: pl.DataFrame, found: Problems) -> None:
     for file in sources.filter(pl.col("sha256").is_null())["file"].cast(pl.String):
-        found.add(_problem(file, "source_not_read", "is not there any more: no hash of it, and no texts of its lines"))
-
-
-def _problem(source: str, code: str, message: str) -> pl.DataFrame:
-    return pl.DataFrame([(source, None, code, f"{source} {message}")], schema=dict(tables.PROBLEMS), orient="row")
+        message = f"{file} is not there any more: no hash of it, and no texts of its lines"
+        found.add(told_of(file, [("source_not_read", message)]))

@@ -16,7 +16,6 @@ from tokenflex.audit.people import (
     given_stays,
     identity_of,
     is_dated,
-    local_times,
     persons_by_name,
     stays_of_persons,
 )
@@ -26,13 +25,14 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import DAY, Rule
 from tokenflex.problems import Problems, report
 from tokenflex.reading.catalog import product_line
+from tokenflex.reading.zones import local_times
 from tokenflex.times import EPOCH, MICROSECOND, checked_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tokenflex.metering.terms import Users
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
 
 MORNING: Final = timedelta(hours=4)
 """When a working day begins unless told otherwise: early enough for the first, late enough for the last."""

@@ -25,7 +25,7 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.charge import Prepared, charge, prepare
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule_grid import checked_rules, described, plainness, rule_grid
-from tokenflex.metering.terms import Users, terms_of
+from tokenflex.metering.terms import terms_of
 from tokenflex.problems import Problems, report
 from tokenflex.progress import Progress, watched
 from tokenflex.usage.vendor import sessions_from
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from tokenflex.metering.rule import Rule
+    from tokenflex.reading.user_zones import Users
 
 LEVELS: Final[dict[Level, str]] = {
     "session": "session by session",

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
     from tokenflex.reading.contract import ContractSnapshot
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
 
 
 @dataclass(frozen=True)

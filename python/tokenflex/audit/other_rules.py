@@ -14,8 +14,8 @@ from tokenflex import _core, tables
 from tokenflex.metering.charge import prepare
 from tokenflex.metering.rates import SCALE
 from tokenflex.metering.rule_grid import MINUTES, differences, rule_grid
-from tokenflex.metering.terms import terms_of, zones_in
-from tokenflex.reading.user_zones import UserZones
+from tokenflex.metering.terms import terms_of
+from tokenflex.reading.user_zones import UserZones, zones_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

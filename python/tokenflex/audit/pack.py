@@ -11,12 +11,13 @@ import tempfile
 import zipfile
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from tokenflex import tables
 from tokenflex.audit.inputs import Inputs
+from tokenflex.content import digest, parquet_of
 from tokenflex.errors import ArgumentError, SourceError, SourceNotFoundError, TokenflexError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
@@ -51,11 +52,6 @@ _LARGEST: Final = 1 << 34
 """No file of a pack that somebody sends may claim to be larger."""
 
 
-def digest(content: bytes) -> str:
-    """The SHA-256 of bytes, in hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def csv_of(frame: pl.DataFrame) -> bytes:
     """A table as CSV whose bytes hang on its values alone: instants in UTC, exact decimals, lists with blanks."""
     columns = []
@@ -67,13 +63,6 @@ def csv_of(frame: pl.DataFrame) -> bytes:
             column = column.dt.to_string("%Y-%m-%dT%H:%M:%S%.f" + ("Z" if dtype.time_zone else ""))
         columns.append(column.cast(pl.String))
     return frame.select(columns).write_csv().encode()
-
-
-def parquet_of(frame: pl.DataFrame) -> bytes:
-    """A table as Parquet."""
-    out = io.BytesIO()
-    frame.write_parquet(out)
-    return out.getvalue()
 
 
 def parquet_in(content: bytes, schema: tables.Schema) -> pl.DataFrame:
@@ -191,25 +180,33 @@ def manifest_of(files: Mapping[str, bytes], about: Mapping[str, object]) -> byte
     return json_of({"format": FORMAT, **about, "files": hashes})
 
 
-def about_of(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
-    """What a manifest says; the inputs and the evidence have to be those that it was written with.
+def manifest_in(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
+    """What the manifest says.
+
+    Raises:
+        SourceError: It is no manifest of this version.
+    """
+    try:
+        about: dict[str, Any] = json.loads(files[MANIFEST])
+        named = all(isinstance(said["sha256"], str) for said in about["files"].values())
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise SourceError(f"{where} is no evidence pack: {MANIFEST} says nothing", location=where) from error
+    if not named or about.get("format") != FORMAT:
+        raise SourceError(f"{where} is no evidence pack of this version (format {FORMAT})", location=where)
+    return about
+
+
+def check_given(files: Mapping[str, bytes], where: str) -> None:
+    """Inputs and evidence have to be those that the manifest was written with, and no file may be missing.
 
     Raises:
         SourceError: It is no manifest of this version, or a file was changed or is missing.
     """
-    try:
-        about = json.loads(files[MANIFEST])
-        hashes = {name: said["sha256"] for name, said in about["files"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise SourceError(f"{where} is no evidence pack: {MANIFEST} says nothing", location=where) from error
-    if about.get("format") != FORMAT:
-        raise SourceError(f"{where} is no evidence pack of this version (format {FORMAT})", location=where)
-    for name, said in hashes.items():
+    for name, said in manifest_in(files, where)["files"].items():
         if name not in files:
             raise SourceError(f"{where}: {name} is missing", location=name)
-        if name.startswith(("inputs/", "evidence/")) and digest(files[name]) != said:
+        if name.startswith(("inputs/", "evidence/")) and digest(files[name]) != said["sha256"]:
             raise SourceError(f"{where}: {name} was changed since the pack was made", location=name)
-    return cast("dict[str, Any]", about)
 
 
 def write_pack(files: Mapping[str, bytes], path: Path) -> None:

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ZoneError
-from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems
 from tokenflex.reading.identity import Identity
-from tokenflex.reading.user_zones import UserZones
-from tokenflex.reading.zones import local_times as local_times  # noqa: PLC0414 - the audit takes it from here
+from tokenflex.reading.user_zones import UserZones, zones_in
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 Stay = tuple[str, int, int, str]
 """A person, from when to when in microseconds, and the zone that the person lives by."""

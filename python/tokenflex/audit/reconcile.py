@@ -38,8 +38,8 @@ from tokenflex.reading.contract import ContractSnapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tokenflex.metering.terms import Users
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
 
 Level = Literal["session", "day", "month"]
 
@@ -177,69 +177,59 @@ def reconcile(
             raise ArgumentError("a contract has totals only: level='month'", location="level")
         rows = by_contract_years(our_lines(inputs.charges, inputs.sessions), inputs.statement)
         return Reconciliation(table_of(rows, allowed), level, inputs)
-    given = _Given(inputs.charges, inputs.statement, inputs.sessions, inputs.coverage, found)
+    footing = Footing(who, variants, [])
     if level == "session":
-        table = _by_session(given, basis, Footing(who, variants, []), users, allowed)
+        table = _by_session(inputs, inputs.statement, basis, footing, found)
     else:
-        table = table_of(_by_date(given, Footing(who, variants, []), level), allowed)
+        table = table_of(_by_date(inputs, inputs.statement, footing, found), allowed)
     found.add(_given_twice(table))
     report(found.frame, problems, "reconcile")
     return Reconciliation(table, level, inputs)
 
 
-@dataclass(frozen=True)
-class _Given:
-    """The tables that were given, and what is found of them."""
-
-    charges: pl.DataFrame
-    statement: pl.DataFrame
-    sessions: pl.DataFrame | None
-    coverage: pl.DataFrame | None
-    found: Problems
-
-
-def _by_date(given: _Given, footing: Footing, level: Level) -> pl.DataFrame:
+def _by_date(inputs: Inputs, statement: pl.DataFrame, footing: Footing, found: Problems) -> pl.DataFrame:
     """Rows by days or months, with what holds of them."""
-    ours, stated = our_lines(given.charges, given.sessions), whole_statement(given.statement)
+    level = inputs.level
+    ours, stated = our_lines(inputs.charges, inputs.sessions), whole_statement(statement)
     check_columns(stated, level)
     # Totals need nobody's name, and days do not where the statement has none at all.
     named = level == "day" and stated["user"].null_count() < stated.height
     stated = stated.with_columns(
-        aside=aside_of(needs_user=named), is_repeated=repeated(stated["row"], given.statement, needs_user=named)
+        aside=aside_of(needs_user=named), is_repeated=repeated(stated["row"], statement, needs_user=named)
     )
-    ours, stated = footing.put(ours, stated, found=given.found)
+    ours, stated = footing.put(ours, stated, found=found)
     stated = _with_masks(stated, ours) if named else stated
     plain = stated.filter(pl.col("aside").is_null())
     check_common(*((ours, plain) if named else (ours.drop("payer"), plain.drop("payer"))))
-    logs = logs_of(given.coverage, given.sessions, ours)
+    logs = logs_of(inputs.coverage, inputs.sessions, ours)
     return (by_days if level == "day" else by_months)(ours, stated, logs)
 
 
-def _by_session(given: _Given, basis: Basis, footing: Footing, users: Users | None, allowed: Decimal) -> pl.DataFrame:
+def _by_session(inputs: Inputs, given: pl.DataFrame, basis: Basis, footing: Footing, found: Problems) -> pl.DataFrame:
     """The table of lines with instants."""
-    sessions = given.sessions
-    terms = terms_of_charges(given.charges, basis.rule)
-    if sessions is not None and "host" in sessions.columns and "session" in given.charges.columns:
+    sessions = inputs.sessions
+    terms = terms_of_charges(inputs.charges, basis.rule)
+    if sessions is not None and "host" in sessions.columns and "session" in inputs.charges.columns:
         footing = replace(footing, machine_metered=terms.machine_metered)
-    statement = whole_statement(given.statement)
+    statement = whole_statement(given)
     check_columns(statement, "session")
-    lines = [our_lines(given.charges, sessions), vendor_lines(statement, basis, given.found)]
-    ours, theirs, statement = footing.put(*lines, statement.with_columns(aside=aside_of()), found=given.found)
+    lines = [our_lines(inputs.charges, sessions), vendor_lines(statement, basis, found)]
+    ours, theirs, statement = footing.put(*lines, statement.with_columns(aside=aside_of()), found=found)
     theirs, statement = (_with_masks(side, ours) for side in (theirs, statement))
     check_common(ours, theirs.filter(pl.col("aside").is_null() & ~pl.col("is_manual").fill_null(value=False)))
     evidence = Evidence(
         basis,
         terms,
         statement,
-        given.statement,
-        None if sessions is None else Uses(sessions, footing, given.found),
-        users,
+        given,
+        None if sessions is None else Uses(sessions, footing, found),
+        inputs.users,
         footing.machine_metered,
-        logs_of(given.coverage, sessions, ours),
-        allowed,
+        logs_of(inputs.coverage, sessions, ours),
+        inputs.tolerance,
     )
     agreed, odd = by_lines(ours, theirs, evidence)
-    return table_of(odd, allowed, agreed=agreed)
+    return table_of(odd, inputs.tolerance, agreed=agreed)
 
 
 def _given_twice(table: pl.DataFrame) -> pl.DataFrame:

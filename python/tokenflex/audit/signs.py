@@ -12,6 +12,7 @@ from tokenflex.metering.charge import charge
 from tokenflex.metering.meter import ACTIVITY, READS
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
+from tokenflex.usage.activity import joined
 
 
 def with_signs(touches: pl.DataFrame, activity: pl.DataFrame | None, rule: Rule) -> pl.DataFrame:
@@ -96,9 +97,9 @@ def _by_instants(touches: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_stretches(touches: pl.DataFrame, known: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    idle = _islands(known)
+    idle = joined(known)
     idle_after = rule.idle_after or timedelta(0)
-    waiting = _islands(known.with_columns(pl.col("start") + idle_after))
+    waiting = joined(known.with_columns(pl.col("start") + idle_after))
     touches = _in_island(_in_island(touches, idle, "from", "before", exact=False), idle, "from", "at", exact=True)
     touches = _in_island(touches, waiting, "until", "wait", exact=True)
     return touches.with_columns(
@@ -106,18 +107,6 @@ def _by_stretches(touches: pl.DataFrame, known: pl.DataFrame, rule: Rule) -> pl.
         is_quiet=(pl.col("at_end") >= pl.col("to")).fill_null(value=False),
         resumes=pl.when(pl.col("wait_end") > pl.col("until")).then("wait_end").otherwise("until"),
     ).drop("before_start", "before_end", "at_start", "at_end", "wait_start", "wait_end")
-
-
-def _islands(known: pl.DataFrame) -> pl.DataFrame:
-    """Stretches that overlap or touch, as one."""
-    known = known.filter(pl.col("start") < pl.col("end")).sort("who", "start")
-    reach = pl.col("end").cum_max().shift(1).over("who")
-    begins = (pl.col("start") > reach).fill_null(value=True)
-    return (
-        known.with_columns(island=begins.cum_sum())
-        .group_by("who", "island", maintain_order=True)
-        .agg(pl.col("start").min(), pl.col("end").max())
-    )
 
 
 def _in_island(touches: pl.DataFrame, islands: pl.DataFrame, at: str, name: str, *, exact: bool) -> pl.DataFrame:

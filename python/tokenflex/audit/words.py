@@ -8,8 +8,8 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
-from tokenflex.audit.people import local_times
 from tokenflex.errors import ArgumentError, MissingColumnError
+from tokenflex.reading.zones import local_times
 
 REMEDIES: Final = {
     "manual_duplicate": "ask for the manual entry to be taken back: the server had reported the use",

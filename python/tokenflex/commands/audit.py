@@ -20,10 +20,12 @@ from tokenflex.audit.causes import WORDS
 from tokenflex.commands.contracts import local, money
 from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import (
+    AliasesOption,
     AsOfOption,
     JsonOption,
     LogOptions,
     LogsArgument,
+    VariantsOption,
     fail,
     instant_of,
     readable_errors,
@@ -86,12 +88,8 @@ class AuditOptions(LogOptions):
     users: Annotated[
         Path | None, typer.Option(help="By which zone each user lives, as CSV: user, zone; to try rules by it.")
     ] = None
-    aliases: Annotated[
-        Path | None, typer.Option(help="Who is who, as CSV: spelling, person. Case and domains are known without.")
-    ] = None
-    variants: Annotated[
-        Path | None, typer.Option(help="Which codes are one product, as CSV: product, line. Feature codes are known.")
-    ] = None
+    aliases: AliasesOption = None
+    variants: VariantsOption = None
     since: Annotated[
         Path | None, typer.Option(help="What --out wrote a month ago, as .parquet: what became of it since?")
     ] = None

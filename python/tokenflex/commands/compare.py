@@ -12,8 +12,7 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.contracts import money
-from tokenflex.commands.estimate import all_problems
-from tokenflex.commands.logs import metered
+from tokenflex.commands.logs import paired
 from tokenflex.commands.options import (
     AsOfOption,
     JsonOption,
@@ -22,6 +21,7 @@ from tokenflex.commands.options import (
     fail,
     instant_of,
     readable_errors,
+    rows_in,
     takes,
     writer_of,
 )
@@ -89,7 +89,7 @@ def compare(
             fail("--token-price is missing: what does a token cost?")
         known = tf.PriceList.read(price_list)
         identity = tf.Identity() if aliases is None else tf.Identity.read(aliases)
-        run = metered(logs, asked, as_of=instant_of(as_of), identity=identity)
+        run = paired(logs, asked, as_of=instant_of(as_of), identity=identity)
         problems = tf.Problems()
         found = tf.compare_models(
             run.sessions,
@@ -105,7 +105,7 @@ def compare(
         )
         names = pl.col("products", "current", "cheapest", "best").list.join("; ")
         write(found.users.with_columns(names) if out is not None and out.suffix == ".csv" else found.users)
-        groups = problem_groups(all_problems(run, problems))
+        groups = problem_groups(pl.concat([run.problems, problems.frame]))
         if as_json:
             typer.echo(json.dumps(_plain(found, groups), indent=2))
         elif not asked.quiet:
@@ -118,14 +118,8 @@ def compare(
 
 def _current_of(path: Path) -> dict[str, list[str]]:
     """The subscriptions of each user in a file."""
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        fail(f"--current {path}: no CSV: {error}")
-    if lacking := {"user", "subscription"} - set(table.columns):
-        fail(f"--current {path}: column {min(lacking)!r} is missing: it has to have user and subscription")
     found: dict[str, list[str]] = {}
-    for user, name in table.select("user", "subscription").drop_nulls().iter_rows():
+    for user, name in rows_in(path, "--current", ("user", "subscription")):
         found.setdefault(user, []).append(name)
     return found
 

@@ -17,10 +17,12 @@ from tokenflex import screen
 from tokenflex.audit.words import REMEDIES
 from tokenflex.commands.logs import metered, sessions_of_logs
 from tokenflex.commands.options import (
+    AliasesOption,
     AsOfOption,
     JsonOption,
     LogOptions,
     UsersOption,
+    VariantsOption,
     fail,
     instant_of,
     is_statement,
@@ -67,12 +69,8 @@ def doubles(
         list[str] | None, typer.Option(help="With a statement: your logs, as evidence. Repeat for several.")
     ] = None,
     asked: LogOptions,
-    aliases: Annotated[
-        Path | None, typer.Option(help="Who is who, as CSV: spelling, person. Case and domains are known without.")
-    ] = None,
-    variants: Annotated[
-        Path | None, typer.Option(help="Which codes are one product, as CSV: product, line. Feature codes are known.")
-    ] = None,
+    aliases: AliasesOption = None,
+    variants: VariantsOption = None,
     show: Annotated[int, typer.Option(min=0, help="How many cases of each cause are told.")] = SHOWN,
     out: Annotated[Path | None, typer.Option(help="Write all cases here: .parquet or .csv.")] = None,
     as_of: AsOfOption = None,

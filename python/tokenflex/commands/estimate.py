@@ -12,7 +12,7 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.contracts import money
-from tokenflex.commands.logs import Metered, metered
+from tokenflex.commands.logs import paired
 from tokenflex.commands.options import (
     AsOfOption,
     JsonOption,
@@ -90,7 +90,7 @@ def estimate(
         write = writer_of(out)
         identity = tf.Identity() if aliases is None else tf.Identity.read(aliases)
         others = None if other_rule is None else [rule_of(text) for text in other_rule]
-        run = metered(logs, asked, as_of=instant_of(as_of))
+        run = paired(logs, asked, as_of=instant_of(as_of))
         problems = tf.Problems()
         found = tf.estimate(
             run.sessions,
@@ -107,7 +107,7 @@ def estimate(
             problems=problems,
         )
         write(found.contributions)
-        groups = problem_groups(all_problems(run, problems))
+        groups = problem_groups(pl.concat([run.problems, problems.frame]))
         if as_json:
             typer.echo(json.dumps(_plain(found, groups), indent=2))
         elif not asked.quiet:
@@ -116,11 +116,6 @@ def estimate(
             screen.show_problems(groups, to)
             if out is not None:
                 to.print(f"{found.contributions.height:,} rows written to {out}", soft_wrap=True)
-
-
-def all_problems(run: Metered, problems: tf.Problems) -> pl.DataFrame:
-    """Those of reading and pairing, and then those of a verb, which has charged the same sessions again."""
-    return pl.concat([run.problems, problems.frame]).unique(maintain_order=True)
 
 
 def show_estimate(found: tf.Estimate, to: Console) -> None:

@@ -14,7 +14,7 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.activity import ActivityOption, activity_of, durations_of, spoken
-from tokenflex.commands.logs import metered
+from tokenflex.commands.logs import paired
 from tokenflex.commands.options import (
     JsonOption,
     LogOptions,
@@ -34,7 +34,7 @@ from tokenflex.words import many
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tokenflex.commands.logs import Metered
+    from tokenflex.commands.logs import Paired
 
 SHOWN = 15
 
@@ -99,9 +99,8 @@ def harvest(
         problems = tf.Problems()
         known = activity_of(activity, asked.zones, problems)
         handles = _handles(lmstat, asked, problems)
-        run = metered(logs, asked)
-        # What charging meets is met again below.
-        problems.add(run.problems.filter(pl.col("source") != "rates"))
+        run = paired(logs, asked)
+        problems.add(run.problems)
         terms: dict[str, Any] = {
             "rule": asked.terms, "rates": run.rates, "servers": run.servers, "users": lives, "activity": known,
         }  # fmt: skip
@@ -141,7 +140,7 @@ def _handles(lmstat: Path | None, asked: LogOptions, problems: tf.Problems) -> p
     return snapshots.checkouts
 
 
-def _last_line(run: Metered) -> datetime:
+def _last_line(run: Paired) -> datetime:
     last = run.log.events["time"].max()
     if not isinstance(last, datetime):
         fail("the logs have no line with a time: give --as-of")

@@ -19,32 +19,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Metered:
-    """What one run over logs computed."""
+class Paired:
+    """What logs say of use, and what is needed to charge it."""
 
     log: tf.FlexlmLog
     servers: dict[str, str]
     rates: tf.Rates
     sessions: pl.DataFrame
-    charges: pl.DataFrame
     problems: pl.DataFrame
-    """Of reading, pairing and charging."""
+    """Of reading and pairing, and where there are charges of charging."""
 
 
-def metered(
+@dataclass(frozen=True)
+class Metered(Paired):
+    """The same with its charges."""
+
+    charges: pl.DataFrame
+
+
+def paired(
     logs: list[str],
     asked: LogOptions,
     *,
     as_of: datetime | None = None,
     identity: tf.Identity | None = None,
     variants: Mapping[str, str] | None = None,
-) -> Metered:
-    """Reads, pairs and charges; without rates it prints a template to fill in, and ends the program.
+) -> Paired:
+    """Reads and pairs; without rates it prints a template to fill in, and ends the program.
 
-    Who is who and which product is which, where that is given, is put right before anything is charged.
+    Who is who and which product is which, where that is given, is put right.
     """
     problems = tf.Problems()
-    zones, rule, rates = asked.zones, asked.terms, asked.prices
+    zones, rates = asked.zones, asked.prices
     with reading_bar(quiet=asked.quiet) as progress:
         log = tf.read_flexlm(logs, timezone=zones, server=asked.server, progress=progress)
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
@@ -56,9 +62,23 @@ def metered(
         sessions = sessions.with_columns(pl.col("product").cast(pl.String).replace(variants))
     if rates is None:
         rates_template(sessions)
-    servers = servers_of(log, zones)
-    charges = tf.charge(sessions, rule=rule, rates=rates, servers=servers, as_of=as_of, problems=problems)
-    return Metered(log, servers, rates, sessions, charges, pl.concat([log.problems, problems.frame]))
+    return Paired(log, servers_of(log, zones), rates, sessions, pl.concat([log.problems, problems.frame]))
+
+
+def metered(
+    logs: list[str],
+    asked: LogOptions,
+    *,
+    as_of: datetime | None = None,
+    identity: tf.Identity | None = None,
+    variants: Mapping[str, str] | None = None,
+) -> Metered:
+    """Reads, pairs and charges, as `paired` does."""
+    run, rule = paired(logs, asked, as_of=as_of, identity=identity, variants=variants), asked.terms
+    problems = tf.Problems()
+    charges = tf.charge(run.sessions, rule=rule, rates=run.rates, servers=run.servers, as_of=as_of, problems=problems)
+    found = pl.concat([run.problems, problems.frame])
+    return Metered(run.log, run.servers, run.rates, run.sessions, found, charges)
 
 
 def sessions_of_logs(

@@ -55,6 +55,12 @@ UsersOption = Annotated[
     Path | None,
     typer.Option(help="By which zone each user lives, as CSV: user, zone; valid_from, valid_to if they move."),
 ]
+AliasesOption = Annotated[
+    Path | None, typer.Option(help="Who is who, as CSV: spelling, person. Case and domains are known without.")
+]
+VariantsOption = Annotated[
+    Path | None, typer.Option(help="Which codes are one product, as CSV: product, line. Feature codes are known.")
+]
 AsOfOption = Annotated[
     str | None,
     typer.Option(
@@ -159,13 +165,18 @@ def users_of(path: Path | None) -> tf.UserZones:
 
 def variants_of(path: Path) -> dict[str, str]:
     """Product line of each product in a file."""
+    return dict(rows_in(path, "--variants", ("product", "line")))
+
+
+def rows_in(path: Path, option: str, columns: tuple[str, str]) -> list[tuple[str, str]]:
+    """The rows of two columns of a CSV file, as text, where both say something."""
     try:
         table = pl.read_csv(path, infer_schema=False)
     except pl.exceptions.PolarsError as error:
-        fail(f"--variants {path}: no CSV: {error}")
-    if lacking := {"product", "line"} - set(table.columns):
-        fail(f"--variants {path}: column {min(lacking)!r} is missing: it has to have product and line")
-    return dict(table.select("product", "line").drop_nulls().iter_rows())
+        fail(f"{option} {path}: no CSV: {error}")
+    if lacking := set(columns) - set(table.columns):
+        fail(f"{option} {path}: column {min(lacking)!r} is missing: it has to have {' and '.join(columns)}")
+    return table.select(columns).drop_nulls().rows()
 
 
 def is_statement(sources: list[str]) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 import tokenflex as tf
 from tokenflex import screen
-from tokenflex.commands.logs import metered
+from tokenflex.commands.logs import paired
 from tokenflex.commands.options import (
     AsOfOption,
     LogOptions,
@@ -59,7 +59,7 @@ def whatif(
         if terms.window != "day":
             fail("--rule: rolling windows have no zone, so where a server stands changes nothing")
         lives = None if users is None else users_of(users).zones
-        run = metered(logs, asked, as_of=instant_of(as_of))
+        run = paired(logs, asked, as_of=instant_of(as_of))
         problems = tf.Problems()
         found = tf.zone_whatif(
             run.sessions,

@@ -16,11 +16,9 @@ from tokenflex.contract.fields import Checks, Exact, days_as_text, defaults_of, 
 from tokenflex.contract.pools import id_of, pools_of
 from tokenflex.contract.settle import settle
 from tokenflex.contract.whole import checked, read_parts
-from tokenflex.errors import ArgumentError, ArgumentTypeError, FieldsError, SourceError, SourceNotFoundError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, FieldsError, SourceError
 from tokenflex.reading.contract import ContractSnapshot, read_contract
-from tokenflex.reading.statement.source import text_of
 from tokenflex.times import microseconds
-from tokenflex.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -373,21 +371,10 @@ class Contract:
             FieldsError: Fields are wrong; the message names each.
         """
         path = Path(path)
-        try:
-            text, lost = text_of(path.read_bytes(), str(path), "cp1252")
-        except FileNotFoundError as error:
-            raise SourceNotFoundError(f"there is no contract {path}", location=str(path)) from error
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
-        if lost:
-            raise SourceError(
-                f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
-            )
+        text = files.text_in(path, "contract")
         is_json = files.is_json(path.suffix, text)
-        try:
+        with files.told_of_file(path):
             fields = files.parsed_json(text) if is_json else files.parsed_toml(text)
-        except ArgumentError as error:
-            raise SourceError(f"{path}: {error}", location=str(path)) from error
         try:
             if is_json and files.is_vendors(fields):
                 return cls.from_snapshot(read_contract(path, number=number))

@@ -203,6 +203,28 @@ def _signature(kind: type) -> tuple[inspect.Parameter, ...]:
     return tuple(inspect.signature(kind).parameters.values())
 
 
+def built_parts(given: Mapping[str, Any], kinds: Mapping[str, type], checks: Checks) -> dict[str, Any]:
+    """The fields with their lists of tables made into lists of values. A part that is wrong is `MISSING` there."""
+    found = dict(given)
+    for name, kind in kinds.items():
+        if isinstance(given.get(name), list | tuple):
+            made = (built(kind, fields, f"{name}[{place}]", checks) for place, fields in enumerate(given[name]))
+            found[name] = [MISSING if part is None else part for part in made]
+    return found
+
+
+def parts(name: str, kind: type, given: object, checks: Checks) -> tuple[Any, ...]:
+    """The values of a list, or none where one of them is wrong: what is held against them would be wrong too."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        checks.fault(name, f"is {type(given).__name__}, but has to be a list")
+        return ()
+    found = tuple(given)
+    for place, part in enumerate(found):
+        if not isinstance(part, kind) and part is not MISSING:
+            checks.fault(f"{name}[{place}]", f"is {type(part).__name__}, but has to be tokenflex.{kind.__name__}")
+    return () if checks.fails(f"{name}[") else found
+
+
 def defaults_of(kind: type) -> dict[str, Any]:
     """The fields that can be given for a value, and what they are unless given; `MISSING` where they have to be."""
     return {

@@ -1,16 +1,23 @@
-"""Contracts as TOML and JSON, every number as it is written."""
+"""Contracts, offers and price lists as TOML and JSON, every number as it is written."""
 
 from __future__ import annotations
 
 import json
 import tomllib
 from collections.abc import Mapping
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tokenflex.errors import ArgumentError
+from tokenflex.errors import ArgumentError, FieldsError, SourceError, SourceNotFoundError
 from tokenflex.reading.statement.aliases import key_of
+from tokenflex.reading.statement.source import text_of
+from tokenflex.words import many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _VENDORS: Final = {
     key_of(name)
@@ -57,12 +64,43 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def parsed_toml(text: str) -> dict[str, Any]:
+def parsed_toml(text: str, what: str = "the contract") -> dict[str, Any]:
     """The fields of a TOML document."""
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
-        raise ArgumentError(f"the contract is no TOML: {error}") from error
+        raise ArgumentError(f"{what} is no TOML: {error}") from error
+
+
+def text_in(path: Path, what: str) -> str:
+    """The text of a file, in UTF-8, UTF-16 or Windows-1252.
+
+    Raises:
+        SourceNotFoundError: There is no such file.
+        SourceError: It cannot be read, or has letters that no reader knows.
+    """
+    try:
+        text, lost = text_of(path.read_bytes(), str(path), "cp1252")
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"there is no {what} {path}", location=str(path)) from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
+    if lost:
+        raise SourceError(
+            f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
+        )
+    return text
+
+
+@contextmanager
+def told_of_file(path: str | Path) -> Iterator[None]:
+    """What is wrong with the content of a file is told with its name."""
+    try:
+        yield
+    except FieldsError as error:
+        raise FieldsError(f"{path}: {error}", location=error.location, fields=error.fields) from error
+    except ArgumentError as error:
+        raise SourceError(f"{path}: {error}", location=str(path)) from error
 
 
 def json_of(fields: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
+from tokenflex.content import digest, parquet_of
 from tokenflex.errors import SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TABLES: Final = ("entries", "charges", "bookings")
 def write_ledger(ledger: Ledger, folder: str | Path) -> None:
     """What `Ledger.write` does."""
     folder = Path(folder)
-    contents = {name: (_parquet(getattr(ledger, name)), "parquet") for name in _TABLES}
+    contents = {name: (parquet_of(getattr(ledger, name)), "parquet") for name in _TABLES}
     contents["contract"] = (ledger.contract.to_toml().encode(), "toml")
     files = {name: _named(name, content, ending) for name, (content, ending) in contents.items()}
     index = {
@@ -36,7 +36,7 @@ def write_ledger(ledger: Ledger, folder: str | Path) -> None:
         "as_of": ledger.as_of.isoformat(),
         "closed": None if ledger.closed is None else ledger.closed.isoformat(),
         "withdrawn": ledger.withdrawn,
-        "files": {name: {"name": file, "sha256": _digest(contents[name][0])} for name, file in files.items()},
+        "files": {name: {"name": file, "sha256": digest(contents[name][0])} for name, file in files.items()},
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,23 +104,13 @@ def _content(folder: Path, index: Mapping[str, Any], name: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path} of the ledger cannot be read: {error}", location=str(path)) from error
-    if _digest(content) != said["sha256"]:
+    if digest(content) != said["sha256"]:
         raise SourceError(f"{path} was changed since the ledger was written", location=str(path))
     return content
 
 
-def _parquet(table: pl.DataFrame) -> bytes:
-    out = io.BytesIO()
-    table.write_parquet(out)
-    return out.getvalue()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def _named(name: str, content: bytes, ending: str) -> str:
-    return f"{name}-{_digest(content)[:12]}.{ending}"
+    return f"{name}-{digest(content)[:12]}.{ending}"
 
 
 def _replace(path: Path, content: bytes) -> None:

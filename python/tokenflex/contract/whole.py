@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenflex.contract.days import ONE_DAY, years_later
-from tokenflex.contract.fields import MISSING, Checks, built, total
+from tokenflex.contract.fields import MISSING, Checks, built_parts, parts, total
 from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, PriceTier
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def annual_pool(year: ContractYear) -> str:
 
 def checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
     """The fields as a contract keeps them. What is wrong goes to `checks`."""
-    found: dict[str, Any] = {name: _parts(name, kind, given[name], checks) for name, kind in PARTS.items()}
+    found: dict[str, Any] = {name: parts(name, kind, given[name], checks) for name, kind in PARTS.items()}
     currency = checks.text("currency", given["currency"])
     if currency is not None and not (len(currency) == len("USD") and currency.isascii() and currency.isupper()):
         checks.fault("currency", f"is {currency!r}, but has to be three letters such as EUR")
@@ -70,26 +70,10 @@ def checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
 
 def read_parts(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
     """The fields with their lists of tables made into lists of values. A part that is wrong is `MISSING` there."""
-    found = dict(given)
-    for name, kind in PARTS.items():
-        if isinstance(given.get(name), list | tuple):
-            parts = (built(kind, fields, f"{name}[{place}]", checks) for place, fields in enumerate(given[name]))
-            found[name] = [MISSING if part is None else part for part in parts]
+    found = built_parts(given, PARTS, checks)
     if isinstance(given.get("servers"), list | tuple):
         found["servers"] = _listed_servers(given["servers"], checks)
     return found
-
-
-def _parts(name: str, kind: type, given: object, checks: Checks) -> tuple[Any, ...]:
-    """The values of a list, or none where one of them is wrong: what is held against them would be wrong too."""
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        checks.fault(name, f"is {type(given).__name__}, but has to be a list")
-        return ()
-    parts = tuple(given)
-    for place, part in enumerate(parts):
-        if not isinstance(part, kind) and part is not MISSING:
-            checks.fault(f"{name}[{place}]", f"is {type(part).__name__}, but has to be tokenflex.{kind.__name__}")
-    return () if checks.fails(f"{name}[") else parts
 
 
 def _order(given: object, found: Mapping[str, Any], checks: Checks) -> str | None:
@@ -193,12 +177,17 @@ def _check_packs(packs: tuple[Pack, ...], checks: Checks) -> None:
             checks.fault(f"packs[{place}].id", f"is {pack.id!r}, which packs[{first}] has already")
 
 
-def _check_prices(found: Mapping[str, Any], checks: Checks) -> None:
-    prices: tuple[PriceTier, ...] = found["prices"]
+def check_tiers(prices: tuple[PriceTier, ...], checks: Checks) -> None:
+    """Each tier of prices begins above the one before."""
     for place, (before, tier) in enumerate(pairwise(prices), 1):
         if tier.from_tokens <= before.from_tokens:
             said = f"is {tier.from_tokens}, but has to exceed {before.from_tokens} of the tier before"
             checks.fault(f"prices[{place}].from_tokens", said)
+
+
+def _check_prices(found: Mapping[str, Any], checks: Checks) -> None:
+    prices: tuple[PriceTier, ...] = found["prices"]
+    check_tiers(prices, checks)
     if not prices:
         return
     for what, tokens in _purchases(found):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tokenflex.metering.rates import Rates
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 
 class Prepared:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 BY: Final = {"user": "user", "product": "product", "server": "server", "day": "usage_date"}
 """What the comparison can be split by, with the column."""

@@ -12,15 +12,16 @@ from tokenflex.arrow import AnyTable, coded_columns_of, columns_of
 from tokenflex.errors import ArgumentError
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.metering.terms import charges_of, terms_of, zones_in
+from tokenflex.metering.terms import charges_of, terms_of
 from tokenflex.problems import Problems, report
+from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import instant_in_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 READS: Final = ("user", "product", "server", "host", "start", "end")
 """The columns of sessions that metering reads."""

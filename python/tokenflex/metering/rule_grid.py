@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.metering.terms import zones_in
+from tokenflex.reading.user_zones import zones_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 MINUTES: Final = (0, 1, 5, 10, 15, 30)
 """The least durations of a session that the grid tries."""

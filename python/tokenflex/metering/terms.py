@@ -10,14 +10,14 @@ from tokenflex import tables
 from tokenflex.errors import ArgumentTypeError, ZoneError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.reading.user_zones import Users as Users  # noqa: PLC0414 - verbs take it from here
-from tokenflex.reading.user_zones import zones_in as zones_in  # noqa: PLC0414 - as above
+from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tokenflex._core import Charged, Terms
+    from tokenflex.reading.user_zones import Users
 
 FAULTS = {
     "missing_user": "no user: not charged",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rate, Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 YEAR: Final = 365
 MONEY_PLACES: Final = 8

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 Source = Literal["rule", "identity", "open_sessions", "ended_by_server", "missing_days", "unknown_products"]
 ROWS_SHOWN: Final = 6

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from tokenflex.contract.fields import MISSING, Checks, Exact, built, defaults_of, fill, plain, plain_value
-from tokenflex.contract.files import toml_of
+from tokenflex.contract.fields import (
+    MISSING,
+    Checks,
+    Exact,
+    built_parts,
+    defaults_of,
+    fill,
+    parts,
+    plain,
+    plain_value,
+)
+from tokenflex.contract.files import parsed_toml, told_of_file, toml_of
 from tokenflex.contract.terms import PriceTier
-from tokenflex.contract.whole import LONGEST_TERM, ORDERS
-from tokenflex.errors import ArgumentError, FieldsError, SourceError, SourceNotFoundError
+from tokenflex.contract.whole import LONGEST_TERM, ORDERS, check_tiers
+from tokenflex.errors import ArgumentError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
     from tokenflex.contract.contract import Order
@@ -222,10 +230,7 @@ class Offer:
             if name not in known:
                 checks.fault(str(name), f"is no field of an offer; there are {', '.join(known)}")
         given = known | {name: value for name, value in fields.items() if name in known}
-        for name, kind in _PARTS.items():
-            if isinstance(given[name], list | tuple):
-                parts = (built(kind, each, f"{name}[{place}]", checks) for place, each in enumerate(given[name]))
-                given[name] = [MISSING if part is None else part for part in parts]
+        given = built_parts(given, _PARTS, checks)
         whole = _checked(given, checks)
         checks.refuse("offer")
         offer = object.__new__(cls)
@@ -239,11 +244,7 @@ class Offer:
     @classmethod
     def from_toml(cls, text: str) -> Offer:
         """The offer of a TOML document. Numbers are read digit by digit."""
-        try:
-            fields = tomllib.loads(text, parse_float=Decimal)
-        except (ValueError, RecursionError) as error:
-            raise ArgumentError(f"the offer is no TOML: {error}") from error
-        return cls.from_dict(fields)
+        return cls.from_dict(parsed_toml(text, "the offer"))
 
     @classmethod
     def read(cls, path: str | Path) -> Offer:
@@ -260,17 +261,13 @@ class Offer:
             raise SourceNotFoundError(f"there is no offer {path}", location=str(path)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
-        try:
+        with told_of_file(path):
             return cls.from_toml(text)
-        except FieldsError as error:
-            raise FieldsError(f"{path}: {error}", location=error.location, fields=error.fields) from error
-        except ArgumentError as error:
-            raise SourceError(f"{path}: {error}", location=str(path)) from error
 
 
 def _checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
     """The fields as an offer keeps them. What is wrong goes to `checks`."""
-    found: dict[str, Any] = {name: _parts(name, kind, given[name], checks) for name, kind in _PARTS.items()}
+    found: dict[str, Any] = {name: parts(name, kind, given[name], checks) for name, kind in _PARTS.items()}
     currency = checks.text("currency", given["currency"])
     if currency is not None and not (len(currency) == len("USD") and currency.isascii() and currency.isupper()):
         checks.fault("currency", f"is {currency!r}, but has to be three letters such as EUR")
@@ -289,7 +286,7 @@ def _checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
     }
     default = "annual_first" if found["years"] else "earliest_end"
     found["order"] = default if order is None else checks.choice("order", order, ORDERS)
-    _check_tiers(found["prices"], checks)
+    check_tiers(found["prices"], checks)
     _check_model(found, order, checks)
     return found
 
@@ -317,24 +314,6 @@ def _pools(given: object, checks: Checks) -> tuple[str, ...]:
     if not pools or any(pool not in POOLS for pool in pools) or len(set(pools)) < len(pools):
         checks.fault("pools", f"is {given!r}, but has to name one or both of {', '.join(POOLS)}, in a list")
     return pools
-
-
-def _parts(name: str, kind: type, given: object, checks: Checks) -> tuple[Any, ...]:
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        checks.fault(name, f"is {type(given).__name__}, but has to be a list")
-        return ()
-    parts = tuple(given)
-    for place, part in enumerate(parts):
-        if not isinstance(part, kind) and part is not MISSING:
-            checks.fault(f"{name}[{place}]", f"is {type(part).__name__}, but has to be tokenflex.{kind.__name__}")
-    return () if checks.fails(f"{name}[") else parts
-
-
-def _check_tiers(prices: tuple[PriceTier, ...], checks: Checks) -> None:
-    for place, (before, tier) in enumerate(pairwise(prices), 1):
-        if tier.from_tokens <= before.from_tokens:
-            said = f"is {tier.from_tokens}, but has to exceed {before.from_tokens} of the tier before"
-            checks.fault(f"prices[{place}].from_tokens", said)
 
 
 def _check_model(found: Mapping[str, Any], order: object, checks: Checks) -> None:

@@ -15,10 +15,10 @@ from tokenflex.contract.money import units
 from tokenflex.metering.charge import charge
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.metering.terms import zones_in
 from tokenflex.problems import Problems
 from tokenflex.reading.names import coded, decoded, is_text
 from tokenflex.reading.periods import column_of, instants_of
+from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import EPOCH, TOO_LATE
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from decimal import Decimal
 
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 Ends: TypeAlias = Literal["as_of", "day", "launch"]
 """Until when a session lasted whose end nobody logged: as it stands or `as_of`; the end of its first day; a moment."""

@@ -5,20 +5,16 @@ No price of the vendor is shipped: a price list is the caller's.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenflex.contract.fields import Checks, Exact, built, defaults_of, fill
-from tokenflex.contract.files import toml_of
-from tokenflex.errors import ArgumentError, FieldsError, SourceError, SourceNotFoundError
-from tokenflex.reading.statement.source import text_of
-from tokenflex.words import many
+from tokenflex.contract.files import parsed_toml, text_in, told_of_file, toml_of
 
 if TYPE_CHECKING:
+    from decimal import Decimal
     from typing import TypeAlias
 
     Fields: TypeAlias = Mapping[str, Any]
@@ -162,10 +158,7 @@ class PriceList:
             ArgumentError: It is no TOML.
             FieldsError: Fields are wrong; the message names each.
         """
-        try:
-            fields = tomllib.loads(text, parse_float=Decimal)
-        except (ValueError, RecursionError) as error:
-            raise ArgumentError(f"the price list is no TOML: {error}") from error
+        fields = parsed_toml(text, "the price list")
         checks = Checks()
         known = defaults_of(cls)
         for name in fields:
@@ -190,22 +183,9 @@ class PriceList:
             SourceError: It cannot be read, or is no TOML.
             FieldsError: Fields are wrong; the message names each.
         """
-        try:
-            text, lost = text_of(Path(path).read_bytes(), str(path), "cp1252")
-        except FileNotFoundError as error:
-            raise SourceNotFoundError(f"there is no price list {path}", location=str(path)) from error
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error}", location=str(path)) from error
-        if lost:
-            raise SourceError(
-                f"{path} has {many(lost, 'letter')} that no reader knows: save it as UTF-8", location=str(path)
-            )
-        try:
+        text = text_in(Path(path), "price list")
+        with told_of_file(path):
             return cls.from_toml(text)
-        except FieldsError as error:
-            raise FieldsError(f"{path}: {error}", location=error.location, fields=error.fields) from error
-        except ArgumentError as error:
-            raise SourceError(f"{path}: {error}", location=str(path)) from error
 
 
 def _number(price: Decimal) -> int | str:

@@ -12,10 +12,10 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.contract.money import units
 from tokenflex.metering.charge import charge
-from tokenflex.metering.terms import zones_in
 from tokenflex.planning.past import last_instant
 from tokenflex.problems import Problems
 from tokenflex.reading.periods import column_of, instants_of
+from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import EPOCH, TOO_LATE
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
+    from tokenflex.reading.user_zones import Users
 
 Part = tuple[str, str, frozenset[str]]
 """A user, a family, and some of its products."""

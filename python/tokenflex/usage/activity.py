@@ -114,7 +114,7 @@ def spans_by_activity(rows: pl.DataFrame, activity: Activity, least: timedelta) 
         return rows.clear().select("row", "start", "end"), rows["row"].clear()
     who = rows.select(NAMES).unique().with_row_index("who")
     known = pl.concat(_of_whom(activity.rows, who, on) for on in (NAMES, NAMES[:2], NAMES[::2], NAMES[:1]))
-    quiet = _between(known, activity) if activity.are_instants else _joined(known)
+    quiet = _between(known, activity) if activity.are_instants else joined(known)
     # What is long enough within a session is so by itself.
     quiet = quiet.filter(pl.col("end") - pl.col("start") >= least)
     judged = rows.join(who, on=NAMES, how="inner", nulls_equal=True).filter(
@@ -144,7 +144,7 @@ def _between(seen: pl.DataFrame, activity: Activity) -> pl.DataFrame:
     return pl.concat([before, between]).filter(pl.col("start") < pl.col("end"))
 
 
-def _joined(stretches: pl.DataFrame) -> pl.DataFrame:
+def joined(stretches: pl.DataFrame) -> pl.DataFrame:
     """Stretches that overlap or touch, as one."""
     stretches = stretches.filter(pl.col("start") < pl.col("end")).sort("who", "start")
     reach = pl.col("end").cum_max().shift(1).over("who")

@@ -28,13 +28,7 @@ pub fn pair(
 ) -> PyResult<PairedTables> {
     guarded(py, || {
         let imported = arrow::import(events)?;
-        let packages = packages.map(arrow::import).transpose()?;
-        let (columns, paired) = py.detach(|| -> Result<_, Failure> {
-            let columns = EventColumns::of(&imported)?;
-            let packages = packages_of(packages.as_ref(), &columns.features)?;
-            let paired = core::pair(&columns.events(), &packages, as_of, false)?;
-            Ok((columns, paired))
-        })?;
+        let (columns, paired) = paired(py, &imported, packages, as_of, false)?;
         let problems = unpaired_table(&paired);
         let package_lines = paired.package_lines;
         Ok((sessions_table(paired.sessions, &columns), problems, package_lines))
@@ -53,13 +47,7 @@ pub fn held(
 ) -> PyResult<(Table, Table, Table)> {
     guarded(py, || {
         let imported = arrow::import(events)?;
-        let packages = packages.map(arrow::import).transpose()?;
-        let (columns, paired) = py.detach(|| -> Result<_, Failure> {
-            let columns = EventColumns::of(&imported)?;
-            let packages = packages_of(packages.as_ref(), &columns.features)?;
-            let paired = core::pair(&columns.events(), &packages, as_of, true)?;
-            Ok((columns, paired))
-        })?;
+        let (columns, paired) = paired(py, &imported, packages, as_of, true)?;
         let problems = unpaired_table(&paired);
         let Paired { sessions, held, .. } = paired;
         let of = |session: &u32| *session as usize;
@@ -74,6 +62,23 @@ pub fn held(
         let numbers = held.session.iter().map(|&session| u64::from(session)).collect::<Vec<_>>();
         let numbers = Columns::default().numbers::<UInt64Type>("session", numbers, None).finish();
         Ok((sessions_table(stretches, &columns), numbers, problems))
+    })
+}
+
+/// The columns of the events, and what pairing makes of them with the interpreter released; `cut` asks for stretches too.
+fn paired<'a>(
+    py: Python<'_>,
+    events: &'a Imported,
+    packages: Option<&Bound<'_, PyAny>>,
+    as_of: Option<i64>,
+    cut: bool,
+) -> Result<(EventColumns<'a>, Paired), Failure> {
+    let packages = packages.map(arrow::import).transpose()?;
+    py.detach(|| {
+        let columns = EventColumns::of(events)?;
+        let packages = packages_of(packages.as_ref(), &columns.features)?;
+        let paired = core::pair(&columns.events(), &packages, as_of, cut)?;
+        Ok((columns, paired))
     })
 }
 
