@@ -589,6 +589,9 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             sessions, **options, as_of=datetime(2199, 12, 31, tzinfo=UTC), problems=tf.Problems()
         ),
         "charge a stream": stream,
+        "scan_charges": lambda sessions: tf.scan_charges(
+            sessions.lazy() if isinstance(sessions, pl.DataFrame) else sessions, **options, problems=tf.Problems()
+        ).collect(),
         "charge by activity": activity,
         "avoidable_charges": avoidable,
         "avoidable_charges by activity": lambda known: tf.avoidable_charges(
@@ -725,6 +728,7 @@ UNDER_EVERY_RULE = (
     "charge",
     "charge as of the end",
     "charge a stream",
+    "scan_charges",
     "avoidable_charges",
     "avoidable_charges by activity",
     "categorize",

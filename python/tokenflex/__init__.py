@@ -57,6 +57,7 @@ from tokenflex.metering.place_servers import place_servers
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import rule_grid
+from tokenflex.metering.scan_charges import scan_charges
 from tokenflex.metering.whatif import zone_whatif
 from tokenflex.planning.compare_models import ModelComparison, compare_models
 from tokenflex.planning.estimate import Estimate, estimate
@@ -196,6 +197,7 @@ __all__ = [
     "reconcile",
     "replay",
     "rule_grid",
+    "scan_charges",
     "sessions_from",
     "summarize_avoidable",
     "summarize_denials",

@@ -9,9 +9,10 @@ import polars as pl
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, columns_of, frame_of, is_stream, stream_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnValueError
+from tokenflex.metering.batches import Tally, in_order
 from tokenflex.metering.meter import ACTIVITY, READS, Meter
 from tokenflex.metering.rule import Rule
-from tokenflex.metering.terms import charges_of, terms_of
+from tokenflex.metering.terms import found_of, terms_of
 from tokenflex.problems import Problems, report
 from tokenflex.progress import Progress, watched
 from tokenflex.times import instant_in_data
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tokenflex.metering.rates import Rates
+    from tokenflex.metering.terms import Found
     from tokenflex.reading.user_zones import Users
 
 
@@ -104,22 +106,34 @@ def charge(
         2026-07-13T08:00:00+00:00 launch 7.0000
         2026-07-14T08:00:00+00:00 renewal 7.0000
     """
-    with_activity = activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
-    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
-    until = None if as_of is None else instant_in_data(as_of, "as_of")
-    if is_stream(sessions) and not with_activity:
+    if is_stream(sessions) and not _is_read(activity, rule):
         meter = Meter(rule=rule, rates=rates, servers=servers, users=users)
         streamed = _charge_stream(sessions, meter, as_of)
         if streamed is not None:
-            charges, found = streamed
-            report(found, problems, "charge")
+            charges, told = streamed
+            report(told, problems, "charge")
             return charges
-    charged = _core.charge(
-        *_encoded(sessions), terms=terms, as_of=until, activity=_activity(activity) if with_activity else None
-    )
-    charges, found = charges_of(charged, rule)
-    report(found, problems, "charge")
-    return charges
+    found = charged(sessions, rule=rule, rates=rates, servers=servers, users=users, activity=activity, as_of=as_of)
+    report(found.problems, problems, "charge")
+    return found.charges
+
+
+def charged(
+    sessions: AnyTable | Prepared,
+    *,
+    rule: Rule,
+    rates: Rates,
+    servers: Mapping[str, str] | None,
+    users: Users | None,
+    as_of: datetime | None,
+    activity: AnyTable | None = None,
+) -> Found:
+    """`charge` for other verbs, which tell of problems themselves."""
+    with_activity = _is_read(activity, rule)
+    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
+    until = None if as_of is None else instant_in_data(as_of, "as_of")
+    known = _activity(activity) if with_activity else None
+    return found_of(_core.charge(*_encoded(sessions), terms=terms, as_of=until, activity=known), rule)
 
 
 def _charge_stream(
@@ -128,18 +142,16 @@ def _charge_stream(
     as_of: datetime | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame] | None:
     """Charges batch by batch, or gives up on a LazyFrame that is not in order: then it has to be sorted as a whole."""
-    problems = Problems()
+    tally = Tally()
     try:
-        parts = [meter.push(batch, problems=problems) for batch in stream_of(sessions, READS)]
-        parts.append(meter.finish(as_of, problems=problems))
+        parts = list(in_order(stream_of(sessions, READS), meter, as_of, tally))
     except (ArgumentError, ColumnValueError) as error:
         is_disorder = isinstance(error, ColumnValueError) and error.column == "start"
         is_early = isinstance(error, ArgumentError) and error.location == "as_of"
         if isinstance(sessions, pl.LazyFrame) and (is_disorder or is_early):
             return None
         raise
-    # Each batch's charges are in order; a renewal can fall due after the next batch's first launch.
-    return pl.concat(parts).sort("charged_at", "session", maintain_order=True), problems.frame
+    return pl.concat(parts), tally.frame
 
 
 def categorize(
@@ -186,7 +198,7 @@ def categorize(
         >>> tf.categorize(sessions, rule=tf.FLEX, rates=tf.Rates({"ACD": 7}))["category"].to_list()
         ['CASUAL', 'CHARGED', 'FREE']
     """
-    with_activity = activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
+    with_activity = _is_read(activity, rule)
     terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     whole = frame_of(sessions.table if isinstance(sessions, Prepared) else sessions)
@@ -201,8 +213,7 @@ def categorize(
         as_of=until,
         activity=_activity(activity) if with_activity else None,
     )
-    _, found = charges_of(charged, rule)
-    report(found, problems, "categorize")
+    report(found_of(charged, rule).problems, problems, "categorize")
     rule_id = pl.Enum([rule.rule_id])
     added = pl.DataFrame(outcomes).with_columns(rule_id=pl.lit(rule.rule_id, dtype=rule_id))
     return whole.hstack(tables.finish(added, {**tables.OUTCOMES, "rule_id": rule_id}).get_columns())
@@ -293,6 +304,11 @@ def _encoded(sessions: AnyTable | Prepared) -> tuple[Any, dict[str, tuple[object
     if isinstance(sessions, Prepared):
         return sessions.inner, {}
     return coded_columns_of(sessions, READS)
+
+
+def _is_read(activity: AnyTable | None, rule: Rule) -> bool:
+    """Whether activity counts: only where the rule says how long idle is idle."""
+    return activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
 
 
 def _activity(activity: AnyTable | None) -> object:

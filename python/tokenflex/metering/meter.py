@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from tokenflex import _core
+from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, columns_of
 from tokenflex.errors import ArgumentError
 from tokenflex.metering.rates import Rate, Rates
 from tokenflex.metering.rule import Rule
-from tokenflex.metering.terms import charges_of, terms_of
+from tokenflex.metering.terms import found_of, terms_of
 from tokenflex.problems import Problems, report
 from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import instant_in_data
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from tokenflex.metering.terms import Found
     from tokenflex.reading.user_zones import Users
 
 READS: Final = ("user", "product", "server", "host", "start", "end")
@@ -84,6 +85,11 @@ class Meter:
         """The rule."""
         return self._rule
 
+    @property
+    def latest_start(self) -> pl.Series:
+        """The latest start so far, as a series of one; no charge that is still to come falls due before it."""
+        return pl.Series([self._inner.latest_start()]).cast(tables.TIME)
+
     def push(
         self, sessions: AnyTable, *, activity: AnyTable | None = None, problems: Problems | None = None
     ) -> pl.DataFrame:
@@ -106,11 +112,14 @@ class Meter:
                 "this meter takes no activity: make it with with_activity=True and a rule with idle_after",
                 location="activity",
             )
+        found = self.pushed(sessions, activity)
+        report(found.problems, problems, "Meter.push")
+        return found.charges
+
+    def pushed(self, sessions: AnyTable, activity: AnyTable | None = None) -> Found:
+        """`push` for other verbs, which tell of problems themselves."""
         known = None if activity is None else columns_of(activity, ACTIVITY)
-        charged = self._inner.push(*coded_columns_of(sessions, READS), activity=known)
-        charges, found = charges_of(charged, self._rule)
-        report(found, problems, "Meter.push")
-        return charges
+        return found_of(self._inner.push(*coded_columns_of(sessions, READS), activity=known), self._rule)
 
     def finish(self, as_of: datetime | None = None, *, problems: Problems | None = None) -> pl.DataFrame:
         """Settles the rest. The meter cannot be used after it.
@@ -125,10 +134,13 @@ class Meter:
         Raises:
             ArgumentError: `as_of` lies before a session's start, or the meter is finished.
         """
-        charged = self._inner.finish(None if as_of is None else instant_in_data(as_of, "as_of"))
-        charges, found = charges_of(charged, self._rule)
-        report(found, problems, "Meter.finish")
-        return charges
+        found = self.finished(as_of)
+        report(found.problems, problems, "Meter.finish")
+        return found.charges
+
+    def finished(self, as_of: datetime | None) -> Found:
+        """`finish` for other verbs."""
+        return found_of(self._inner.finish(None if as_of is None else instant_in_data(as_of, "as_of")), self._rule)
 
     def state(self) -> pl.DataFrame:
         """All that the meter is, as a table: write it as Parquet, and `Meter.resume` goes on in another process.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -14,7 +14,7 @@ from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tokenflex._core import Charged, Terms
     from tokenflex.reading.user_zones import Users
@@ -72,19 +72,32 @@ def terms_of(
     }
 
 
-def charges_of(charged: Charged, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The charges, and the problems, of what the compiled part gives."""
-    table, faults, without_rate = charged
+class Found(NamedTuple):
+    """What the compiled part gives: charges, rows that could not be charged, and products without a rate."""
+
+    charges: pl.DataFrame
+    faults: pl.DataFrame
+    """Rows of `tables.PROBLEMS`."""
+    without_rate: list[tuple[str, int]]
+    """The product, and how many of its charges have no tokens."""
+
+    @property
+    def problems(self) -> pl.DataFrame:
+        """All that was wrong, as rows of `tables.PROBLEMS`."""
+        return pl.concat([self.faults, without_rate(self.without_rate)])
+
+
+def found_of(charged: Charged, rule: Rule) -> Found:
+    """What the compiled part gives, as tables of ours."""
+    table, faults, missing = charged
     rule_id = pl.Enum([rule.rule_id])
     charges = pl.DataFrame(table).with_columns(rule_id=pl.lit(rule.rule_id, dtype=rule_id))
-    return (
-        tables.finish(charges, {**tables.CHARGES, "rule_id": rule_id}),
-        _problems(pl.DataFrame(faults), without_rate),
-    )
+    return Found(tables.finish(charges, schema_of(rule)), bad_rows(pl.DataFrame(faults)), missing)
 
 
-def _problems(faults: pl.DataFrame, without_rate: list[tuple[str, int]]) -> pl.DataFrame:
-    return pl.concat([bad_rows(faults), _without_rate(without_rate)])
+def schema_of(rule: Rule) -> tables.Schema:
+    """The columns of charges by this rule."""
+    return {**tables.CHARGES, "rule_id": pl.Enum([rule.rule_id])}
 
 
 def bad_rows(faults: pl.DataFrame) -> pl.DataFrame:
@@ -97,15 +110,17 @@ def bad_rows(faults: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _without_rate(without_rate: list[tuple[str, int]]) -> pl.DataFrame:
+def without_rate(missing: Iterable[tuple[str, int]]) -> pl.DataFrame:
+    """The problems of products without a rate, and of how many charges."""
+    missing = list(missing)
     return pl.DataFrame(
         {
-            "source": ["rates"] * len(without_rate),
-            "location": [None] * len(without_rate),
-            "code": ["no_rate"] * len(without_rate),
+            "source": ["rates"] * len(missing),
+            "location": [None] * len(missing),
+            "code": ["no_rate"] * len(missing),
             "message": [
                 f"{product} has no rate at the time of {count} of its charges: their tokens are null"
-                for product, count in without_rate
+                for product, count in missing
             ],
         },
         schema=dict(tables.PROBLEMS),

@@ -285,6 +285,14 @@ impl Meter {
         })
     }
 
+    /// The latest start so far.
+    fn latest_start(&self, py: Python<'_>) -> PyResult<i64> {
+        guarded(py, || {
+            let guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(guard.as_ref().ok_or_else(finished)?.meter.latest_start())
+        })
+    }
+
     /// The state as a table: names, then numbers.
     fn save(&self, py: Python<'_>) -> PyResult<Table> {
         guarded(py, || {

@@ -391,6 +391,12 @@ impl Meter {
     pub fn rows(&self) -> u64 {
         self.rows
     }
+
+    /// The latest start so far, or `i64::MIN`. No charge that is still to come falls due before it.
+    #[must_use]
+    pub fn latest_start(&self) -> i64 {
+        self.watermark
+    }
 }
 
 fn shards_of<S: Default>(count: usize) -> Vec<S> {

@@ -1,0 +1,269 @@
+"""The verb `scan_charges`: charges of more sessions than memory holds, computed when they are read."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from tokenflex.arrow import BATCH, frame_of, stream_of
+from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.metering.batches import ORDER, Tally, in_order
+from tokenflex.metering.charge import charged
+from tokenflex.metering.meter import READS, Meter
+from tokenflex.metering.terms import schema_of, terms_of
+from tokenflex.problems import report
+from tokenflex.times import EPOCH, TOO_LATE, instant_in_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tokenflex.metering.rates import Rates
+    from tokenflex.metering.rule import Rule
+    from tokenflex.problems import Problems
+    from tokenflex.reading.user_zones import Users
+
+PART: Final = 4 << 20
+"""About how many sessions are charged at a time where they have to be scattered."""
+STRETCH: Final = 1 << 17
+"""How many charges of each part are read at a time to merge them."""
+_ROW: Final = "__row"
+_PART: Final = "__part"
+
+
+def scan_charges(
+    sessions: pl.LazyFrame,
+    *,
+    rule: Rule,
+    rates: Rates,
+    servers: Mapping[str, str] | None = None,
+    users: Users | None = None,
+    as_of: datetime | None = None,
+    scratch: str | Path | None = None,
+    problems: Problems | None = None,
+) -> pl.LazyFrame:
+    """The charges of `charge`, row for row, for more sessions than memory holds; computed when they are read.
+
+    Sessions in order of `start` are charged as they come, in the memory of a few batches. Others, such as files of
+    several servers one after another, are first scattered to files on disk, so that all sessions that can share a
+    charge lie together; then a part at a time is charged, and the parts are merged. The sessions are read twice either
+    way, once for their order.
+
+    Args:
+        sessions: As for `charge`, as a LazyFrame: `pl.scan_parquet("sessions/*.parquet")`.
+        rule: As for `charge`.
+        rates: As for `charge`.
+        servers: As for `charge`.
+        users: As for `charge`.
+        as_of: As for `charge`.
+        scratch: The folder for sessions that are not in order; the system's for temporary files unless given. It takes
+            about what the sessions take as Parquet, and is left empty.
+        problems: As for `charge`, filled when the charges have been read to their end.
+
+    Returns:
+        A LazyFrame of `tables.CHARGES`: write it with `sink_parquet`, count it, collect it. `session` is the row of the
+        session in all that was scanned. Each time it is read it is computed anew.
+
+    Raises:
+        ArgumentTypeError: `sessions` are no LazyFrame.
+        ZoneError, ArgumentError: As for `charge`. What is wrong with the table itself is raised when it is read.
+
+    Example:
+        >>> import tokenflex as tf, polars as pl
+        >>> from datetime import datetime, timezone
+        >>> def at(day, hour): return datetime(2026, 7, day, hour, tzinfo=timezone.utc)
+        >>> sessions = pl.LazyFrame({
+        ...     "user": ["ana", "ben"], "product": ["ACD", "ACD"],
+        ...     "start": [at(14, 8), at(13, 9)], "end": [at(14, 17), at(13, 17)],
+        ... })
+        >>> charges = tf.scan_charges(sessions, rule=tf.FLEX, rates=tf.Rates({"ACD": 7}))
+        >>> charges.group_by("user").agg(pl.col("tokens").sum()).sort("user").collect().rows()
+        [('ana', Decimal('7.0000')), ('ben', Decimal('7.0000'))]
+    """
+    if not isinstance(sessions, pl.LazyFrame):
+        raise ArgumentTypeError(
+            f"scan_charges takes a polars LazyFrame, such as pl.scan_parquet gives, not {type(sessions).__name__}: "
+            "for a table use charge",
+            location="sessions",
+        )
+    terms_of(rule, rates, servers=servers, users=users, with_activity=False)
+    if as_of is not None:
+        instant_in_data(as_of, "as_of")
+    terms: dict[str, Any] = {"rule": rule, "rates": rates, "servers": servers, "users": users}
+    where = None if scratch is None else Path(scratch)
+    if where is not None and not where.is_dir():
+        raise ArgumentError(f"scratch is {where}, which is no folder", location="scratch")
+
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        tally = Tally()
+        for charges in _charges(sessions, terms, as_of, where, tally):
+            found = charges if predicate is None else charges.filter(predicate)
+            found = found if columns is None else found.select(columns)
+            if rows is not None:
+                found, rows = found.head(rows), rows - min(rows, found.height)
+            yield found
+            if rows == 0:
+                return
+        report(tally.frame, problems, "scan_charges")
+
+    return register_io_source(read, schema=schema_of(rule), explain_name="tokenflex.scan_charges")
+
+
+def _charges(
+    sessions: pl.LazyFrame, terms: dict[str, Any], as_of: datetime | None, scratch: Path | None, tally: Tally
+) -> Iterator[pl.DataFrame]:
+    # Of no rows the compiled part refuses the same columns as of many, before they are scattered.
+    Meter(**terms).pushed(next(iter(stream_of(sessions.clear(), READS))))
+    found = _look(sessions)
+    if found.is_in_order and (as_of is None or found.latest_start is None or found.latest_start <= as_of):
+        yield from in_order(stream_of(sessions, READS), Meter(**terms), as_of, tally)
+        return
+    with tempfile.TemporaryDirectory(prefix="tokenflex-", dir=scratch, ignore_cleanup_errors=True) as folder:
+        parts = _scattered(sessions, terms, found, Path(folder))
+        yield from _merged([_charged(part, terms, as_of or found.last, tally) for part in parts])
+
+
+@dataclass
+class _Seen:
+    """What a first look at the times of sessions says.
+
+    Attributes:
+        rows: How many sessions there are.
+        is_in_order: Whether no start comes before an earlier row's.
+        latest_start: The latest start.
+        last: The latest instant that counts as one, until when open sessions are in use.
+    """
+
+    rows: int = 0
+    is_in_order: bool = True
+    latest_start: datetime | None = None
+    last: datetime | None = None
+
+
+def _look(sessions: pl.LazyFrame) -> _Seen:
+    """Reads the times alone. What is no instant is left for the compiled part to refuse."""
+    seen = _Seen()
+    names = [name for name, dtype in sessions.collect_schema().items() if name in ("start", "end") and _is_time(dtype)]
+    if "start" not in names:
+        return seen
+    for batch in sessions.select(names).collect_batches(chunk_size=BATCH, maintain_order=True):
+        seen.rows += batch.height
+        start = batch["start"].drop_nulls()
+        if start.is_empty():
+            continue
+        first, latest = _instant(start.min()), _instant(start.max())
+        is_behind = seen.latest_start is None or first >= seen.latest_start
+        seen.is_in_order = seen.is_in_order and is_behind and start.is_sorted()
+        seen.latest_start = latest if seen.latest_start is None else max(latest, seen.latest_start)
+        for times in batch.iter_columns():
+            valid = times.filter(times.is_between(EPOCH, TOO_LATE, closed="left"))
+            if not valid.is_empty():
+                last = _instant(valid.max())
+                seen.last = last if seen.last is None else max(last, seen.last)
+    return seen
+
+
+def _is_time(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+
+
+def _instant(value: object) -> datetime:
+    """What polars gives for the least or greatest of instants."""
+    assert isinstance(value, datetime)  # noqa: S101 - for the type checker: `_is_time` has seen to it
+    return value
+
+
+def _scattered(sessions: pl.LazyFrame, terms: dict[str, Any], seen: _Seen, folder: Path) -> list[Path]:
+    """The sessions in folders of files, with their row; all that can share a charge are in one folder."""
+    part = _part_of(sessions.collect_schema(), terms, parts=-(-seen.rows // PART))
+    found: dict[int, Path] = {}
+    rows = 0
+    for number, batch in enumerate(stream_of(sessions, READS)):
+        numbered = (
+            frame_of(batch).with_row_index(_ROW).with_columns(pl.col(_ROW).cast(pl.UInt64) + rows, part.alias(_PART))
+        )
+        rows += numbered.height
+        for (place,), piece in numbered.partition_by(_PART, as_dict=True, include_key=False).items():
+            if place not in found:
+                found[place] = folder / str(place)
+                found[place].mkdir()
+            piece.write_parquet(found[place] / f"{number:09}.parquet", compression="lz4", statistics=False)
+    return [found[place] for place in sorted(found)]
+
+
+def _part_of(schema: pl.Schema, terms: dict[str, Any], *, parts: int) -> pl.Expr:
+    """Which part a session is in, by who pays and for what; where each server charges by itself that is finer still."""
+    rule: Rule = terms["rule"]
+    payer, unit = pl.col("user").cast(pl.String), pl.col("product").cast(pl.String)
+    if rule.machine_metered and "host" in schema:
+        by_host = unit.is_in(sorted(rule.machine_metered)).fill_null(value=False)
+        payer = pl.when(by_host).then(pl.col("host").cast(pl.String)).otherwise(payer)
+    if rule.incremental:
+        families = dict(terms["rates"].families())
+        unit = unit.replace(list(families), list(families.values()))
+    return ((payer.hash(seed=1) ^ unit.hash(seed=2)) % parts).cast(pl.UInt32)
+
+
+def _charged(part: Path, terms: dict[str, Any], as_of: datetime | None, tally: Tally) -> Path:
+    """Charges one part, and keeps its charges in a file."""
+    sessions = pl.read_parquet(part / "*.parquet")
+    rows = sessions[_ROW]
+    found = charged(sessions.drop(_ROW), as_of=as_of, **terms)
+    faults = found.faults.with_columns(rows.gather(found.faults["location"]).alias("location"))
+    charges = tally.add(found._replace(faults=faults)).with_columns(
+        rows.gather(found.charges["session"]).alias("session")
+    )
+    path = part.with_suffix(".parquet")
+    shutil.rmtree(part)
+    charges.write_parquet(path, compression="lz4", row_group_size=STRETCH)
+    return path
+
+
+class _Stretches:
+    """The charges of one part, a stretch at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._scan = pl.scan_parquet(path)
+        self._offset = 0
+        self.held = self._scan.head(0).collect()
+        self.has_more = True
+        self.read()
+
+    def read(self) -> None:
+        """Reads the next stretch behind the one that is held."""
+        more = self._scan.slice(self._offset, STRETCH).collect()
+        self._offset += more.height
+        self.has_more = more.height == STRETCH
+        self.held = pl.concat([self.held, more])
+
+    @property
+    def end(self) -> datetime:
+        """The last instant that is held; what is not read yet comes no earlier."""
+        return _instant(self.held["charged_at"][-1])
+
+    def before(self, instant: datetime) -> pl.DataFrame:
+        """Gives up what comes before an instant."""
+        count = int(self.held["charged_at"].search_sorted(instant, side="left"))
+        given, self.held = self.held.head(count), self.held.slice(count)
+        return given
+
+
+def _merged(parts: list[Path]) -> Iterator[pl.DataFrame]:
+    """The charges of all parts in order."""
+    charges = [_Stretches(path) for path in parts]
+    while unread := [part for part in charges if part.has_more]:
+        until = min(part.end for part in unread)
+        yield pl.concat([part.before(until) for part in charges]).sort(ORDER)
+        for part in unread:
+            if part.end == until:
+                part.read()
+    if charges:
+        yield pl.concat([part.held for part in charges]).sort(ORDER)
