@@ -66,6 +66,7 @@ from tokenflex.planning.plan_purchase import plan_purchase
 from tokenflex.planning.price_list import Maintenance, PriceList, Subscription
 from tokenflex.planning.purchase_plan import PurchasePlan
 from tokenflex.planning.scenarios import HeadCount, Project
+from tokenflex.planning.sensitivity import Sensitivity, sensitivity
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -143,6 +144,7 @@ __all__ = [
     "Reconciliation",
     "RlmLog",
     "Rule",
+    "Sensitivity",
     "SourceError",
     "SourceNotFoundError",
     "Subscription",
@@ -196,6 +198,7 @@ __all__ = [
     "reconcile",
     "replay",
     "rule_grid",
+    "sensitivity",
     "sessions_from",
     "summarize_avoidable",
     "summarize_denials",

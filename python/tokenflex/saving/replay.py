@@ -97,7 +97,7 @@ def harvest_replay(
         12:00:00 28.0000 7.0000 1
         2 days, 0:00:00 28.0000 0.0000 1
     """
-    times = _times(after)
+    times = checked_times(after)
     frame = frame_of(sessions)
     mine = Problems()
     before = charge(
@@ -125,17 +125,19 @@ def harvest_replay(
     return pl.DataFrame(told, schema=dict(tables.HARVEST_REPLAY))
 
 
-def _times(after: object) -> list[timedelta]:
-    """The times, each once, shortest first."""
+def checked_times(after: object, argument: str = "after") -> list[timedelta]:
+    """Times of idleness, each once, shortest first."""
     try:
         times = list(after)  # type: ignore[call-overload]  # what is not iterable is refused
     except TypeError as error:
-        raise ArgumentTypeError("after has to be a list of timedeltas", location="after") from error
+        raise ArgumentTypeError(f"{argument} has to be a list of timedeltas", location=argument) from error
     for time in times:
-        if checked_duration(time, "after") <= timedelta(0):
-            raise ArgumentError("after holds 0: a license that is taken back at once is not used", location="after")
+        if checked_duration(time, argument) <= timedelta(0):
+            raise ArgumentError(
+                f"{argument} holds 0: a license that is taken back at once is not used", location=argument
+            )
     if not times:
-        raise ArgumentError("after is empty: say after how long, such as [timedelta(hours=1)]", location="after")
+        raise ArgumentError(f"{argument} is empty: say after how long, such as [timedelta(hours=1)]", location=argument)
     return sorted(set(times))
 
 
