@@ -1652,7 +1652,7 @@ SENSITIVITY: Final = _table(
     {
         "change": (pl.Enum(SENSITIVITY_CHANGES), "what is changed"),
         "item": (pl.String(), "which of its kind: a product, a server, a time of idleness; null if it is about all"),
-        "value": (pl.String(), "what it is changed to, in words; null in a row that was not computed"),
+        "value": (pl.String(), "what it is changed to, in words; null where there is nothing to change"),
         "side": (
             pl.Enum(("low", "same", "high")),
             "whether all then costs less than the base, the same, or more; null in a row that was not computed",

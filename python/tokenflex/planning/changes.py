@@ -38,6 +38,7 @@ READS: Final = ("user", "product", "server", "host", "start", "end", "licenses",
 """The columns of sessions that charging, idle time and comparing read."""
 
 DRAWS: Final = 1_000
+MOST_DRAWS: Final = 100_000
 TENTH: Final = 10
 
 
@@ -297,14 +298,16 @@ class Use:
     def _heads(self, persons: pl.DataFrame, percent: Decimal, count: int, seed: int, draws: int) -> Changed:
         if count == 0:
             reason = f"{plain_decimal(abs(percent))} % of {many(persons.height, 'person')} is nobody"
-            return Changed("head_count", None, reason=reason)
+            return Changed("head_count", None, value=told(percent), reason=reason)
         sign = 1 if percent > 0 else -1
-        drawn = drawn_sums(persons["units"], count, returns=sign > 0, draws=draws, seed=seed)
+        # Draws of one seed are none of another's.
+        first = seed * MOST_DRAWS
+        drawn = drawn_sums(persons["units"], count, returns=sign > 0, draws=draws, seed=first)
         totals = sorted(self.base.total + sign * each for each in drawn)
         mean = self.base.total + sign * round(Fraction(int(persons["units"].sum()) * count, persons.height))
         low, high = totals[(draws + TENTH - 1) // TENTH - 1], totals[draws - 1 - draws // TENTH]
         middle = drawn.index(sorted(drawn)[(draws - 1) // 2])
-        chosen = drawn_rows(persons.height, count, returns=sign > 0, seed=seed + middle)
+        chosen = drawn_rows(persons.height, count, returns=sign > 0, seed=first + middle)
         who = "like persons that there are" if sign > 0 else "of the persons that there are"
         return Changed(
             "head_count",
@@ -351,7 +354,7 @@ class Use:
             if terms.activity is None and terms.users is None:
                 reason = "nothing tells when a license was idle: give activity, idle spans, or the zones of users"
                 for time in times:
-                    yield Changed("harvest", spoken(time), reason=reason)
+                    yield Changed("harvest", spoken(time), value=f"taken back after {spoken(time)}", reason=reason)
                 return
             found = Problems()
             idle = idle_spans(

@@ -19,7 +19,7 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.metering.terms import terms_of
 from tokenflex.metering.whatif import places_of
-from tokenflex.planning.changes import DRAWS, Case, Changed, Terms, Use, plain_decimal
+from tokenflex.planning.changes import DRAWS, MOST_DRAWS, Case, Changed, Terms, Use, plain_decimal
 from tokenflex.planning.compare_models import ModelComparison, compare_models
 from tokenflex.planning.offer import Offer
 from tokenflex.planning.price_list import PriceList
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tokenflex.reading.user_zones import Users
 
 ROWS_SHOWN: Final = 8
-MOST_DRAWS: Final = 100_000
+MOST_SEED: Final = 2**32 - 1
 PERCENT_PLACES: Final = 4
 _LONGEST: Final = 100_000
 _LEAST: Final = -100
@@ -407,7 +407,7 @@ def _check(
     for name, given, least, most in (
         ("days", days, 1, _LONGEST),
         ("draws", draws, 1, MOST_DRAWS),
-        ("seed", seed, 0, 2**63 - 1 - MOST_DRAWS),
+        ("seed", seed, 0, MOST_SEED),
     ):
         if given is None and name == "days":
             continue
