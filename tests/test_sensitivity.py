@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from reference import Terms
 
-FEW = 12
+FEW = 8
 """Examples of tests that charge dozens of times in each; the heavy run has many more."""
 BY_DAY = tf.Rule(window="day", zone="utc")
 RATES = tf.Rates({"ACD": 7, "RVT": 10})
@@ -267,7 +267,7 @@ def test_newcomers_have_names_and_zones_of_their_own() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     packs = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)])
-    for arguments, error, words in [
+    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"rates": tf.Rates({})}, tf.ArgumentError, "rates are empty"),
         ({"new_rates": tf.Rates({})}, tf.ArgumentError, "new_rates are empty"),
         ({"new_rates": {"ACD": 7}}, tf.ArgumentTypeError, "new_rates has to be a tokenflex.Rates"),
@@ -294,12 +294,13 @@ def test_what_makes_no_sense_is_refused() -> None:
         ({"draws": 0}, tf.ArgumentError, "draws is 0"),
         ({"seed": -1}, tf.ArgumentError, "seed is -1"),
         ({"rule": tf.TOKEN_FLEX}, tf.ZoneError, "servers"),
-    ]:
+    ]
+    for arguments, error, words in refused:
         with pytest.raises(error, match=words):
             found_of(**arguments)
-    for more in (dict[str, Any](), {"price_list": price_list()}):
+    for prices in (None, price_list()):
         with pytest.raises(tf.ArgumentError, match="no sessions that could be charged"):
-            found_of(SESSIONS.clear(), **more)
+            found_of(SESSIONS.clear(), price_list=prices)
 
 
 def test_problems_are_those_of_the_base_and_each_once() -> None:
