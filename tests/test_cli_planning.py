@@ -163,7 +163,7 @@ def test_the_pictures_are_those_of_the_demo(demo_firm: DemoFirm, monkeypatch: py
     folder = Path(__file__).parents[1] / "docs" / "pictures"
     monkeypatch.syspath_prepend(folder)
     drawn = importlib.import_module("planning").of_demo(demo_firm)
-    assert set(drawn) == {"estimate.svg", "break-even.svg"}
+    assert set(drawn) == {"estimate.svg", "sensitivity.svg", "break-even.svg"}
     for name, picture in drawn.items():
         assert (folder / name).read_text(encoding="utf-8") == picture, "renew it: python docs/pictures/make.py"
         assert ET.fromstring(picture).tag.endswith("svg")  # noqa: S314 - our own
