@@ -584,6 +584,31 @@ def test_a_zone_row_of_one_server_is_that_of_zone_whatif() -> None:
     assert sorted(tokens_of(found, "server_zone", "nyc").values()) == [tried.min(), tried.max()]
 
 
+def test_stretches_of_use_are_apart_only_where_no_zone_brings_them_together() -> None:
+    """Persons who use one server, and another one some hours later: some share a day between both, some do not."""
+    names = {"UTC-12": "Etc/GMT+12", "UTC+14": "Etc/GMT-14"}
+    start = at(13, 9, 59)
+    for user, server in (("first", "a"), ("last", "b")):
+        uses = [
+            (f"{user} {hours}", "ACD", each, each + MINUTE)
+            for hours in range(1, 70)
+            for each in (start, start + hours * HOUR)
+        ]
+        order = ["a", "b"] if server == "a" else ["b", "a"]
+        sessions = table(*uses).with_columns(server=pl.Series(order * 69))
+        servers = {"a": "Etc/GMT+12", "b": "Pacific/Kiritimati"}
+        found = found_of(
+            sessions, rule=tf.TOKEN_FLEX, servers=servers, zones=list(names), head_count=None, rate_change=None
+        )
+        for moved in servers:
+            costs = {
+                zone: total(tf.charge(sessions, rule=tf.TOKEN_FLEX, rates=RATES, servers=servers | {moved: name}))
+                for zone, name in names.items()
+            }
+            assert tokens_of(found, "server_zone", moved) == costs
+            assert len(set(costs.values())) == len(names)
+
+
 def drawn_totals(values: list[int], count: int) -> Iterator[int]:
     for place in range(4_000):
         yield sum(values[row] for row in drawn_rows(len(values), count, returns=False, seed=place))
