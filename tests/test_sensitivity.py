@@ -587,7 +587,8 @@ def test_a_zone_row_of_one_server_is_that_of_zone_whatif() -> None:
 def test_stretches_of_use_are_apart_only_where_no_zone_brings_them_together() -> None:
     """Persons who use one server, and another one some hours later: some share a day between both, some do not."""
     names = {"UTC-12": "Etc/GMT+12", "UTC+14": "Etc/GMT-14"}
-    start = at(13, 9, 59)
+    # Midnight of the easternmost clock.
+    start = at(12, 10)
     for user, server in (("first", "a"), ("last", "b")):
         uses = [
             (f"{user} {hours}", "ACD", each, each + MINUTE)
@@ -596,7 +597,7 @@ def test_stretches_of_use_are_apart_only_where_no_zone_brings_them_together() ->
         ]
         order = ["a", "b"] if server == "a" else ["b", "a"]
         sessions = table(*uses).with_columns(server=pl.Series(order * 69))
-        servers = {"a": "Etc/GMT+12", "b": "Pacific/Kiritimati"}
+        servers = {"a": "Etc/GMT-14", "b": "UTC"}
         found = found_of(
             sessions, rule=tf.TOKEN_FLEX, servers=servers, zones=list(names), head_count=None, rate_change=None
         )
