@@ -93,6 +93,7 @@ def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> Non
         sessions, **terms, identity=tf.Identity(), coverage=run.log.coverage, problems=tf.Problems()
     )
     show_estimate(estimated, to)
+    to.print("Which change would move that most:", style="dim")
     show_sensitivity(tf.sensitivity(sessions, **terms, problems=tf.Problems()), to, brief=True)
     compared = tf.compare_models(
         sessions, **terms, price_list=tf.PriceList.read(firm.price_list_path), problems=tf.Problems()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import polars as pl
 
 from tokenflex import tables
 from tokenflex.contract.money import units
-from tokenflex.metering.charge import charge, prepare
 from tokenflex.metering.rates import Rate, Rates
-from tokenflex.metering.whatif import zone_whatif
-from tokenflex.planning.past import last_instant
+from tokenflex.planning.moves import Moves
 from tokenflex.planning.token_price import WHOLE, TokenPrice, changed
+from tokenflex.planning.use import Case, Sums, Use
 from tokenflex.problems import Problems
-from tokenflex.reading.names import coded
-from tokenflex.reading.periods import column_of, instants_of
 from tokenflex.saving.replay import harvest_replay, without_idle
 from tokenflex.times import EPOCH
 from tokenflex.usage.idle import idle as idle_spans
@@ -26,51 +23,15 @@ from tokenflex.words import many, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from tokenflex.arrow import AnyTable
-    from tokenflex.metering.charge import Prepared
-    from tokenflex.metering.rule import Rule
 
 Change: TypeAlias = Literal["rate", "new_rates", "price", "head_count", "harvest", "server_zone"]
-
-READS: Final = ("user", "product", "server", "host", "start", "end", "licenses", "end_reason", "is_open")
-"""The columns of sessions that charging, idle time and comparing read."""
-
-HOUR: Final = 3_600
-APART: Final = 54 * HOUR
-"""Seconds after which no zone brings two uses to one day: clocks are 26 hours apart at most, and a day has 24 or 25."""
-AGE: Final = 2**34
-"""More seconds than lie between 1970 and 2200."""
 
 DRAWS: Final = 1_000
 MOST_DRAWS: Final = 100_000
 TENTH: Final = 10
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What does not change but where it says so."""
-
-    rule: Rule
-    rates: Rates
-    servers: Mapping[str, str] | None
-    users: Mapping[str, str] | None
-    activity: AnyTable | None
-    as_of: datetime | None
-
-
-@dataclass(frozen=True)
-class Case:
-    """The same use under other terms, as `compare_models` takes it."""
-
-    sessions: pl.DataFrame
-    rates: Rates
-    servers: Mapping[str, str] | None
-    users: Mapping[str, str] | None
-    price: TokenPrice
-    units: int
-    """What all costs, which an offer's price hangs on."""
 
 
 @dataclass(frozen=True)
@@ -90,95 +51,8 @@ class Changed:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Tokens by product, in units of 1/10,000, and how many charges of each have no rate."""
-
-    units: Mapping[str, int]
-    unrated: Mapping[str, int]
-
-    @property
-    def total(self) -> int:
-        """Of all products."""
-        return sum(self.units.values())
-
-    @property
-    def all_unrated(self) -> int:
-        """Charges of all products."""
-        return sum(self.unrated.values())
-
-    def with_product(self, product: str, other: Sums) -> tuple[int, int]:
-        """Tokens and charges without a rate of all, if one product's were those of another run."""
-        return (
-            self.total - self.units.get(product, 0) + other.units.get(product, 0),
-            self.all_unrated - self.unrated.get(product, 0) + other.unrated.get(product, 0),
-        )
-
-    @classmethod
-    def of(cls, charges: pl.DataFrame) -> Sums:
-        """The sums of charges."""
-        found = charges.group_by("product").agg(
-            units=units(pl.col("tokens").sum()), unrated=pl.col("tokens").null_count()
-        )
-        rows = found.with_columns(pl.col("product").cast(pl.String)).sort("product").rows()
-        return cls({product: paid for product, paid, _ in rows}, {product: lost for product, _, lost in rows})
-
-
-@dataclass
-class Use:
-    """Sessions, charged once as they are; every change is charged against them."""
-
-    sessions: pl.DataFrame
-    terms: Terms
-    price: TokenPrice
-    charges: pl.DataFrame
-    held: Prepared
-    base: Sums
-    problems: Problems = field(default_factory=Problems)
-
-    @classmethod
-    def of(cls, table: pl.DataFrame, terms: Terms, price: TokenPrice, problems: Problems) -> Use:
-        """Charges the sessions; `problems` collects what could not be charged or priced."""
-        times = {name: instants_of(table, name) for name in ("start", "end")}
-        frame = table.select(name for name in READS if name in table.columns).with_columns(**times)
-        as_of = terms.as_of if terms.as_of is not None else last_instant(times)
-        terms = replace(terms, as_of=as_of)
-        held = prepare(frame, as_of=as_of)
-        charges = charge(
-            held,
-            rule=terms.rule,
-            rates=terms.rates,
-            servers=terms.servers,
-            users=terms.users,
-            activity=terms.activity,
-            problems=problems,
-        )
-        return cls(frame, terms, price, charges, held, Sums.of(charges), problems)
-
-    def again(
-        self,
-        sessions: pl.DataFrame | Prepared | None = None,
-        *,
-        rates: Rates | None = None,
-        servers: Mapping[str, str] | None = None,
-    ) -> pl.DataFrame:
-        """Charges under other terms; what cannot be charged has been told of."""
-        terms = self.terms
-        return charge(
-            self.held if sessions is None else sessions,
-            rule=terms.rule,
-            rates=terms.rates if rates is None else rates,
-            servers=terms.servers if servers is None else servers,
-            users=terms.users,
-            activity=terms.activity,
-            as_of=terms.as_of,
-            problems=Problems(),
-        )
-
-    def case(self, units: int, **other: Any) -> Case:  # noqa: ANN401 - fields of `Case`
-        """The use as it is, but for what is given."""
-        whole = Case(self.sessions, self.terms.rates, self.terms.servers, self.terms.users, self.price, units)
-        return replace(whole, **other)
+class Changes(Use):
+    """Each change to the use, alone."""
 
     # Rates.
 
@@ -410,7 +284,7 @@ class Use:
             days = "windows of 24 hours have no zone" if window == "rolling" else "days are not those of the server"
             yield Changed("server_zone", None, reason=f"{days}: where a server stands changes nothing")
             return
-        moves = _Moves(self, places)
+        moves = Moves(self, places)
         for server in moves.servers:
             costs = moves.of(server)
             names = list(costs)
@@ -428,118 +302,6 @@ class Use:
                     unrated=lost,
                     case=self.case(paid, servers=moved),
                 )
-
-
-class _Moves:
-    """What all costs with one server in another zone.
-
-    The use of one payer and product (or family) falls into stretches so far apart that no zone brings two of them to
-    one day. A stretch on one server only pays as `zone_whatif` says, for all zones in one pass. One on several servers
-    shares days between them, so it is charged anew for each zone. No other stretch is touched.
-    """
-
-    def __init__(self, use: Use, places: Mapping[str, str]) -> None:
-        self._use, self._places = use, places
-        known = _stretches(use)
-        self.servers: list[str] = known["server"].unique().sort().to_list()
-        rule = use.terms.rule
-        if use.terms.activity is not None and rule.idle_after is not None:
-            # `zone_whatif` knows no activity.
-            is_shared = pl.lit(value=True)
-        elif rule.scope == "server":
-            is_shared = pl.lit(value=False)
-        else:
-            counts = known.group_by("stretch").agg(is_shared=pl.col("server").n_unique() > 1)
-            known = known.join(counts, on="stretch", how="left", maintain_order="left")
-            is_shared = pl.col("is_shared")
-        self._rows = known.with_columns(is_shared=is_shared).sort("row")
-        self._shared = self._rows.filter("is_shared")
-        self._charges = use.charges.select(
-            row=pl.col("session").cast(pl.UInt32), units=units(pl.col("tokens")), lost=pl.col("tokens").is_null()
-        ).join(self._rows, on="row", how="inner")
-
-    def of(self, server: str) -> dict[str, tuple[int, int]]:
-        """Tokens and charges without a rate of all, for each zone that the server may stand in."""
-        alone = (pl.col("server") == server) & ~pl.col("is_shared")
-        touching = self._shared.filter(pl.col("server") == server).select("stretch").unique()
-        shared = self._shared.join(touching, on="stretch", how="semi", maintain_order="left")
-        before = [
-            self._charges.filter(alone),
-            self._charges.filter("is_shared").join(touching, on="stretch", how="semi"),
-        ]
-        paid, lost = pl.concat(before).select(pl.col("units").sum(), pl.col("lost").sum()).row(0)
-        base = self._use.base
-        found = dict.fromkeys(self._places, (base.total - int(paid), base.all_unrated - int(lost)))
-        own = self._rows.filter(alone)["row"]
-        for part in (self._in_one_pass(own), self._one_by_one(server, shared["row"])):
-            for zone, (more, unrated) in part.items():
-                found[zone] = found[zone][0] + more, found[zone][1] + unrated
-        return found
-
-    def _in_one_pass(self, rows: pl.Series) -> dict[str, tuple[int, int]]:
-        if rows.is_empty():
-            return {}
-        use = self._use
-        found = zone_whatif(
-            use.sessions[rows],
-            rates=use.terms.rates,
-            rule=use.terms.rule,
-            zones=list(self._places),
-            as_of=use.terms.as_of,
-            problems=Problems(),
-        )
-        told = found.select("zone", "tokens", "charges_without_rate").iter_rows()
-        return {zone: (tables.units(tokens), lost) for zone, tokens, lost in told}
-
-    def _one_by_one(self, server: str, rows: pl.Series) -> dict[str, tuple[int, int]]:
-        if rows.is_empty():
-            return {}
-        use = self._use
-        held = prepare(use.sessions[rows], as_of=use.terms.as_of)
-        found = {}
-        for zone, name in self._places.items():
-            sums = Sums.of(use.again(held, servers={**(use.terms.servers or {}), server: name}))
-            found[zone] = sums.total, sums.all_unrated
-        return found
-
-
-def _stretches(use: Use) -> pl.DataFrame:
-    """Sound sessions on known servers: `row`, `server`, and the number of the stretch of use that they lie in."""
-    sessions, terms = use.sessions, use.terms
-    open_until = pl.lit(terms.as_of, tables.TIME)
-    rows = sessions.select(
-        pl.col("server").cast(pl.String),
-        key=_keys(use),
-        start=pl.col("start").dt.epoch("s"),
-        end=pl.max_horizontal("start", pl.col("end").fill_null(open_until)).dt.epoch("s"),
-    ).with_row_index("row")
-    rows = rows.filter(pl.col("server").is_in(list(terms.servers or {})))
-    rows = rows.drop_nulls(["key", "start", "end"]).sort("key", "start")
-    # One running maximum for all keys, each of which has an age of its own: by groups it would be dear.
-    begin, end = (pl.col("key") * AGE + pl.col(name) for name in ("start", "end"))
-    is_new = (begin - end.cum_max().shift(1) > APART).fill_null(value=True)
-    return rows.select("row", "server", stretch=is_new.cum_sum())
-
-
-def _keys(use: Use) -> pl.Series:
-    """Who pays for each session and for which product or family, as a number. By machine it is the host."""
-    sessions, rule = use.sessions, use.terms.rule
-    users, names = coded(column_of(sessions, "user"))
-    products, lines = coded(column_of(sessions, "product"))
-    payers = users.cast(pl.Int64)
-    if rule.machine_metered and "host" in sessions.columns:
-        hosts, _ = coded(sessions["host"])
-        is_metered = pl.Series([line in rule.machine_metered for line in lines], dtype=pl.Boolean).gather(products)
-        of_host = hosts.cast(pl.Int64) + len(names)
-        payers = pl.select(pl.when(is_metered).then(of_host).otherwise(payers)).to_series()
-    families = dict(use.terms.rates.families()) if rule.incremental else {}
-    # A family has its own number, behind those of the products.
-    places = {family: len(lines) + place for place, family in enumerate(sorted(set(families.values())))}
-    numbers = [places[families[line]] if line in families else place for place, line in enumerate(lines)]
-    units_of = pl.Series(numbers, dtype=pl.Int64).gather(products)
-    both = payers * (len(lines) + len(places) + 1) + units_of
-    # Dense, so that keys times an age fit.
-    return both.rank("dense").cast(pl.Int64).alias("key")
 
 
 def drawn_rows(of: int, count: int, *, returns: bool, seed: int) -> pl.Series:

@@ -19,13 +19,14 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.metering.terms import terms_of
 from tokenflex.metering.whatif import places_of
-from tokenflex.planning.changes import DRAWS, MOST_DRAWS, Case, Changed, Terms, Use, plain_decimal
+from tokenflex.planning.changes import DRAWS, MOST_DRAWS, Changed, Changes, plain_decimal
 from tokenflex.planning.compare_models import ModelComparison, compare_models
 from tokenflex.planning.offer import Offer
 from tokenflex.planning.price_list import PriceList
 from tokenflex.planning.rest import Charging, column_names, days_of
 from tokenflex.planning.rest import Terms as ChargingTerms
 from tokenflex.planning.token_price import MONEY_PLACES, WHOLE, TokenPrice, check_price, priced
+from tokenflex.planning.use import Case, Terms, Use
 from tokenflex.problems import Problems, report
 from tokenflex.reading.user_zones import zones_in
 from tokenflex.saving.replay import checked_times
@@ -215,7 +216,7 @@ def sensitivity(
     )
     met = Problems()
     whole = _days(frame, terms, token_price, price_list, days)
-    use = Use.of(frame, terms, priced(token_price, whole), met)
+    use = Changes.of(frame, terms, priced(token_price, whole), met)
     if use.charges.is_empty():
         raise ArgumentError("there are no sessions that could be charged, so nothing to change", location="sessions")
     found = [
