@@ -88,6 +88,8 @@ PLAN: Final = "`plan_purchase` of a term of 3 years, 1,000 scenarios, 50 quantit
 PLAN_OF_PACKS: Final = "`plan_purchase` of packs over 3 years, 1,000 scenarios, on dates and by reorder points"
 ESTIMATE: Final = "`estimate`, 3 rules, 10 M sessions"
 ESTIMATE_FILLED: Final = "the same, with days without lines filled"
+SENSITIVITY: Final = "`sensitivity` of rates, price and heads under the rolling rule, 10 M sessions"
+SENSITIVITY_ZONES: Final = "the same under the day rule, with 12 servers in 27 zones"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -115,6 +117,8 @@ ORDER: Final = (
     PLAN_OF_PACKS,
     ESTIMATE,
     ESTIMATE_FILLED,
+    SENSITIVITY,
+    SENSITIVITY_ZONES,
 )
 
 BEGIN: Final = "<!-- table: begin -->"

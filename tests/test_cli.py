@@ -128,7 +128,7 @@ def test_the_commands_that_the_demo_names_work(shown: str, tmp_path: Path) -> No
     named = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if line.startswith("  tokenflex ")]
     assert [words[1] for words in named] == [
         "charge", "audit", "rerun", "doubles", "infer-rule", "ledger", "balance", "chargeback", "chargeback", "idle",
-        "harvest", "harvest", "plan", "estimate", "compare", "doubles", "whatif",
+        "harvest", "harvest", "plan", "estimate", "compare", "sensitivity", "doubles", "whatif",
     ]  # fmt: skip
     out = tmp_path / "charges.csv"
     files = ("charges.csv", "ledger.csv", "dispute.zip")
@@ -145,6 +145,7 @@ def test_the_demo_shows_an_estimate_with_its_range_and_a_comparison(shown: str) 
     assert float(low.replace(",", "")) < float(base.replace(",", "")) < float(high.replace(",", ""))
     for words in ("What is uncertain", "The same use in five ways", "the cheapest mix costs least", "99.5 days"):
         assert words in shown
+    assert re.search(r"^all rates ±10 % +-[\d,]+ █+ █+ +\+[\d,]+$", shown, re.MULTILINE)
 
 
 def test_demo_without_folder_writes_into_a_new_one(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""`tokenflex estimate` and `tokenflex compare` on the demo's logs."""
+"""`tokenflex estimate`, `tokenflex compare` and `tokenflex sensitivity` on the demo's logs."""
 
 from __future__ import annotations
 
 import importlib
 import json
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +141,80 @@ def test_the_comparison_as_json_is_that_of_the_verb(
     assert len(told["users"]) == found.users.height
 
 
+@pytest.fixture(scope="module")
+def announced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rates") / "rates-2027.csv"
+    path.write_text("product,tokens,effective_from\nACD,8,2027-01-01\nRVT,11,2027-01-01\n", encoding="utf-8")
+    return path
+
+
+def test_changes_are_bars_that_fit_the_width(
+    demo_firm: DemoFirm, announced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width = 80
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = tmp_path / "changes.csv"
+    given = ("--token-price", 3, "--new-rates", announced, "--harvest", "1h,4h", "--activity", demo_firm.activity_path)
+    ways = ("--price-list", demo_firm.price_list_path)
+    result = run(demo_firm, "sensitivity", *given, *ways, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    lines = [line.rstrip() for line in result.stdout.splitlines()]
+    assert max(len(line) for line in lines if str(demo_firm.folder) not in line and str(out) not in line) <= width
+    first = lines.index("What changes the cost, the most first") + 2
+    bars = lines[first : first + 15]
+    assert bars[0].startswith("all rates ±10 %")
+    assert bars[0].count("█") == max(bar.count("█") for bar in bars) > 10
+    for words in ("persons ±10 %", "mad-lic-01 in UTC", "new rates", "idle licenses back after 4 h"):
+        assert any(bar.startswith(words) for bar in bars), words
+    for words in ("80 % of the draws cost", "the cheapest mix costs least, under each", "Where tokens cost the same"):
+        assert words in " ".join(lines)
+    written = pl.read_csv(out)
+    assert set(written["change"]) == {"rate", "new_rates", "price", "head_count", "harvest", "server_zone"}
+    assert written["reason"].null_count() == written.height
+
+
+def test_changes_as_json_are_those_of_the_verb(
+    demo_firm: DemoFirm, charged: tuple[tf.FlexlmLog, pl.DataFrame, pl.DataFrame], announced: Path
+) -> None:
+    changes = ("--rate-change=-5%,20%", "--price-change", "0%", "--head-count", "25%", "--seed", 7, "--harvest", "1h")
+    zones = ("--zone", "Europe/Madrid", "--zone", "UTC+8")
+    terms = ("--offer", demo_firm.offer_path, "--new-rates", announced)
+    result = run(demo_firm, "sensitivity", *terms, *changes, *zones, "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    found = tf.sensitivity(
+        charged[1],
+        rule=tf.Rule.read(demo_firm.rule_path),
+        rates=tf.Rates.read(demo_firm.rates_path),
+        servers=demo_firm.servers,
+        token_price=tf.Offer.read(demo_firm.offer_path),
+        new_rates=tf.Rates.read(announced),
+        rate_change=[-5, 20],
+        price_change=None,
+        head_count=25,
+        seed=7,
+        harvest=[timedelta(hours=1)],
+        zones=["Europe/Madrid", "UTC+8"],
+        problems=tf.Problems(),
+    )
+    assert found.tokens == charged[2]["tokens"].sum() == Decimal(told["tokens"])
+    assert Decimal(told["cost"]) == found.cost
+    assert [row["cost"] for row in told["changes"]] == [
+        None if cost is None else f"{cost:f}" for cost in found.changes["cost"]
+    ]
+    (harvest,) = [row for row in told["changes"] if row["change"] == "harvest"]
+    assert harvest["tokens"] is None
+    assert harvest["reason"].startswith("nothing tells when a license was idle")
+
+
+def test_changing_nothing_makes_no_difference(demo_firm: DemoFirm) -> None:
+    nothing = ("--rate-change", "0%", "--price-change", "0%", "--head-count", "0%", "--rule", "flex")
+    result = run(demo_firm, "sensitivity", "--token-price", 3, *nothing)
+    assert result.exit_code == 0, result.stderr
+    assert "Nothing that was changed makes a difference." in result.stdout
+    assert "Not computed: server zone: windows of 24 hours have no zone" in " ".join(result.stdout.split())
+
+
 def test_what_is_missing_is_said(demo_firm: DemoFirm, tmp_path: Path) -> None:
     wrong = tmp_path / "current.csv"
     wrong.write_text("user\nana\n", encoding="utf-8")
@@ -152,6 +227,14 @@ def test_what_is_missing_is_said(demo_firm: DemoFirm, tmp_path: Path) -> None:
         ("compare", ("--price-list", tmp_path / "none.toml", "--token-price", "3"), "there is no price list"),
         ("estimate", ("--token-price", "-3"), "token_price is '-3', but has to be 0 or more"),
         ("estimate", ("--other-rule", "mine"), "not a preset"),
+        ("sensitivity", (), "give --token-price or --offer, one of the two"),
+        ("sensitivity", ("--token-price", "3", "--offer", demo_firm.offer_path), "one of the two"),
+        ("sensitivity", ("--token-price", "3", "--rate-change", "10"), "--rate-change 10: give percent"),
+        ("sensitivity", ("--token-price", "3", "--rate-change", "ten%"), "rate_change is 'ten'"),
+        ("sensitivity", ("--token-price", "3", "--head-count=-120%,10%"), "head_count is -120 %"),
+        ("sensitivity", ("--token-price", "3", "--harvest", "soon"), "--harvest soon: write minutes"),
+        ("sensitivity", ("--token-price", "3", "--new-rates", wrong), "--new-rates"),
+        ("sensitivity", ("--token-price", "3", "--zone", "Europe/Atlantis"), "Europe/Atlantis"),
     ]:
         result = run(demo_firm, command, *more)
         assert result.exit_code == options.BAD_INPUT, result.stdout
@@ -163,7 +246,7 @@ def test_the_pictures_are_those_of_the_demo(demo_firm: DemoFirm, monkeypatch: py
     folder = Path(__file__).parents[1] / "docs" / "pictures"
     monkeypatch.syspath_prepend(folder)
     drawn = importlib.import_module("planning").of_demo(demo_firm)
-    assert set(drawn) == {"estimate.svg", "break-even.svg"}
+    assert set(drawn) == {"estimate.svg", "sensitivity.svg", "break-even.svg"}
     for name, picture in drawn.items():
         assert (folder / name).read_text(encoding="utf-8") == picture, "renew it: python docs/pictures/make.py"
         assert ET.fromstring(picture).tag.endswith("svg")  # noqa: S314 - our own

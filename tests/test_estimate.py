@@ -483,6 +483,38 @@ def check_whole_is_charged_under_all_readings_at_once(drawn: Drawn, _data: st.Da
         assert getattr(found, side) == reach
 
 
+def totals_of(sessions: pl.DataFrame, case: Case, **other: Any) -> tuple[Decimal, Decimal, Decimal]:
+    pairs = pl.DataFrame({"spelling_a": ["Ana"], "spelling_b": ["ana"]})
+    given = given_of(case) | {"suggestions": pairs, "problems": tf.Problems()} | other
+    found = tf.estimate(sessions, rule=rule_of(case.terms), **given)
+    return found.low, found.base, found.high
+
+
+def check_a_dearer_product_makes_nothing_cheaper(drawn: Drawn, data: st.DataObject) -> None:
+    case, sessions, _ = drawn
+    raised = data.draw(st.sampled_from(sorted({rate.product for rate in case.rates})))
+    more = Decimal(data.draw(st.sampled_from(["0.0001", "1", "3", "40"])))
+    dearer = [
+        rate._replace(tokens=rate.tokens + more) if rate.product == raised else rate
+        for rate in tf.Rates(rates_frame(case.rates)).rows
+    ]
+    before, after = totals_of(sessions, case), totals_of(sessions, case, rates=tf.Rates(dearer))
+    assert all(least <= most for least, most in zip(before, after, strict=True))
+
+
+def check_more_use_makes_nothing_cheaper(drawn: Drawn, data: st.DataObject) -> None:
+    """Of rates without dates or families: else a session can bring the next charge to a day of a lower rate."""
+    case, sessions, as_of = drawn
+    last = {rate.product: rate.tokens for rate in case.rates}
+    case = replace(case, terms=replace(case.terms, incremental=False))
+    known = data.draw(st.lists(st.booleans(), min_size=sessions.height, max_size=sessions.height))
+    fewer = sessions.filter(pl.Series(known, dtype=pl.Boolean))
+    terms: dict[str, Any] = {"rates": tf.Rates(last), "as_of": as_of}
+    before, after = totals_of(fewer, case, **terms), totals_of(sessions, case, **terms)
+    assert before[1] <= after[1]
+    assert before[2] <= after[2]
+
+
 @settings(max_examples=2 * FEW)
 @given(uncertain(), st.data())
 def test_the_base_is_what_charge_charges(drawn: Drawn, data: st.DataObject) -> None:
@@ -507,11 +539,25 @@ def test_the_whole_is_charged_under_all_readings_at_once(drawn: Drawn, data: st.
     check_whole_is_charged_under_all_readings_at_once(drawn, data)
 
 
+@settings(max_examples=FEW)
+@given(uncertain(), st.data())
+def test_a_dearer_product_makes_nothing_cheaper(drawn: Drawn, data: st.DataObject) -> None:
+    check_a_dearer_product_makes_nothing_cheaper(drawn, data)
+
+
+@settings(max_examples=FEW)
+@given(uncertain(), st.data())
+def test_more_use_makes_nothing_cheaper(drawn: Drawn, data: st.DataObject) -> None:
+    check_more_use_makes_nothing_cheaper(drawn, data)
+
+
 LAWS = [
     check_base_is_what_charge_charges,
     check_every_row_is_what_charging_everything_anew_gives,
     check_days_without_lines_are_what_a_plain_count_fills,
     check_whole_is_charged_under_all_readings_at_once,
+    check_a_dearer_product_makes_nothing_cheaper,
+    check_more_use_makes_nothing_cheaper,
 ]
 
 

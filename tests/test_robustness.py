@@ -386,6 +386,12 @@ def disputed(charges: Any, **more: Any) -> object:
     return tf.dispute(found, problems=tf.Problems())
 
 
+def sensed(sessions: Any, options: dict[str, Any], **more: Any) -> object:
+    """Every change at once, with few draws and zones."""
+    known = {"zones": ["Asia/Tokyo"], "draws": 3, "harvest": [timedelta(hours=1)], "new_rates": tf.Rates({"LT": 6})}
+    return tf.sensitivity(sessions, token_price=3, **(options | known | more), problems=tf.Problems())
+
+
 def as_reconciled(table: Any) -> Any:
     """The table with what a reconciliation has besides."""
     if not isinstance(table, pl.DataFrame) or not table.width:
@@ -636,6 +642,16 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
             price_list=tf.PriceList(subscriptions=[tf.Subscription(name="lt", products=["LT"], price=100)]),
             problems=tf.Problems(),
         ),
+        "sensitivity": lambda sessions: sensed(sessions, options),
+        "sensitivity of days, with a price list": lambda sessions: sensed(
+            sessions,
+            options | {"rule": tf.TOKEN_FLEX},
+            rate_change=None,
+            new_rates=None,
+            price_list=tf.PriceList(subscriptions=[tf.Subscription(name="lt", products=["LT"], price=100)]),
+        ),
+        "sensitivity with activity": lambda known: sensed(GOOD, options, activity=known),
+        "sensitivity with idle spans": lambda spans: sensed(GOOD, options, idle=spans),
         "zone_whatif": lambda sessions: tf.zone_whatif(
             sessions, rates=options["rates"], rule=tf.TOKEN_FLEX, users={"ana": "Europe/Madrid"}, problems=tf.Problems()
         ),

@@ -69,6 +69,7 @@ VERBS = [
     tf.read_table,
     tf.reconcile,
     tf.scan_charges,
+    tf.sensitivity,
     tf.sessions_from,
     tf.summarize_avoidable,
     tf.summarize_denials,

@@ -1,20 +1,27 @@
-"""The pictures of `estimate` and `compare_models`, of the demo's firm."""
+"""The pictures of `estimate`, `sensitivity` and `compare_models`, of the demo's firm."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 import tokenflex as tf
 from svg import GRID, HIGH, INK, LOW, SOFT, bar, line, picture, text, ticks
+from tokenflex.commands.sensitivity import label
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from tokenflex.demo import DemoFirm
 
 PRICE = 3
 WIDTH = 760
 LEFT, RIGHT, TOP, ROW = 262, 40, 92, 34
+NEXT_YEAR = tf.Rates({"ACD": 8, "RVT": 11, "NAVMAN": 8})
+"""Made up, as all rates of the demo that are not those of the vendor."""
+MOST_BARS = 14
 LABELS = {
     "open_sessions": "sessions that have not ended",
     "ended_by_server": "sessions that a crash or stop ended",
@@ -49,7 +56,23 @@ def of_demo(firm: DemoFirm) -> dict[str, str]:
         price_list=tf.PriceList.read(firm.price_list_path),
         problems=problems,
     )
-    return {"estimate.svg": tornado(estimated), "break-even.svg": break_even(compared, "RVT", "Revit")}
+    activity = tf.read_table(firm.activity_path, columns={"start": "idle_start", "end": "idle_end"}, problems=problems)
+    sensed = tf.sensitivity(
+        sessions,
+        rule=rule,
+        rates=rates,
+        servers=firm.servers,
+        token_price=PRICE,
+        new_rates=NEXT_YEAR,
+        harvest=[timedelta(hours=1), timedelta(hours=4)],
+        activity=tf.Identity().apply(activity, problems=problems),
+        problems=problems,
+    )
+    return {
+        "estimate.svg": uncertain(estimated),
+        "sensitivity.svg": changes(sensed),
+        "break-even.svg": break_even(compared, "RVT", "Revit"),
+    }
 
 
 def _label(row: dict[str, str]) -> str:
@@ -58,38 +81,72 @@ def _label(row: dict[str, str]) -> str:
     return LABELS[row["source"]] + (f" ({row['item']})" if row["item"] is not None else "")
 
 
-def tornado(found: tf.Estimate) -> str:
+class Bar(NamedTuple):
+    """How far one thing reaches."""
+
+    label: str
+    low: Decimal
+    high: Decimal
+
+
+def uncertain(found: tf.Estimate) -> str:
     """How far each thing that is uncertain moves the whole."""
-    rows = found.contributions.to_dicts()
-    least, most = float(found.low), float(found.high)
-    marked = ticks(least, most, 2_000)
+    rows = [Bar(_label(row), row["low"], row["high"]) for row in found.contributions.to_dicts()]
+    title = (
+        f"{float(found.base):,.0f} tokens, between {float(found.low):,.0f} and {float(found.high):,.0f}: "
+        "most hangs on the rule"
+    )
+    words = f"The demo's use of {found.first} to {found.last}, if one thing were otherwise"
+    bars = [Bar("everything at once", found.low, found.high), *rows]
+    return tornado(bars, found.base, 2_000, title=title, words=words, axis="tokens in all", is_first_bold=True)
+
+
+def changes(found: tf.Sensitivity) -> str:
+    """How far each change moves the cost."""
+    computed = found.changes.filter(pl.col("swing") > 0)
+    groups = computed.partition_by("change", "item", maintain_order=True)
+    alone = [rows["item"][0] is not None and rows["change"][0] == "rate" for rows in groups]
+    # Of single products the first are enough.
+    kept = sorted(sorted(range(len(groups)), key=lambda place: alone[place])[:MOST_BARS])
+    bars = [
+        Bar(
+            label(rows),
+            min(found.cost, *rows["cost"]),
+            max(found.cost, *rows["cost"]),
+        )
+        for rows in (groups[place] for place in kept)
+    ]
+    title = f"{float(found.cost):,.0f} $ for {float(found.tokens):,.0f} tokens: what would change it most"
+    words = f"The demo's use of {found.first} to {found.last}, charged anew under one change at a time"
+    return tornado(bars, found.cost, 5_000, title=title, words=words, axis=f"cost at {PRICE} $ a token; demo values")
+
+
+def tornado(
+    bars: list[Bar], base: Decimal, step: int, *, title: str, words: str, axis: str, is_first_bold: bool = False
+) -> str:
+    """Bars to both sides of a base, the longest first."""
+    marked = ticks(float(min(each.low for each in bars)), float(max(each.high for each in bars)), step)
     scale = (WIDTH - LEFT - RIGHT) / (marked[-1] - marked[0])
 
-    def x(tokens: object) -> float:
-        return LEFT + (float(tokens) - marked[0]) * scale  # type: ignore[arg-type]  # a number
+    def x(value: Decimal | int) -> float:
+        return LEFT + (float(value) - marked[0]) * scale
 
-    bottom = TOP + ROW * (len(rows) + 1)
-    title = f"{float(found.base):,.0f} tokens, between {least:,.0f} and {most:,.0f}: most hangs on the rule"
-    marks = [
-        text(20, 30, title, size=17, bold=True),
-        text(20, 52, f"The demo's use of {found.first} to {found.last}, if one thing were otherwise", ink=SOFT),
-    ]
+    bottom = TOP + ROW * len(bars)
+    marks = [text(20, 30, title, size=17, bold=True), text(20, 52, words, ink=SOFT)]
     for tick in marked:
         marks.append(line(x(tick), TOP - 8, x(tick), bottom))
         marks.append(text(x(tick), bottom + 18, f"{tick:,}", size=12, anchor="middle"))
-    marks.append(text((LEFT + WIDTH - RIGHT) / 2, bottom + 40, "tokens in all", size=13, anchor="middle"))
-    for place, (label, low, high) in enumerate(
-        [("everything at once", found.low, found.high), *((_label(row), row["low"], row["high"]) for row in rows)]
-    ):
+    marks.append(text((LEFT + WIDTH - RIGHT) / 2, bottom + 40, axis, size=13, anchor="middle"))
+    for place, each in enumerate(bars):
         y = TOP + ROW * place
         marks += [
-            text(LEFT - 12, y + 16, label, anchor="end", bold=place == 0),
-            bar(x(low), y, x(found.base) - x(low), ROW - 12, LOW),
-            bar(x(found.base), y, x(high) - x(found.base), ROW - 12, HIGH),
+            text(LEFT - 12, y + 16, each.label, anchor="end", bold=is_first_bold and place == 0),
+            bar(x(each.low), y, x(base) - x(each.low), ROW - 12, LOW),
+            bar(x(base), y, x(each.high) - x(base), ROW - 12, HIGH),
         ]
     marks += [
-        line(x(found.base), TOP - 12, x(found.base), bottom, ink=INK, width=2),
-        text(x(found.base), TOP - 18, f"base {float(found.base):,.0f}", size=12, anchor="middle"),
+        line(x(base), TOP - 12, x(base), bottom, ink=INK, width=2),
+        text(x(base), TOP - 18, f"base {float(base):,.0f}", size=12, anchor="middle"),
         bar(20, bottom + 30, 12, 12, LOW),
         text(38, bottom + 41, "less", size=12),
         bar(80, bottom + 30, 12, 12, HIGH),

@@ -67,6 +67,7 @@ from tokenflex.planning.plan_purchase import plan_purchase
 from tokenflex.planning.price_list import Maintenance, PriceList, Subscription
 from tokenflex.planning.purchase_plan import PurchasePlan
 from tokenflex.planning.scenarios import HeadCount, Project
+from tokenflex.planning.sensitivity import Sensitivity, sensitivity
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reading.contract import ContractSnapshot, YearSnapshot, read_contract
@@ -144,6 +145,7 @@ __all__ = [
     "Reconciliation",
     "RlmLog",
     "Rule",
+    "Sensitivity",
     "SourceError",
     "SourceNotFoundError",
     "Subscription",
@@ -198,6 +200,7 @@ __all__ = [
     "replay",
     "rule_grid",
     "scan_charges",
+    "sensitivity",
     "sessions_from",
     "summarize_avoidable",
     "summarize_denials",

@@ -28,6 +28,7 @@ from tokenflex.commands import (
     ledger,
     plan,
     rerun,
+    sensitivity,
     whatif,
 )
 
@@ -87,6 +88,11 @@ Before a contract: what would tokens have cost, or subscriptions:
   tokenflex estimate logs/ --timezone Europe/Madrid --rates rates.csv
   tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
     --price-list price-list.toml --token-price 3
+
+\b
+Which change would move that most:
+  tokenflex sensitivity logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --token-price 3
 """
 app = typer.Typer(
     no_args_is_help=True,
@@ -140,3 +146,4 @@ app.command(help=forecast.HELP)(forecast.forecast)
 app.command(help=plan.HELP)(plan.plan)
 app.command(help=estimate.HELP)(estimate.estimate)
 app.command(help=compare.HELP)(compare.compare)
+app.command(help=sensitivity.HELP)(sensitivity.sensitivity)

@@ -1642,6 +1642,54 @@ BREAK_EVEN: Final = _table(
     },
 )
 
+SENSITIVITY_CHANGES: Final = ("rate", "new_rates", "price", "head_count", "harvest", "server_zone")
+"""What `sensitivity` changes: all rates by percent; the rates that the vendor announced; the price of a token; how many
+persons there are; after how long idle licenses are taken back; the zone in which a license server stands."""
+
+SENSITIVITY: Final = _table(
+    "sensitivity",
+    "One row for each change: what all would cost under it alone, or why that cannot be said.",
+    {
+        "change": (pl.Enum(SENSITIVITY_CHANGES), "what is changed"),
+        "item": (pl.String(), "which of its kind: a product, a server, a time of idleness; null if it is about all"),
+        "value": (pl.String(), "what it is changed to, in words; null where there is nothing to change"),
+        "side": (
+            pl.Enum(("low", "same", "high")),
+            "whether all then costs less than the base, the same, or more; null in a row that was not computed",
+        ),
+        "tokens": (TOKENS, "in all, without charges that have no rate; of a head count the mean; null as above"),
+        "cost": (MONEY, "what these tokens cost"),
+        "difference_tokens": (TOKENS, "tokens less those of the base"),
+        "difference_cost": (MONEY, "the cost less that of the base"),
+        "swing": (MONEY, "between the least and the greatest cost of all rows of this change and item, and the base"),
+        "tokens_p10": (TOKENS, "a tenth of the draws has these or fewer; null but for a head count, as the next three"),
+        "tokens_p90": (TOKENS, "nine tenths of the draws have these or fewer"),
+        "cost_p10": (MONEY, "what the tokens of `tokens_p10` cost"),
+        "cost_p90": (MONEY, "what the tokens of `tokens_p90` cost"),
+        "charges_without_rate": (pl.UInt64(), "charges that no token is known of; null where they are not counted"),
+        "cheapest": (pl.Enum(LICENSE_MODELS), "the cheapest way to pay then; null without a price list"),
+        "turns": (pl.Boolean(), "whether that is another one than in the base; null without a price list"),
+        "how": (pl.String(), "how it was computed, in words; null in a row that was not computed"),
+        "reason": (pl.String(), "why it was not computed; null where it was"),
+    },
+)
+
+TURNING_POINTS: Final = _table(
+    "turning_points",
+    "One row for each way to pay without tokens: where it costs what tokens for the same products cost.",
+    {
+        "model": (pl.Enum(LICENSE_MODELS), "the way to pay"),
+        "cost": (MONEY, "money for a year, of the products that it has a price for"),
+        "tokens": (TOKENS, "tokens of these products in a year"),
+        "token_price": (MONEY, "the price of a token at which both cost the same: above it tokens are dearer"),
+        "rate_change": (
+            pl.Decimal(38, 4),
+            "by how many percent all rates, or the price, would have to change for that; null at a price of 0",
+        ),
+        "unpriced": (pl.List(pl.String()), "products that were used and are in neither sum"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1724,6 +1772,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "model_products": MODEL_PRODUCTS,
     "model_users": MODEL_USERS,
     "break_even": BREAK_EVEN,
+    "sensitivity": SENSITIVITY,
+    "turning_points": TURNING_POINTS,
 }
 """All tables by name."""
 

@@ -1,4 +1,6 @@
-"""Counts in words, for people."""
+"""Counts and durations in words, for people."""
+
+from datetime import timedelta
 
 NAMES_SHOWN = 3
 
@@ -12,3 +14,11 @@ def some(names: list[str]) -> str:
 def many(count: int, noun: str) -> str:
     """`1 session`, `2,000 sessions`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def spoken(duration: timedelta) -> str:
+    """A duration as one writes it, to the minute."""
+    minutes = duration // timedelta(minutes=1)
+    days, hours = divmod(minutes // 60, 24)
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes % 60} min" if minutes % 60 else ""]
+    return " ".join(part for part in parts if part) or "0 min"

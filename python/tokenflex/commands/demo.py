@@ -18,6 +18,7 @@ from tokenflex.commands.ledger import show_ledger
 from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import LogOptions, readable_errors
 from tokenflex.commands.plan import drawn_from, show_plan
+from tokenflex.commands.sensitivity import show_sensitivity
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
 from tokenflex.summary import summarize
 
@@ -92,6 +93,8 @@ def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> Non
         sessions, **terms, identity=tf.Identity(), coverage=run.log.coverage, problems=tf.Problems()
     )
     show_estimate(estimated, to)
+    to.print("Which change would move that most:", style="dim")
+    show_sensitivity(tf.sensitivity(sessions, **terms, problems=tf.Problems()), to, brief=True)
     compared = tf.compare_models(
         sessions, **terms, price_list=tf.PriceList.read(firm.price_list_path), problems=tf.Problems()
     )
@@ -136,6 +139,8 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     price = f"--token-price {TOKEN_PRICE}"
     yield _command(f"tokenflex estimate {logs}", *terms, price, "--scale-missing-days")
     yield _command(f"tokenflex compare {logs}", *terms, f"{price} --price-list {folder}/{firm.price_list_path.name}")
+    yield "\nWhich change would move that most:\n"
+    yield _command(f"tokenflex sensitivity {logs}", *terms, f"{price} --harvest 1h,4h", record)
     yield "\nWhat the rule itself charges twice, and where a server should stand:\n"
     yield _command(f"tokenflex doubles {logs}", *terms, people)
     yield _command(f"tokenflex whatif {logs}", *terms, people)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -9,7 +10,12 @@ import polars as pl
 from tokenflex import tables
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from tokenflex.contract.contract import Contract
+
+_DIGITS: Final = 80
+"""More than any sum has, so that nothing is rounded."""
 
 _WIDE: Final = pl.Int128
 """A charge's cost times the microseconds of its window does not fit into 64 bits."""
@@ -61,3 +67,9 @@ def apportioned(name: str, weight: str, whole: str) -> pl.Expr:
     left = each - least.sum().over(whole)
     place = remainder.rank("ordinal", descending=True).over(whole).cast(_WIDE)
     return (sign * (least + (place <= left).cast(_WIDE))).alias(name)
+
+
+def rounded(value: Fraction, places: int) -> Decimal:
+    """A number of units of the last place, as an exact decimal of so many places; half a unit goes to the even one."""
+    with localcontext(prec=_DIGITS):
+        return Decimal(round(value)).scaleb(-places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +14,12 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.contract.fields import Checks, Exact, total
+from tokenflex.contract.money import rounded
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.terms import terms_of
 from tokenflex.planning.mix import Mix, Priced, Use, cheapest, cheapest_cover, reachable
 from tokenflex.planning.price_list import PriceList, Subscription
-from tokenflex.planning.rest import Charged, Charging, Part, Terms, column_names
+from tokenflex.planning.rest import Charged, Charging, Part, Terms, column_names, days_of
 from tokenflex.problems import Problems, report
 from tokenflex.times import EPOCH, instant_in_data, microseconds
 from tokenflex.usage.capacity import capacity
@@ -35,12 +36,9 @@ YEAR: Final = 365
 MONEY_PLACES: Final = 8
 TOKEN_PLACES: Final = 4
 UNITS: Final = 10**TOKEN_PLACES
-DAY: Final = 86_400_000_000
 SHORT: Final = 28
 """Days below which a year's cost stands on little, [I]."""
 _LONGEST: Final = 100_000
-_DIGITS: Final = 80
-"""More than any sum has, so that nothing is rounded."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,7 +168,7 @@ def compare_models(
     charged = charging.whole(met)
     if charged.used.is_empty():
         raise ArgumentError("there are no sessions that could be charged, so nothing to compare", location="sessions")
-    whole = _days(charged.used) if days is None else days
+    whole = days_of(charged.used) if days is None else days
     met.add(_short(whole))
     report(met.frame, problems, "compare_models")
     compared = _Compared(charging, charged, rule, rates, price, price_list, whole)
@@ -296,10 +294,10 @@ class _Compared:
         )
 
     def _money(self, cost: int) -> Decimal:
-        return _decimal(Fraction(cost, self.days), MONEY_PLACES)
+        return rounded(Fraction(cost, self.days), MONEY_PLACES)
 
     def _year(self, units: int) -> Decimal:
-        return _decimal(Fraction(units * YEAR, self.days), TOKEN_PLACES)
+        return rounded(Fraction(units * YEAR, self.days), TOKEN_PLACES)
 
     def _users(self, people: list[_Person]) -> pl.DataFrame:
         rows = [
@@ -349,7 +347,7 @@ class _Compared:
             None if rate is None else rate.tokens,
             None if subscription is None else subscription.name,
             None if subscription is None else _wide(subscription.price),
-            None if even is None else _decimal(even * UNITS, TOKEN_PLACES),
+            None if even is None else rounded(even * UNITS, TOKEN_PLACES),
             None if even is None else sum(Fraction(used * YEAR, self.days) > even for used in days),
             *need,
             None if kept is None else kept.owned,
@@ -431,12 +429,6 @@ class _Compared:
         return [product for product in self.charged.unrated if product in left]
 
 
-def _decimal(value: Fraction, places: int) -> Decimal:
-    """A number of units of the last place, as an exact decimal of so many places; half a unit goes to the even one."""
-    with localcontext(prec=_DIGITS):
-        return Decimal(round(value)).scaleb(-places)
-
-
 def _wide(price: Decimal) -> Decimal:
     return price.quantize(Decimal("0.00000001"))
 
@@ -461,11 +453,6 @@ def _last_rates(rates: Rates, last: int) -> dict[str, Rate]:
         if rate.effective_from is None or microseconds(rate.effective_from, "effective_from") <= last:
             found[rate.product] = rate
     return found
-
-
-def _days(used: pl.DataFrame) -> int:
-    span: int = used.select(pl.col("end").max() - pl.col("start").min()).item()
-    return max(1, -(-span // DAY))
 
 
 def _short(days: int) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
     from tokenflex.reading.user_zones import Users
+
+DAY: Final = 86_400_000_000
 
 Part = tuple[str, str, frozenset[str]]
 """A user, a family, and some of its products."""
@@ -88,13 +90,13 @@ class Charging:
         sums = sums.with_columns(pl.col("user", "product").cast(pl.String)).sort("user", "product")
         keys = list(sums.select("user", "product").iter_rows())
         return Charged(
-            used=self._used(),
+            used=self.used(),
             units=dict(zip(keys, sums["units"].to_list(), strict=True)),
             days=dict(zip(keys, sums["days"].to_list(), strict=True)),
             unrated=sorted(set(sums.filter(pl.col("unrated") > 0)["product"])),
         )
 
-    def _used(self) -> pl.DataFrame:
+    def used(self) -> pl.DataFrame:
         """Sessions of somebody, of some product, that are sound and not too short to be charged."""
         frame = self._frame
         open_until = pl.max_horizontal(pl.lit(self._as_of, tables.TIME), "start")
@@ -151,3 +153,9 @@ def column_names(sessions: pl.DataFrame) -> None:
     """Refuses a table without users or products."""
     for name in ("user", "product"):
         column_of(sessions, name)
+
+
+def days_of(used: pl.DataFrame) -> int:
+    """How many days the use is of, from the first start to the last end, rounded up."""
+    span: int = used.select(pl.col("end").max() - pl.col("start").min()).item()
+    return max(1, -(-span // DAY))

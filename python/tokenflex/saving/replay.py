@@ -97,7 +97,7 @@ def harvest_replay(
         12:00:00 28.0000 7.0000 1
         2 days, 0:00:00 28.0000 0.0000 1
     """
-    times = _times(after)
+    times = checked_times(after)
     frame = frame_of(sessions)
     mine = Problems()
     before = charge(
@@ -112,7 +112,7 @@ def harvest_replay(
     told = []
     with watched(progress, "replaying times", len(times), counts_bytes=False) as tell:
         for place, time in enumerate(times):
-            made = cuts.filter(pl.col("until") - pl.col("since") > time).with_columns(cut=pl.col("since") + time)
+            made = _at(cuts, time)
             pieces = touched.pieces(made)
             after_all = charge(
                 pieces, rule=rule, rates=rates, servers=servers, users=users, activity=activity, problems=Problems()
@@ -125,17 +125,19 @@ def harvest_replay(
     return pl.DataFrame(told, schema=dict(tables.HARVEST_REPLAY))
 
 
-def _times(after: object) -> list[timedelta]:
-    """The times, each once, shortest first."""
+def checked_times(after: object, argument: str = "after") -> list[timedelta]:
+    """Times of idleness, each once, shortest first."""
     try:
         times = list(after)  # type: ignore[call-overload]  # what is not iterable is refused
     except TypeError as error:
-        raise ArgumentTypeError("after has to be a list of timedeltas", location="after") from error
+        raise ArgumentTypeError(f"{argument} has to be a list of timedeltas", location=argument) from error
     for time in times:
-        if checked_duration(time, "after") <= timedelta(0):
-            raise ArgumentError("after holds 0: a license that is taken back at once is not used", location="after")
+        if checked_duration(time, argument) <= timedelta(0):
+            raise ArgumentError(
+                f"{argument} holds 0: a license that is taken back at once is not used", location=argument
+            )
     if not times:
-        raise ArgumentError("after is empty: say after how long, such as [timedelta(hours=1)]", location="after")
+        raise ArgumentError(f"{argument} is empty: say after how long, such as [timedelta(hours=1)]", location=argument)
     return sorted(set(times))
 
 
@@ -212,6 +214,40 @@ def _counted(cuts: pl.DataFrame) -> dict[str, object]:
     }
 
 
+def without_idle(
+    sessions: pl.DataFrame, *, idle: AnyTable, after: timedelta, as_of: datetime | None = None
+) -> pl.DataFrame:
+    """The sessions as they would have been, had licenses been taken back after being idle for so long.
+
+    All that can be looked at, with all columns; `start` and `end` are those of the pieces.
+    """
+    nobody = Problems()
+    spans = _spans(sessions, idle, activity=None, users=None, least=after, as_of=as_of, problems=nobody)
+    rows, _ = session_rows(sessions, as_of)
+    made = _at(_cuts(spans, rows, nobody), after)
+    whole = sessions.drop("start", "end").with_row_index("row").with_columns(pl.col("row").cast(pl.UInt64))
+    known = rows.select(pl.col("row").cast(pl.UInt64), "start", "end")
+    return _pieces(whole.join(known, on="row", how="inner", maintain_order="left"), made).drop("row")
+
+
+def _at(cuts: pl.DataFrame, time: timedelta) -> pl.DataFrame:
+    """The spans that are longer than a time, with the instant at which the license is taken back (`cut`)."""
+    return cuts.filter(pl.col("until") - pl.col("since") > time).with_columns(cut=pl.col("since") + time)
+
+
+def _pieces(sessions: pl.DataFrame, cuts: pl.DataFrame) -> pl.DataFrame:
+    """Sessions (`row`, `start`, `end`) without what was cut out of them, in order of `row`."""
+    columns = sessions.columns
+    whole = sessions.join(cuts, on="row", how="anti")
+    cuts = sessions.join(cuts, on="row", how="inner").sort("row", "since")
+    is_first = pl.col("row").is_first_distinct()
+    before = cuts.with_columns(start=pl.when(is_first).then("start").otherwise(pl.col("until").shift(1)), end="cut")
+    last = cuts.filter(pl.col("row").is_last_distinct() & pl.col("goes_on")).with_columns(start="until")
+    # Pieces of one session are in order already.
+    parts = [whole.select(columns), before.select(columns), last.select(columns)]
+    return pl.concat(parts).sort("row", maintain_order=True)
+
+
 class _Touched:
     """Who pays for anything that is cut at all: their sessions and charges. All others pay what they paid."""
 
@@ -233,15 +269,7 @@ class _Touched:
 
     def pieces(self, cuts: pl.DataFrame) -> pl.DataFrame:
         """The sessions without what was cut out of them, in the order of the sessions."""
-        whole = self._uses.join(cuts, on="row", how="anti")
-        cuts = self._uses.join(cuts, on="row", how="inner").sort("row", "since")
-        is_first = pl.col("row").is_first_distinct()
-        before = cuts.with_columns(start=pl.when(is_first).then("start").otherwise(pl.col("until").shift(1)), end="cut")
-        last = cuts.filter(pl.col("row").is_last_distinct() & pl.col("goes_on")).with_columns(start="until")
-        columns = self._uses.columns
-        # Pieces of one session are in order already.
-        parts = [whole.select(columns), before.select(columns), last.select(columns)]
-        return pl.concat(parts).sort("row", maintain_order=True)
+        return _pieces(self._uses, cuts)
 
     def compared(self, cuts: pl.DataFrame, after: pl.DataFrame) -> dict[str, object]:
         """What all pay as it was and with the cuts, and how many of the cuts changed nothing for the better."""
