@@ -65,13 +65,14 @@ def histories(draw: st.DrawFn, least: int = 1, most: int = 430) -> tuple[list[fl
 
 def model_is_the_reference(history: tuple[list[float], list[bool]]) -> None:
     tokens, free = history
-    expected, part, slope = forecast_reference.weekday_model(tokens, free)
+    expected, part, levels = forecast_reference.weekday_model(tokens, free, 12)
     # A second cell beside it changes nothing.
     other = np.arange(len(tokens), dtype=float) % 11
     model = weekday_model.fit(np.array([tokens, other]), np.array([free, [False] * len(free)]))
-    assert model.expected[0] == pytest.approx(expected, rel=1e-6, abs=1e-9)
-    assert model.holiday[0] == pytest.approx(part, rel=1e-6, abs=1e-9)
-    assert model.slope[0] == pytest.approx(slope, rel=1e-5, abs=1e-12)
+    assert model.weekdays.expected[0] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert model.weekdays.holiday[0] == pytest.approx(part, rel=1e-6, abs=1e-9)
+    if levels is not None:
+        assert model.levels.expected(12)[0] == pytest.approx(levels, rel=1e-5, abs=1e-6)
 
 
 @given(histories())
@@ -95,14 +96,16 @@ def test_the_mean_of_each_weekday_is_what_a_steady_firm_takes() -> None:
 
 
 def test_a_clear_trend_goes_on_and_no_longer_than_it_was_seen() -> None:
-    tokens = np.array([[100.0 + day for day in range(364)]])
-    free = np.zeros((1, 364), dtype=bool)
-    model = weekday_model.fit(tokens, free)
-    ahead = model.forecast(364, np.zeros((1, 800), dtype=bool))[0]
-    assert ahead[:91] == pytest.approx(np.arange(464, 555), rel=0.02)
-    assert ahead[364 + 7 :: 7] == pytest.approx(ahead[364::7][:-1])
-    noise = np.random.default_rng(0).normal(100, 10, (1, 364))
-    assert abs(weekday_model.fit(noise, free).slope[0]) < 1e-4
+    generator = np.random.default_rng(0)
+    weeks = 78
+    line = 1_000 * (1 + 0.25 * np.arange(weeks * 7) / 364) + generator.normal(0, 20, (1, weeks * 7))
+    model = weekday_model.fit(line, np.zeros(line.shape, dtype=bool))
+    ahead = model.forecast(weeks * 7, np.zeros((1, 1_000), dtype=bool))[0]
+    wanted = 1_000 * (1 + 0.25 * np.arange(weeks * 7, weeks * 14) / 364)
+    assert ahead[: weeks * 7].reshape(-1, 7).mean(axis=1) == pytest.approx(wanted.reshape(-1, 7).mean(axis=1), rel=0.02)
+    assert ahead[weeks * 7 + 7 :: 7] == pytest.approx(ahead[weeks * 7 :: 7][:-1], rel=1e-3)
+    flat = weekday_model.fit(generator.normal(100, 10, (1, 364)), np.zeros((1, 364), dtype=bool)).levels
+    assert abs((flat.weight * flat.slope).sum()) < 0.02
 
 
 def test_holidays_are_apart_and_those_of_the_country() -> None:

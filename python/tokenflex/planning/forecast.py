@@ -53,8 +53,8 @@ class Forecast:
         groups: The same for each product, server or site, see `tables.FORECAST_GROUPS`; the largest first. No rows if
             it is not split.
         backtest: How each model did on the past, see `tables.FORECAST_BACKTEST`.
-        tested_days: How many days ahead the models were tried. Days further off have the errors of the later half of
-            these, which is too few if the level of use wanders.
+        tested_days: How many days ahead the models were tried. Days further off are as unsure as the weeks of the past
+            say that they are, and nothing has shown that this is so.
         cut: What was left out of the end of the history as not whole, in words; empty if nothing was.
     """
 
@@ -74,8 +74,9 @@ class Forecast:
     def paths(self, n: int = 1_000, *, seed: int = 0) -> NDArray[np.float64]:
         """Draws paths: what each day may take, with weeks that hang together as they did.
 
-        A path is the mean of the forecast plus the errors that the forecasts of the past made, whole weeks of them in a
-        row, the same weeks for all groups; it never falls below zero. Projects and head counts are in every path.
+        A path has a level for each week to come, which moves as levels did, about a mean and a line that the past tells
+        only so well; each week is one of the past at that level, the same for all groups. It never falls below zero.
+        Projects and head counts are in every path.
 
         Args:
             n: How many paths.
@@ -110,9 +111,16 @@ class Forecast:
 
     @property
     def coverage(self) -> float | None:
-        """What part of the days of the past lay between low and high; None where the history is too short to say."""
-        chosen = self.backtest.filter("is_total", "is_chosen")
-        share: float | None = chosen["coverage"][0]
+        """What part of the days of the past lay between low and high; None where nothing ever varied."""
+        return self._told("coverage")
+
+    @property
+    def sum_coverage(self) -> float | None:
+        """The same of sums of 13 weeks; None where fewer are tested, which is so below a year of history."""
+        return self._told("sum_coverage")
+
+    def _told(self, column: str) -> float | None:
+        share: float | None = self.backtest.filter("is_total", "is_chosen")[column][0]
         return share
 
     def _check(self, n: int) -> None:
@@ -146,8 +154,8 @@ def forecast(
     """Forecasts the tokens of each day to come, from the charges of the past.
 
     The default model is the mean of each day of the week, with the level of the last weeks as far as such levels used
-    to last, a trend where it is clear, and holidays apart; SEMANTICS.md defines it. Its intervals are the errors that
-    forecasts made at the end of each week of the past would have had. See `docs/forecast.md`.
+    to last, a trend as far as it is clear, and holidays apart; SEMANTICS.md defines it. Its intervals know that none of
+    these is known for sure: how long levels last, their mean, the trend. See `docs/forecast.md`.
 
     Args:
         charges: What `charge` returns: `tokens` (decimals or whole numbers) and `usage_date`, or else `charged_at`, the
@@ -286,13 +294,12 @@ def _forecast(
     chosen = forecasting.fitted(history, is_holiday, groups=places, names=names, level=level, tried=tried, seed=seed)
     start = history.last + DAY
     factor, added = applied(changes, cells, start=start, horizon=horizon, rates=rates, free=free, by=by)
-    weekdays = (history.days + pl.int_range(horizon, eager=True).to_numpy()) % 7
     engine = forecasting.Engine(
+        chosen.model,
+        history.days,
         chosen.mean,
-        chosen.model.holiday[:, weekdays],
+        chosen.narrow,
         is_holiday[:, history.days :],
-        chosen.model.level,
-        chosen.rolling,
         factor,
         added,
         places,
@@ -311,7 +318,7 @@ def _forecast(
         days=tables.finish(total, tables.FORECAST_DAYS),
         groups=tables.finish(parts if by is not None else parts.clear(), tables.FORECAST_GROUPS),
         backtest=chosen.backtest,
-        tested_days=chosen.rolling.leads,
+        tested_days=chosen.tested_days,
         cut=tuple(cut),
         _engine=engine,
     )
