@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 
 YEAR = 364
-LASTING = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
+LASTING = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.999)
 
 
 def mean(values: list[float]) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PATHS: Final = 1_000
 """Paths of which the intervals are read."""
 PATHS_OF_PAST: Final = 400
-JUDGED: Final = 20
+JUDGED: Final = 16
 """Forecasts of the past whose intervals are held against what came, evenly spread."""
 SUM_DAYS: Final = 13 * WEEK
 """Days whose sums are held against their intervals, too."""

@@ -7,6 +7,7 @@ weeks that came. All cells are fitted at once; arrays are ways by cells, or cell
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 YEAR: Final = 52.0
 """Weeks."""
-LASTING: Final = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
+LASTING: Final = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.999)
 """What part of a deviation the next week has."""
 LIKELY: Final = (2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 4.0)
 """How likely each is beforehand, as against the others: firms are steady, or wander, or lie between."""
@@ -63,9 +64,8 @@ class WeekLevels:
         spread: The variance of mean and of slope, as parts of `variance`; 2 by ways by cells.
         loads: What part of an error of mean and of slope the next week's deviation takes away; likewise.
         degrees: Of freedom of the variance, by cell.
-        usual: The mean of the known levels, by cell.
-        shocks: What was not foretold of each week of the past, with mean 0 and variance 1, cells by weeks.
-        known: Which weeks have a level; the others' shock is 0.
+        level: What it is fitted to, cells by weeks.
+        known: Which weeks have a level; the others do not count.
     """
 
     weight: NDArray[np.float64]
@@ -78,8 +78,7 @@ class WeekLevels:
     spread: NDArray[np.float64]
     loads: NDArray[np.float64]
     degrees: NDArray[np.float64]
-    usual: NDArray[np.float64]
-    shocks: NDArray[np.float64]
+    level: NDArray[np.float64]
     known: NDArray[np.bool_]
 
     def expected(self, weeks: int) -> NDArray[np.float64]:
@@ -96,6 +95,28 @@ class WeekLevels:
         """Years from the last week; a line goes on for as long as there is history."""
         seen: int = self.known.shape[1]
         return min(week + 1, seen) / YEAR
+
+    @cached_property
+    def usual(self) -> NDArray[np.float64]:
+        """The mean of the known levels, by cell; 1 if that is 0."""
+        mean = (self.level * self.known).sum(axis=1) / np.maximum(self.known.sum(axis=1), 1)
+        usual: NDArray[np.float64] = np.where(mean > 0, mean, 1)
+        return usual
+
+    @cached_property
+    def shocks(self) -> NDArray[np.float64]:
+        """What the way that counts most did not foretell of each week, with mean 0 and variance 1, cells by weeks."""
+        best = self.weight.argmax(axis=0)
+        mean, slope, middle = (
+            each[best, np.arange(len(best))][:, None] for each in (self.mean, self.slope, self.middle)
+        )
+        errors = np.stack(_filter(self.level, self.known, BOTH[best][None], keep=True).errors, axis=-1)[:, 0]
+        shocks = errors[0] - (mean - slope * middle) * errors[1] - slope * errors[2]
+        count = np.maximum(self.known.sum(axis=1), 1)[:, None]
+        shocks = (shocks - shocks.sum(axis=1)[:, None] / count) * self.known
+        size = np.sqrt((shocks**2).sum(axis=1)[:, None] / count)
+        standard: NDArray[np.float64] = shocks / np.where(size > 0, size, 1)
+        return standard
 
     def paths(self, cell: int, expected: NDArray[np.float64], draws: Draws) -> NDArray[np.float64]:
         """Levels of one cell that may come, paths by weeks.
@@ -115,8 +136,7 @@ class WeekLevels:
             size * np.sqrt(self.spread[place, way, cell]) * draws.alike(place, shocks) for place in range(2)
         )
         repeated = shocks[np.nonzero(self.known[cell])[0]]
-        usual = self.usual[cell] if self.usual[cell] > 0 else 1.0
-        scale = np.clip(expected / usual, 1 / MOST_SCALE, MOST_SCALE)
+        scale = np.clip(expected / self.usual[cell], 1 / MOST_SCALE, MOST_SCALE)
         drift, fade = np.zeros_like(size), np.ones_like(size)
         levels = np.empty((len(way), len(expected)))
         for week in range(len(expected)):
@@ -168,8 +188,7 @@ def fit_levels(level: NDArray[np.float64], known: NDArray[np.bool_]) -> WeekLeve
         spread=np.stack([both(1 / ones), both(nothing, 1 / (years + prior))]),
         loads=both(loads),
         degrees=count - 1,
-        usual=(level * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1),
-        shocks=_shocks(level, known, weight.argmax(axis=0), (means, slopes, middles)),
+        level=level,
         known=known,
     )
 
@@ -241,23 +260,3 @@ def _filter(
         unsure = lasting**2 * left + (1 - lasting**2) * (1 - own)
     ends = [each if of_all else each[..., of_cell] for each in (logs, unsure, *regressors)]
     return _Filtered(products, ends[0], np.stack(np.broadcast_arrays(state, *ends[2:])), ends[1], errors)
-
-
-def _shocks(
-    level: NDArray[np.float64],
-    known: NDArray[np.bool_],
-    best: NDArray[np.int64],
-    line: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """What the way that counts most did not foretell of each week, with mean 0 and variance 1, cells by weeks."""
-    mean, slope, middle = (each[best, np.arange(len(best))][:, None] for each in line)
-    kept = _filter(level, known, BOTH[best][None], keep=True).errors
-    if not kept:
-        return np.zeros_like(level)
-    errors = np.stack(kept, axis=-1)[:, 0]
-    shocks = errors[0] - (mean - slope * middle) * errors[1] - slope * errors[2]
-    count = np.maximum(known.sum(axis=1), 1)[:, None]
-    shocks = (shocks - shocks.sum(axis=1)[:, None] / count) * known
-    size = np.sqrt((shocks**2).sum(axis=1)[:, None] / count)
-    standard: NDArray[np.float64] = shocks / np.where(size > 0, size, 1)
-    return standard

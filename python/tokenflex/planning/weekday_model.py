@@ -6,7 +6,8 @@ All cells are fitted at once; arrays are cells by days. SEMANTICS.md defines eac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -39,15 +40,16 @@ class WeekdayModel:
     Attributes:
         weekdays: What each day of the week takes.
         levels: Of the weeks of the past, and what they say of those to come.
-        shapes: The days of each week of the past brought to level 1, cells by weeks by 7; they begin on the day on
-            which the days to come do. For a holiday there is the day of a week without one.
-        holidays_seen: What holidays took by what was expected of them, with mean 1; by cell.
+        tokens: What it is fitted to, cells by days.
+        seen: The days on which a cell is there.
+        is_holiday: Those of them that are holidays.
     """
 
     weekdays: Weekdays
     levels: WeekLevels
-    shapes: NDArray[np.float64]
-    holidays_seen: list[NDArray[np.float64]]
+    tokens: NDArray[np.float64]
+    seen: NDArray[np.bool_]
+    is_holiday: NDArray[np.bool_]
 
     def forecast(self, start: int, is_holiday: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Tokens of the days from `start` on, the first behind the history, cells by days."""
@@ -58,60 +60,60 @@ class WeekdayModel:
         forecast: NDArray[np.float64] = self.weekdays.expected[:, weekday] * level * part
         return forecast
 
+    @cached_property
+    def shapes(self) -> NDArray[np.float64]:
+        """The days of each week of the past at level 1, with the mean of each day of the week; cells by weeks by 7.
+
+        Weeks begin on the day on which the days to come do. For a holiday there is the day of a week without one.
+        """
+        count = self.tokens.shape[1]
+        used, counts = (_in_weeks(values) for values in (self.tokens, self.seen & ~self.is_holiday))
+        mean = self.weekdays.expected[:, None, (count + np.arange(WEEK)) % WEEK]
+        level = self.levels.level[..., None]
+        rest = (used - level * mean) / np.maximum(level, LEAST_LEVEL)
+        # Means are of so many days, and so are a little too near to them.
+        many = np.maximum(counts.sum(axis=1, keepdims=True), 2)
+        shapes = np.maximum(mean + _filled(rest, counts) * np.sqrt((many + 1) / (many - 1)), 0)
+        known = counts.any(axis=2, keepdims=True)
+        whole = (shapes * known).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        kept: NDArray[np.float64] = shapes * np.where(whole > 0, mean / np.where(whole > 0, whole, 1), 1)
+        return kept
+
+    @cached_property
+    def holidays_seen(self) -> list[NDArray[np.float64]]:
+        """What holidays took by what was expected, and the one more of `_holiday_part`, with mean 1; by cell."""
+        cells, count = self.tokens.shape
+        weekday = np.arange(count) % WEEK
+        level = np.repeat(self.levels.level, WEEK, axis=1)
+        level = np.concatenate([np.ones((cells, count - level.shape[1])), level], axis=1)
+        expected = self.weekdays.expected[:, weekday] * self.weekdays.holiday[:, weekday] * level
+        quiet = _quiet(self.weekdays.expected) / np.where(self.weekdays.holiday > 0, self.weekdays.holiday, 1)
+        found = []
+        for cell, counts in enumerate(self.is_holiday & (expected > 0)):
+            took = np.append(self.tokens[cell, counts] / expected[cell, counts], quiet[cell].mean())
+            found.append(took / took.mean() if took.mean() > 0 else np.ones(1))
+        return found
+
 
 def fit(tokens: NDArray[np.float64], is_holiday: NDArray[np.bool_]) -> WeekdayModel:
     """Fits the model to a history of whole weeks or more, cells by days."""
-    cells, count = tokens.shape
+    count = tokens.shape[1]
     weekday = np.arange(count) % WEEK
     seen = _seen(tokens)
     work, free = ~is_holiday & seen, is_holiday & seen
     recent = slice(max(0, count - WINDOW), count)
     mean = _weekday_means(tokens[:, recent], work[:, recent], weekday[recent])
-    whole = slice(count % WEEK, count)
-    weeks = (cells, count // WEEK, WEEK)
-    used, ordinary = ((values * work)[:, whole].reshape(weeks).sum(axis=2) for values in (tokens, mean[:, weekday]))
+    used, ordinary = (_in_weeks(values * work).sum(axis=2) for values in (tokens, mean[:, weekday]))
     known = ordinary > 0
     level = np.where(known, used / np.where(known, ordinary, 1), 1.0)
     part = _holiday_part(tokens, mean, weekday, free)
-    of_day = np.concatenate([np.ones((cells, count % WEEK)), np.repeat(level, WEEK, axis=1)], axis=1)
-    expected = mean[:, weekday] * part[:, weekday] * of_day
-    in_order = mean[:, (count + np.arange(WEEK)) % WEEK]
-    quiet = _quiet(mean) / np.where(part > 0, part, 1)
-    return WeekdayModel(
-        Weekdays(mean, part),
-        fit_levels(level, known),
-        _shapes(tokens[:, whole].reshape(weeks), in_order, work[:, whole].reshape(weeks), level),
-        [_seen_holidays(*each) for each in zip(tokens, expected, free, quiet, strict=True)],
-    )
+    return WeekdayModel(Weekdays(mean, part), fit_levels(level, known), tokens, seen, free)
 
 
-def _seen_holidays(
-    tokens: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    is_holiday: NDArray[np.bool_],
-    quiet: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """What the holidays of a cell took by what was expected of them, and the one more of `_holiday_part`; mean 1."""
-    counts = is_holiday & (expected > 0)
-    took = np.append(tokens[counts] / expected[counts], quiet.mean())
-    whole = took.mean()
-    seen: NDArray[np.float64] = took / whole if whole > 0 else np.ones(1)
-    return seen
-
-
-def _shapes(
-    used: NDArray[np.float64], mean: NDArray[np.float64], counts: NDArray[np.bool_], level: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The days of each week at level 1, so that each day of the week has its mean; cells by weeks by 7."""
-    mean = mean[:, None]
-    rest = (used - level[..., None] * mean) / np.maximum(level, LEAST_LEVEL)[..., None]
-    # Means are of so many days, and so are a little too near to them.
-    many = np.maximum(counts.sum(axis=1), 2)[:, None]
-    shapes = np.maximum(mean + _filled(rest, counts) * np.sqrt((many + 1) / (many - 1)), 0)
-    known = counts.any(axis=2, keepdims=True)
-    whole = (shapes * known).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    kept: NDArray[np.float64] = shapes * np.where(whole > 0, mean / np.where(whole > 0, whole, 1), 1)
-    return kept
+def _in_weeks(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole weeks, counted from the end, cells by weeks by 7."""
+    cells, count = values.shape
+    return values[:, count % WEEK :].reshape(cells, count // WEEK, WEEK)
 
 
 def _filled(rest: NDArray[np.float64], counts: NDArray[np.bool_]) -> NDArray[np.float64]:
