@@ -18,7 +18,7 @@ from tokenflex.planning.scenarios import HeadCount, Project, checked_scenarios
 from tokenflex.problems import Problems, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +31,8 @@ MOST_AHEAD: Final = 1_830
 """Days: a contract has at most five years."""
 MOST_PATHS: Final = 100_000
 _INCOMPLETE: Final = ("refuse", "cut", "keep")
+LIKELY: Final = 0.5
+"""Levels that wander are told if they are likelier than this."""
 MISSING: Final = "That is missing data until something shows otherwise"
 _ADVICE: Final = (
     f'{MISSING}: add the missing logs; or incomplete="cut" to go by what is '
@@ -55,6 +57,8 @@ class Forecast:
         backtest: How each model did on the past, see `tables.FORECAST_BACKTEST`.
         tested_days: How many days ahead the models were tried. Days further off are as unsure as the weeks of the past
             say that they are, and nothing has shown that this is so.
+        wanders: How likely it is, 0 to 1, that levels of use wander and do not come back.
+        doubts: Why sums may lie outside of their intervals more often than these say, in words; empty if nothing tells.
         cut: What was left out of the end of the history as not whole, in words; empty if nothing was.
     """
 
@@ -68,6 +72,8 @@ class Forecast:
     groups: pl.DataFrame
     backtest: pl.DataFrame
     tested_days: int
+    wanders: float
+    doubts: tuple[str, ...]
     cut: tuple[str, ...]
     _engine: Engine = field(repr=False)
 
@@ -308,6 +314,7 @@ def _forecast(
     days = pl.date_range(start, start + (horizon - 1) * DAY, eager=True).alias("date")
     total, parts = forecasting.days_table(engine, level, seed, days)
     models = set(chosen.chosen)
+    wanders = chosen.wanders(history.tokens)
     return Forecast(
         start=start,
         horizon=horizon,
@@ -319,9 +326,22 @@ def _forecast(
         groups=tables.finish(parts if by is not None else parts.clear(), tables.FORECAST_GROUPS),
         backtest=chosen.backtest,
         tested_days=chosen.tested_days,
+        wanders=wanders,
+        doubts=tuple(_doubts(history.days, horizon, chosen.tested_days, wanders)),
         cut=tuple(cut),
         _engine=engine,
     )
+
+
+def _doubts(days: int, horizon: int, tested: int, wanders: float) -> Iterator[str]:
+    """Where intervals of sums were too narrow on firms of known processes; docs/forecast.md has the figures."""
+    if horizon > days:
+        yield f"It looks {horizon} days ahead and knows {days}: sums of all of them are less sure than shown"
+    if horizon > tested and wanders > LIKELY:
+        yield (
+            f"The level of use seems to wander without coming back ({wanders:.0%}): sums of more than {tested} days "
+            "are less sure than shown"
+        )
 
 
 def _groups(history: History) -> tuple[list[str | None], NDArray[np.int64]]:

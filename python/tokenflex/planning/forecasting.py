@@ -88,6 +88,11 @@ class Fitted:
     """The model of each group."""
     backtest: pl.DataFrame
 
+    def wanders(self, tokens: NDArray[np.float64]) -> float:
+        """How likely it is that levels wander, each cell by its tokens."""
+        whole = tokens.sum(axis=1)
+        return float(self.model.levels.wanders @ whole / whole.sum()) if whole.sum() > 0 else 0.0
+
 
 def fitted(
     history: History,

@@ -29,6 +29,8 @@ GROWTH: Final = 0.2
 """The standard deviation of the growth of firms that grow or shrink, as a part of the mean level a year."""
 GROWING: Final = 0.25
 """What part of firms grow or shrink, as thought beforehand."""
+WANDERS: Final = 0.98
+"""A level that lasts this much or more from week to week wanders: in a year little of it has come back."""
 MOST_SCALE: Final = 2.0
 """Levels vary in proportion to the level, up to so many times as much and as little as they did."""
 LEAST_SQUARES: Final = 1e-20
@@ -80,6 +82,12 @@ class WeekLevels:
     degrees: NDArray[np.float64]
     level: NDArray[np.float64]
     known: NDArray[np.bool_]
+
+    @property
+    def wanders(self) -> NDArray[np.float64]:
+        """How likely it is that levels wander, by cell."""
+        wanders: NDArray[np.float64] = self.weight[BOTH[:, 0] >= WANDERS].sum(axis=0)
+        return wanders
 
     def expected(self, weeks: int) -> NDArray[np.float64]:
         """The level of each week to come, cells by weeks, never below zero."""
