@@ -87,14 +87,16 @@ def _hanging(generator: np.random.Generator, firms: int, weeks: int, lasting: fl
 def _of_levels(generator: np.random.Generator, levels: Levels) -> Levels:
     firms, weeks = levels.shape
     noise = np.exp(generator.normal(0, 0.12, (firms, weeks * 7)))
-    return np.round(1_000 * np.repeat(levels, 7, axis=1) * np.tile(SHAPE, weeks) * noise)
+    tokens: Levels = np.round(1_000 * np.repeat(levels, 7, axis=1) * np.tile(SHAPE, weeks) * noise)
+    return tokens
 
 
 def _shifted(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
     """A fourth less or a third more from some week of the first half on."""
     since = generator.integers(4, weeks // 2, firms)[:, None]
     factor = generator.choice([0.75, 1.33], firms)[:, None]
-    return np.where(np.arange(weeks) >= since, factor, 1.0)
+    levels: Levels = np.where(np.arange(weeks) >= since, factor, 1.0)
+    return levels
 
 
 def _seasonal(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
@@ -108,7 +110,8 @@ def _seasonal(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
 def _hired(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
     """Four times a year heads come or go."""
     steps = (generator.random((firms, weeks)) < 4 / 52) * generator.normal(0.02, 0.05, (firms, weeks))
-    return np.exp(np.cumsum(steps, axis=1))
+    levels: Levels = np.exp(np.cumsum(steps, axis=1))
+    return levels
 
 
 def _few(generator: np.random.Generator, firms: int, weeks: int) -> Levels:

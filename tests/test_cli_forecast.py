@@ -68,7 +68,7 @@ def test_the_forecast_is_shown_with_its_months_and_its_past(charges: Path) -> No
     assert f"{round(found.days['mean'].sum()):,} tokens from 2025-10-13 to 2026-01-10" in shown
     for words in ("By month", "2025-11", "By product", "RVT", "How it would have done in the past", "seasonal_naive"):
         assert words in shown
-    assert "Tried on the past for 49 days ahead" in shown
+    assert "Tried on the past for 70 days ahead" in shown
 
 
 def test_files_and_json_are_the_forecast(charges: Path, tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ import forecast_reference
 import tokenflex as tf
 from firms_to_forecast import COUNTRIES, MANY, MONDAY, PROCESSES, SHAPE, SITES, Process, firm, last_day, many
 from tokenflex import tables
-from tokenflex.planning import completeness, week_paths, weekday_model
+from tokenflex.planning import candidates, completeness, week_paths, weekday_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tokenflex.planning.rolling import Rolling
 
 DAY = timedelta(days=1)
 STEADY = PROCESSES["steady"]
@@ -362,6 +364,29 @@ def test_charges_of_the_meter_will_do_and_so_does_any_library() -> None:
     as_pandas["usage_date"] = as_pandas["usage_date"].astype("datetime64[us]")
     for same in (charges.to_arrow(), charges.drop("usage_date"), charges.lazy(), as_pandas):
         assert_frame_equal(found.groups, forecast(same, by="product", horizon=2).groups)
+
+
+def test_a_model_that_errs_less_has_narrower_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that knew better than the default is taken, and what it is unsure of is less."""
+    whole = firm(PROCESSES["weeks hang together"], 5, weeks=YEAR)
+    days = whole.group_by("usage_date").agg(pl.col("tokens").sum()).sort("usage_date")
+    tokens = floats(days["tokens"])
+
+    def rolled(_name: str, _tokens: Any, _free: Any, rolling: Rolling, _cell: int) -> Any:
+        came = np.stack([tokens[origin : origin + rolling.leads] for origin in rolling.origins])
+        return came + (rolling.forecast[:, 0] - came) / 2
+
+    def ahead(_name: str, _tokens: Any, is_holiday: Any, _weekdays: Any, _cell: int) -> Any:
+        return np.full(len(is_holiday) - len(tokens), 500.0)
+
+    monkeypatch.setattr(candidates, "available", lambda: ("knows better",))
+    monkeypatch.setattr(candidates, "rolled", rolled)
+    monkeypatch.setattr(candidates, "forecast_cell", ahead)
+    plain, better = forecast(whole), forecast(whole, model="auto")
+    assert better.model == "knows better"
+    assert set(better.days["mean"]) == {Decimal(500)}
+    parts = [each.paths(50) / floats(each.days["mean"]) - 1 for each in (plain, better)]
+    assert parts[1] == pytest.approx(parts[0] / 2, abs=1e-6)
 
 
 # Scenarios.
