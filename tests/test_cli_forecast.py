@@ -71,6 +71,16 @@ def test_the_forecast_is_shown_with_its_months_and_its_past(charges: Path) -> No
     assert "Tried on the past for 70 days ahead" in shown
 
 
+def test_what_makes_sums_unsure_is_shown(charges: Path) -> None:
+    shown = text_of(charges, "--horizon", 365, "--country", "ES")
+    assert "It looks 365 days ahead and knows 280" in shown
+    assert "sums of 13 weeks" not in shown
+    answer = answer_of(charges, "--horizon", 365)
+    (doubt,) = answer["doubts"]
+    assert "knows 280" in doubt
+    assert answer["sum_coverage"] is None
+
+
 def test_files_and_json_are_the_forecast(charges: Path, tmp_path: Path) -> None:
     out, paths = tmp_path / "days.csv", tmp_path / "paths.parquet"
     countries = ["--country", "mad-lic-01=ES", "--country", "chi-lic-01=US"]

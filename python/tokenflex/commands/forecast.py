@@ -320,10 +320,13 @@ def _show_groups(found: tf.Forecast, to: Console) -> None:
 
 
 def _show_backtest(found: tf.Forecast, to: Console) -> None:
-    table = screen.new_table("model", ">error a day", ">days in the interval", ">sums of 13 weeks", "")
+    covered = {"coverage": "days in the interval"}
+    if found.sum_coverage is not None:
+        covered["sum_coverage"] = "sums of 13 weeks"
+    table = screen.new_table("model", ">error a day", *(f">{what}" for what in covered.values()), "")
     for row in found.backtest.filter("is_total").iter_rows(named=True):
-        covered = ["" if row[name] is None else f"{row[name]:.0%}" for name in ("coverage", "sum_coverage")]
-        table.add_row(row["model"], f"{row['mae']:,.1f}", *covered, "chosen" if row["is_chosen"] else "")
+        shares = ["" if row[name] is None else f"{row[name]:.0%}" for name in covered]
+        table.add_row(row["model"], f"{row['mae']:,.1f}", *shares, "chosen" if row["is_chosen"] else "")
     first = found.backtest.row(0, named=True)
     note = (
         f"Mean absolute error in tokens, of {first['origins']} forecasts made in the past for {found.tested_days} days "
