@@ -305,6 +305,30 @@ def test_paths_of_groups_add_up_to_those_of_the_total(two_sites: tf.Forecast) ->
     assert floats(whole["mean"]) == pytest.approx(floats(two_sites.days["mean"]), abs=1e-3)
 
 
+def test_groups_that_went_together_go_together_in_paths() -> None:
+    """Products share the level of their firm, so splitting by product leaves the sum as unsure as it is."""
+    whole = firm(PROCESSES["weeks hang together"], 7, weeks=YEAR)
+    spread = [forecast(whole, by=by).paths(800).sum(axis=1).std() for by in (None, "product")]
+    assert spread[1] == pytest.approx(spread[0], rel=0.15)
+    generator = np.random.default_rng(3)
+    days = pl.date_range(MONDAY, MONDAY + 419 * DAY, eager=True)
+    alone = pl.concat(
+        pl.DataFrame({"usage_date": days, "tokens": np.repeat(generator.integers(40, 160, 60), 7)}).with_columns(
+            product=pl.lit(name)
+        )
+        for name in "abcd"
+    )
+    found = forecast(alone, by="product", countries=None)
+    parts = sum(paths.sum(axis=1).std() ** 2 for paths in found.group_paths(800).values())
+    assert found.paths(800).sum(axis=1).std() == pytest.approx(parts**0.5, rel=0.25)
+
+
+def test_one_path_is_drawn_as_many_are(two_sites: tf.Forecast) -> None:
+    sums = [two_sites.paths(1, seed=seed).sum() for seed in range(60)]
+    assert np.mean(sums) == pytest.approx(floats(two_sites.days["mean"]).sum(), rel=0.05)
+    assert np.std(sums) == pytest.approx(two_sites.paths(1_000).sum(axis=1).std(), rel=0.35)
+
+
 def test_a_seed_has_its_paths_and_another_one_others(two_sites: tf.Forecast) -> None:
     assert np.array_equal(two_sites.paths(20, seed=1), two_sites.paths(20, seed=1))
     assert not np.array_equal(two_sites.paths(20, seed=1), two_sites.paths(20, seed=2))

@@ -99,6 +99,33 @@ class WeekLevels:
             fade = fade * BOTH[:, :1]
         return np.maximum(levels, 0)
 
+    def spread_of(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The standard deviation of the levels that `paths` draws about those expected, cells by weeks."""
+        lasting, own = BOTH[:, :1], BOTH[:, 1:2]
+        # The mean of what a variance may be, for as many degrees of freedom.
+        variance = self.variance * self.degrees / np.maximum(self.degrees - 2, 1)
+        spread = np.empty_like(expected)
+        scale = self._scale(expected)
+        drift, fade, unsure = np.zeros_like(self.mean), np.ones((len(BOTH), 1)), self.unsure
+        for week in range(expected.shape[1]):
+            ahead = self._ahead(week) - self.middle
+            whole = unsure + own
+            wrong = (
+                self.spread[0] * (1 - fade * self.loads[0]) ** 2 + self.spread[1] * (ahead - fade * self.loads[1]) ** 2
+            )
+            off = self.mean + self.slope * ahead + fade * self.state - expected[:, week]
+            squares = variance * (wrong + drift + whole) * scale[:, week] ** 2 + off**2
+            spread[:, week] = np.sqrt((self.weight * squares).sum(axis=0))
+            drift = lasting**2 * (drift + unsure**2 / whole)
+            unsure = lasting**2 * unsure * own / whole + (1 - lasting**2) * (1 - own)
+            fade = fade * lasting
+        return spread
+
+    def _scale(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By what levels vary more than they did, cells by weeks: in proportion to the level."""
+        scale: NDArray[np.float64] = np.clip(expected / self.usual[:, None], 1 / MOST_SCALE, MOST_SCALE)
+        return scale
+
     def _ahead(self, week: int) -> float:
         """Years from the last week; a line goes on for as long as there is history."""
         seen: int = self.known.shape[1]
@@ -131,7 +158,7 @@ class WeekLevels:
 
         Args:
             cell: Which one; it has a known week.
-            expected: Its levels as `expected` gives them.
+            expected: What `expected` gives.
             draws: What all cells share.
         """
         way = np.searchsorted(np.cumsum(self.weight[:-1, cell]), draws.way)
@@ -143,14 +170,14 @@ class WeekLevels:
         of_mean, of_slope = (
             size * np.sqrt(self.spread[place, way, cell]) * draws.alike(place, shocks) for place in range(2)
         )
-        repeated = shocks[np.nonzero(self.known[cell])[0]]
-        scale = np.clip(expected / self.usual[cell], 1 / MOST_SCALE, MOST_SCALE)
+        repeated = shocks[draws.weeks_of(self.known[cell])]
+        scale = self._scale(expected)[cell]
         drift, fade = np.zeros_like(size), np.ones_like(size)
-        levels = np.empty((len(way), len(expected)))
-        for week in range(len(expected)):
+        levels = np.empty(repeated.shape)
+        for week in range(len(scale)):
             ahead = self._ahead(week) - middle
             whole = np.sqrt(unsure + own)
-            shock = size * repeated[draws.week[:, week] % len(repeated)]
+            shock = size * repeated[:, week]
             wrong = of_mean * (1 - fade * loads[0]) + of_slope * (ahead - fade * loads[1])
             levels[:, week] = mean + slope * ahead + fade * state + scale[week] * (wrong + drift + whole * shock)
             # The filter goes on as if it had seen the path's week.

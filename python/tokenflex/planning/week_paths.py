@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LOGISTIC: Final = 1.702
 """The logistic curve that is this much steeper is nearly that of the normal distribution."""
 LEAST_CUBE: Final = 0.2
+NARROWEST: Final = 1e-9
+"""Of a spread, as a part of the mean: so nothing overflows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,12 @@ class Draws:
         # Wilson and Hilferty: the cube root of a chi-squared variable is nearly normal.
         stretch: NDArray[np.float64] = np.maximum(1 - part + np.sqrt(part) * self.size, LEAST_CUBE) ** -3
         return stretch
+
+    def weeks_of(self, known: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The weeks that a cell repeats, paths by weeks: those of all, or another one where it does not know that."""
+        places = np.nonzero(known)[0]
+        weeks: NDArray[np.int64] = np.where(known[self.week], self.week, places[self.week % len(places)])
+        return weeks
 
     def alike(self, place: int, shocks: NDArray[np.float64]) -> NDArray[np.float64]:
         """Standard normal, by path; those of two cells are as alike as the cells' shocks were."""
@@ -78,25 +86,28 @@ def simulate(
     day = np.arange(is_holiday.shape[1])
     weekday = (start + day) % WEEK
     expected = model.levels.expected(draws.week.shape[1])
+    spread = model.levels.spread_of(expected)
     for cell in cells:
-        known = np.nonzero(model.levels.known[cell])[0]
-        if len(known) == 0:
+        known = model.levels.known[cell]
+        if not known.any():
             yield np.ones((len(draws.week), len(day)))
             continue
-        levels = _of_mean(model.levels.paths(cell, expected[cell], draws), expected[cell])
+        levels = _of_mean(model.levels.paths(cell, expected, draws), expected[cell], spread[cell])
         mean = model.weekdays.expected[cell, weekday]
-        shapes = np.where(mean > 0, model.shapes[cell, known][:, day % WEEK] / np.where(mean > 0, mean, 1), 1)
-        paths = shapes[draws.week[:, day // WEEK] % len(known), day]
+        shapes = np.where(mean > 0, model.shapes[cell][:, day % WEEK] / np.where(mean > 0, mean, 1), 1)
+        paths = shapes[draws.weeks_of(known)[:, day // WEEK], day]
         free = np.nonzero(is_holiday[cell])[0]
         seen = model.holidays_seen[cell]
         paths[:, free] = seen[(draws.holiday[:, free] * len(seen)).astype(np.int64)]
         yield paths * levels[:, day // WEEK]
 
 
-def _of_mean(levels: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+def _of_mean(
+    levels: NDArray[np.float64], mean: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Levels as parts of their mean: cut off at zero, and then less of them, so that the mean stays."""
-    spread = np.maximum(levels.std(axis=0), np.finfo(float).tiny)
-    above = spread / LOGISTIC * np.logaddexp(0, np.minimum(LOGISTIC * mean / spread, np.finfo(float).max))
+    width = np.maximum(spread, NARROWEST * mean) / LOGISTIC
+    above = width * np.logaddexp(0, mean / np.where(width > 0, width, 1))
     part: NDArray[np.float64] = np.where(mean > 0, np.maximum(levels, 0) / np.where(mean > 0, above, 1), 0.0)
     return part
 
