@@ -1,14 +1,22 @@
-"""Firms whose use follows a known process: shape of the week, trend, holidays, levels of weeks that hang together."""
+"""Firms whose use follows a known process: shape of the week, trend, holidays, levels of weeks that hang together.
+
+`firm` makes the charges of one; `many` the tokens of each day of many at once, for coverage is seen on many only.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 import holidays
 import numpy as np
 import polars as pl
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Levels: TypeAlias = "NDArray[np.float64]"
 MONDAY = date(2025, 1, 6)
 SHAPE = (1.0, 1.05, 1.05, 1.0, 0.85, 0.12, 0.08)
 SHARES = {"RVT": 0.6, "ACD": 0.3, "NAV": 0.1}
@@ -64,3 +72,84 @@ def firm(process: Process, seed: int, *, weeks: int, servers: tuple[str, ...] = 
 def last_day(weeks: int) -> date:
     """The last day of so many weeks."""
     return MONDAY + timedelta(days=weeks * 7 - 1)
+
+
+def _hanging(generator: np.random.Generator, firms: int, weeks: int, lasting: float, new: float) -> Levels:
+    """Levels as exp of what lasts from week to week by a part, and what is new in each."""
+    shocks = generator.normal(0, new, (firms, weeks))
+    shocks[:, 0] /= np.sqrt(1 - lasting**2) if lasting < 1 else 1
+    for week in range(1, weeks):
+        shocks[:, week] += lasting * shocks[:, week - 1]
+    levels: Levels = np.exp(shocks)
+    return levels
+
+
+def _of_levels(generator: np.random.Generator, levels: Levels) -> Levels:
+    firms, weeks = levels.shape
+    noise = np.exp(generator.normal(0, 0.12, (firms, weeks * 7)))
+    tokens: Levels = np.round(1_000 * np.repeat(levels, 7, axis=1) * np.tile(SHAPE, weeks) * noise)
+    return tokens
+
+
+def _shifted(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
+    """A fourth less or a third more from some week of the first half on."""
+    since = generator.integers(4, weeks // 2, firms)[:, None]
+    factor = generator.choice([0.75, 1.33], firms)[:, None]
+    levels: Levels = np.where(np.arange(weeks) >= since, factor, 1.0)
+    return levels
+
+
+def _seasonal(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
+    """Three weeks of half the use, and five in all with less, each year."""
+    from_dip = (np.arange(weeks) - generator.integers(0, 52, firms)[:, None]) % 52
+    away = np.minimum(from_dip, 52 - from_dip)
+    levels: Levels = 1 - 0.5 * (away <= 1) - 0.25 * (away == 2) + 0.08 * np.cos(2 * np.pi * from_dip / 52)
+    return levels
+
+
+def _hired(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
+    """Four times a year heads come or go."""
+    steps = (generator.random((firms, weeks)) < 4 / 52) * generator.normal(0.02, 0.05, (firms, weeks))
+    levels: Levels = np.exp(np.cumsum(steps, axis=1))
+    return levels
+
+
+def _few(generator: np.random.Generator, firms: int, weeks: int) -> Levels:
+    """Three users of a product who need it for some weeks and then do not, 7 tokens a day."""
+    works = np.tile(np.arange(7) < 5, weeks)
+    tokens = np.zeros((firms, weeks * 7))
+    for _ in range(3):
+        needs = generator.random((firms, weeks)) < 0.5
+        changes = generator.random((firms, weeks)) < 0.25
+        last = np.maximum.accumulate(np.where(changes, np.arange(weeks), 0), axis=1)
+        needed = np.take_along_axis(needs, last, axis=1)
+        tokens += 7 * np.repeat(needed, 7, axis=1) * works * (generator.random((firms, weeks * 7)) < 0.6)
+    return tokens
+
+
+def many(name: str, firms: int, weeks: int, seed: int) -> Levels:
+    """Tokens of each day of many firms of a kind, firms by days."""
+    generator = np.random.default_rng(seed)
+    year = np.arange(weeks) / 52
+    if name == "few users":
+        return _few(generator, firms, weeks)
+    if name.startswith("weeks last "):
+        levels = _hanging(generator, firms, weeks, float(name.rsplit(maxsplit=1)[-1]), 0.08)
+    elif name == "wanders slowly":
+        levels = _hanging(generator, firms, weeks, 0.98, 0.04)
+    elif name == "random walk":
+        levels = _hanging(generator, firms, weeks, 1.0, 0.03)
+    elif name == "days alone":
+        levels = np.ones((firms, weeks))
+    else:
+        shapes = {"shifted": _shifted, "season": _seasonal, "heads": _hired}
+        lines = {"grows": 1 + 0.2 * year, "shrinks": 1 - 0.4 * year / year[-1]}
+        shape = shapes[name](generator, firms, weeks) if name in shapes else lines[name]
+        levels = shape * _hanging(generator, firms, weeks, 0.3, 0.06)
+    return _of_levels(generator, levels)
+
+
+MANY = (
+    "days alone", "weeks last 0.0", "weeks last 0.3", "weeks last 0.6", "weeks last 0.9", "grows", "shrinks", "shifted",
+    "season", "heads", "few users", "wanders slowly", "random walk",
+)  # fmt: skip

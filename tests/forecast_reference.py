@@ -4,94 +4,81 @@ from __future__ import annotations
 
 from statistics import fmean
 
+import numpy as np
+
 YEAR = 364
+LASTING = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.999)
 
 
 def mean(values: list[float]) -> float:
     return fmean(values) if values else 0.0
 
 
-def weekday_model(tokens: list[float], free: list[bool]) -> tuple[list[float], list[float], float]:
-    """Tokens of each weekday, what part of it a holiday takes, and the daily slope."""
-    since = max(0, len(tokens) - YEAR)
-    tokens, free = tokens[since:], free[since:]
-    weekday = [(since + day) % 7 for day in range(len(tokens))]
+def weekday_model(
+    tokens: list[float], free: list[bool], ahead: int
+) -> tuple[list[float], list[float], list[float] | None]:
+    """Tokens of each weekday, what part of it a holiday takes, and the level of each week to come; None if nothing."""
     used = [day for day, amount in enumerate(tokens) if amount]
     first = min(used[0] if used else len(tokens), max(0, len(tokens) - 28))
     seen = [day >= first for day in range(len(tokens))]
     work = [seen[day] and not free[day] for day in range(len(tokens))]
-
-    def means(amounts: list[float]) -> list[float]:
-        found = []
-        for each in range(7):
-            days = [day for day in range(len(amounts)) if weekday[day] == each]
-            working = [amounts[day] for day in days if work[day]]
-            found.append(mean(working) if working else mean([amounts[day] for day in days]))
-        return found
-
-    def weeks(amounts: list[float], average: list[float]) -> list[tuple[float, float]]:
-        """Used and expected of each whole week, counted from the end."""
-        start = len(amounts) % 7
-        sums = []
-        for monday in range(start, len(amounts), 7):
-            days = [day for day in range(monday, monday + 7) if work[day]]
-            sums.append((sum(amounts[day] for day in days), sum(average[weekday[day]] for day in days)))
-        return sums
-
-    slope, line = trend(weeks(tokens, means(tokens)), len(tokens))
-    flat = [amount / part for amount, part in zip(tokens, line, strict=True)]
-    average = means(flat)
-    level = present_level(weeks(flat, average))
-    holidays = [day for day in range(len(flat)) if free[day] and seen[day]]
-    ordinary = sum(average[weekday[day]] for day in holidays)
+    since = max(0, len(tokens) - YEAR)
+    average = []
+    for each in range(7):
+        days = [day for day in range(since, len(tokens)) if day % 7 == each]
+        working = [tokens[day] for day in days if work[day]]
+        average.append(mean(working) if working else mean([tokens[day] for day in days]))
+    weeks = []
+    for monday in range(len(tokens) % 7, len(tokens), 7):
+        days = [day for day in range(monday, monday + 7) if work[day]]
+        expected = sum(average[day % 7] for day in days)
+        weeks.append(sum(tokens[day] for day in days) / expected if expected > 0 else None)
+    holidays = [day for day in range(len(tokens)) if free[day] and seen[day]]
+    ordinary = sum(average[day % 7] for day in holidays)
     count = len(holidays) if ordinary > 0 else 0
-    taken = sum(flat[day] for day in holidays) / ordinary if count else 0.0
+    taken = sum(tokens[day] for day in holidays) / ordinary if count else 0.0
     quiet = [min(average) / each if each > 0 else 1.0 for each in average]
     parts = [(count * taken + each) / (count + 1) for each in quiet]
-    return [each * level for each in average], parts, slope
+    return average, parts, levels(weeks, ahead) if any(level is not None for level in weeks) else None
 
 
-def trend(weeks: list[tuple[float, float]], days: int) -> tuple[float, list[float]]:
-    """The slope of a day in parts of the last day's level, and the line, which is 1 on the last day."""
-    known = [(place, used / expected) for place, (used, expected) in enumerate(weeks) if expected > 0]
-    if len(known) < 39:
-        return 0.0, [1.0] * days
-    middle, height = mean([place for place, _ in known]), mean([level for _, level in known])
-    spread = sum((place - middle) ** 2 for place, _ in known)
-    slope = sum((place - middle) * (level - height) for place, level in known) / spread
-    rest = {place: level - height - slope * (place - middle) for place, level in known}
-    squares = sum(each**2 for each in rest.values())
-    pairs = sum(rest[place] * rest[place + 1] for place in rest if place + 1 in rest)
-    rho = min(max(pairs / squares if squares > 0 else 0.0, 0.0), 0.95)
-    error = squares / (len(known) - 2) / spread * (1 + rho) / (1 - rho)
-    slope *= max(0.0, 1 - 4 * error / slope**2) if slope else 0.0
-    end = max(height + slope * (len(weeks) - 1 - middle + 3 / 7), 0.1)
-    daily = slope / 7 / end
-    return daily, [max(1 + daily * (day - days + 1), 0.1) for day in range(days)]
-
-
-def present_level(weeks: list[tuple[float, float]]) -> float:
-    deviation = [used / expected - 1 if expected > 0 else 0.0 for used, expected in weeks]
-    if len(weeks) // 4 < 2:
-        return 1.0
-    later = []
-    for place in range(1, len(weeks) - 3):
-        used, expected = (sum(week[which] for week in weeks[place : place + 4]) for which in (0, 1))
-        later.append(used / expected - 1 if expected > 0 else 0.0)
-    typical = mean([each**2 for each in deviation])
-    found = []
-    for memory in (0.2, 0.5, 0.9):
-        recent, last = [], 0.0
-        for each in deviation:
-            last += memory * (each - last)
-            recent.append(last)
-        pairs = list(zip(recent, later, strict=False))
-        above = sum(a * b for a, b in pairs) / 4 + typical
-        below = sum(a * a for a, _ in pairs) / 4 + 2 * typical
-        part = above / below if below > 0 else above
-        part = min(max(part + (1 + 3 * part) / (len(weeks) // 4), 0.0), 1.0)
-        found.append((sum((b - part * a) ** 2 for a, b in pairs), 1 + part * recent[-1]))
-    return max(0.0, min(found, key=lambda each: each[0])[1])
+def levels(weeks: list[float | None], ahead: int) -> list[float]:
+    """The level of each week to come, by the covariances of weeks written out."""
+    known = [place for place, level in enumerate(weeks) if level is not None]
+    level = np.array([level for level in weeks if level is not None])
+    years = np.array([(place - len(weeks) + 1) / 52 for place in known])
+    count = max(len(known), 2)
+    told, said = [], []
+    for lasting, thought_of in zip(LASTING, (2, 1, 1, 1, 1, 1, 1, 2, 4), strict=True):
+        for ratio in (0, 1, 4, 16) if lasting else (0,):
+            own = ratio * (1 - lasting**2) / (1 + ratio * (1 - lasting**2))
+            apart = np.abs(np.subtract.outer(known, known))
+            covariance = (1 - own) * np.power(float(lasting), apart) + own * (apart == 0)
+            inverse = np.linalg.inv(covariance)
+            ones = inverse.sum()
+            middle_level, middle = inverse.sum(axis=0) @ level / ones, inverse.sum(axis=0) @ years / ones
+            off, along = level - middle_level, years - middle
+            rest = max(off @ inverse @ off, count * 1e-20)
+            spread = max(along @ inverse @ along, 0)
+            free = max(rest - (along @ inverse @ off) ** 2 / (spread if spread > 0 else 1), count * 1e-20)
+            prior = free / max(count - 2, 1) / 0.2**2
+            slope = (along @ inverse @ off) / (spread + prior)
+            with_line = max(rest - slope * (along @ inverse @ off), count * 1e-20)
+            likely = -0.5 * (np.linalg.slogdet(covariance)[1] + np.log(ones)) + np.log(
+                thought_of / (4 if lasting else 1)
+            )
+            for its_slope, squares, thought in ((0, rest, 0.75), (slope, with_line, 0.25)):
+                line = 0.5 * np.log(prior / (prior + spread)) if its_slope is slope else 0
+                told.append(np.log(thought) + likely + line - 0.5 * (count - 1) * np.log(squares))
+                ways = []
+                for week in range(1, ahead + 1):
+                    like = (1 - own) * np.power(float(lasting), week + len(weeks) - 1 - np.array(known))
+                    foretold = like @ inverse @ (off - its_slope * along)
+                    ways.append(middle_level + its_slope * (min(week, len(weeks)) / 52 - middle) + foretold)
+                said.append(ways)
+    weight = np.exp(np.array(told) - max(told))
+    found: list[float] = np.maximum(weight / weight.sum() @ np.array(said), 0).tolist()
+    return found
 
 
 def collapse(tokens: list[float], free: list[bool], tokens_a_charge: float) -> tuple[int, float, float] | None:

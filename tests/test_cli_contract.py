@@ -7,7 +7,7 @@ import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -643,6 +643,12 @@ def test_a_time_without_a_zone_is_no_instant(tmp_path: Path, time: str) -> None:
     fails(run("ledger", path, "--contract", packs(tmp_path / "contract.toml", 9)), "row 0: charged_at", time)
 
 
+def test_a_date_that_is_none_is_no_date_of_use(tmp_path: Path) -> None:
+    path = tmp_path / "charges.csv"
+    path.write_text("charged_at,tokens,usage_date\n2026-01-05T08:00:00Z,7,5.1.2026\n", encoding="utf-8")
+    fails(run("ledger", path, "--contract", packs(tmp_path / "contract.toml", 9)), "row 0: usage_date", "2026-01-31")
+
+
 def test_charges_of_csv_are_those_that_were_written(tmp_path: Path) -> None:
     path = tmp_path / "charges.csv"
     frame = pl.DataFrame(
@@ -650,6 +656,7 @@ def test_charges_of_csv_are_those_that_were_written(tmp_path: Path) -> None:
             "charged_at": [datetime(2026, 1, 5, 8, 0, 0, 123456, UTC), None, datetime(1970, 1, 1, tzinfo=UTC)],
             "tokens": [Decimal("123456789012345.6789"), Decimal("0.0001"), None],
             "session": pl.Series([2**63, None, 0], dtype=pl.UInt64),
+            "usage_date": [date(2026, 1, 5), None, date(1970, 1, 1)],
             "project": ["bridge", None, "tunnel"],
         },
         schema_overrides={"charged_at": tables.TIME, "tokens": tables.TOKENS},

@@ -68,7 +68,17 @@ def test_the_forecast_is_shown_with_its_months_and_its_past(charges: Path) -> No
     assert f"{round(found.days['mean'].sum()):,} tokens from 2025-10-13 to 2026-01-10" in shown
     for words in ("By month", "2025-11", "By product", "RVT", "How it would have done in the past", "seasonal_naive"):
         assert words in shown
-    assert "Tried on the past for 49 days ahead" in shown
+    assert "Tried on the past for 70 days ahead" in shown
+
+
+def test_what_makes_sums_unsure_is_shown(charges: Path) -> None:
+    shown = text_of(charges, "--horizon", 365, "--country", "ES")
+    assert "It looks 365 days ahead and knows 280" in shown
+    assert "sums of 13 weeks" not in shown
+    answer = answer_of(charges, "--horizon", 365)
+    (doubt,) = answer["doubts"]
+    assert "knows 280" in doubt
+    assert answer["sum_coverage"] is None
 
 
 def test_files_and_json_are_the_forecast(charges: Path, tmp_path: Path) -> None:

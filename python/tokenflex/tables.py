@@ -1443,7 +1443,11 @@ FORECAST_BACKTEST: Final = _table(
         "mae": (TOKENS, "mean absolute error of a day, tokens"),
         "coverage": (
             pl.Float64(),
-            "part of the days that lay between low and high; null unless chosen, or if the history is too short to say",
+            "part of the days that lay between low and high; null unless chosen, or if nothing ever varied",
+        ),
+        "sum_coverage": (
+            pl.Float64(),
+            "part of the sums of 13 weeks that lay between theirs; null unless chosen, or if fewer weeks were tested",
         ),
         "origins": (pl.UInt32(), "how many forecasts of the past were made"),
         "days": (pl.UInt32(), "how many days they looked at in all"),

@@ -105,7 +105,7 @@ def forecast(
         charged = charges_of(source, asked, problems, also=("--rates",))
         coverage = None if charged.run is None else charged.run.log.coverage
         options |= {"rates": asked.prices, "coverage": coverage, "problems": problems}
-        found = _forecast(_dated(charged.charges), options)
+        found = _forecast(charged.charges, options)
         write(found.days if found.by is None else found.groups.rename({"group": found.by}))
         write_paths(found, number, asked.seed)
         if as_json:
@@ -157,18 +157,6 @@ def _check(option: str, given: str | None, known: Iterable[str]) -> None:
     names = list(known)
     if given is not None and given not in names:
         fail(f"{option} {given}: it has to be {' or '.join(names)}")
-
-
-def _dated(charges: pl.DataFrame) -> pl.DataFrame:
-    """Dates of a CSV file are text."""
-    if "usage_date" not in charges.columns or charges.schema["usage_date"] != pl.String:
-        return charges
-    text = charges["usage_date"]
-    dates = text.str.to_date("%Y-%m-%d", strict=False)
-    wrong = dates.is_null() & text.is_not_null()
-    if wrong.any():
-        fail(f"usage_date is {text.filter(wrong)[0]!r}, but has to be a date such as 2026-01-31")
-    return charges.with_columns(dates)
 
 
 def _countries(given: list[str] | None) -> str | dict[str, str] | None:
@@ -248,6 +236,8 @@ def _plain(found: tf.Forecast, problems: pl.DataFrame) -> dict[str, object]:
         "model": found.model,
         "tested_days": found.tested_days,
         "coverage": found.coverage,
+        "sum_coverage": found.sum_coverage,
+        "doubts": list(found.doubts),
         "cut": list(found.cut),
         "total": {name: f"{value:f}" for name, value in zip(("low", "mean", "high"), _total(found), strict=True)},
         "days": plain(found.days).to_dicts(),
@@ -282,6 +272,8 @@ def _show(found: tf.Forecast, to: Console) -> None:
     )
     for cut in found.cut:
         to.print(f"Cut off as not whole: {cut}.")
+    for doubt in found.doubts:
+        to.print(f"{doubt}.")
     to.print()
     _show_months(found, to)
     if found.by is not None:
@@ -310,7 +302,7 @@ def _show_months(found: tf.Forecast, to: Console) -> None:
         )
     note = f"low to high: {found.level:.0%} of {SCENARIOS:,} paths."
     if found.horizon > found.tested_days:
-        note += f" Tried on the past for {found.tested_days} days ahead: what lies behind them is less sure than shown."
+        note += f" Tried on the past for {found.tested_days} days ahead."
     screen.print_table(to, "By month", table, note)
 
 
@@ -328,13 +320,16 @@ def _show_groups(found: tf.Forecast, to: Console) -> None:
 
 
 def _show_backtest(found: tf.Forecast, to: Console) -> None:
-    table = screen.new_table("model", ">error a day", ">days in the interval", "")
+    covered = {"coverage": "days in the interval"}
+    if found.sum_coverage is not None:
+        covered["sum_coverage"] = "sums of 13 weeks"
+    table = screen.new_table("model", ">error a day", *(f">{what}" for what in covered.values()), "")
     for row in found.backtest.filter("is_total").iter_rows(named=True):
-        covered = "" if row["coverage"] is None else f"{row['coverage']:.0%}"
-        table.add_row(row["model"], f"{row['mae']:,.1f}", covered, "chosen" if row["is_chosen"] else "")
+        shares = ["" if row[name] is None else f"{row[name]:.0%}" for name in covered]
+        table.add_row(row["model"], f"{row['mae']:,.1f}", *shares, "chosen" if row["is_chosen"] else "")
     first = found.backtest.row(0, named=True)
     note = (
         f"Mean absolute error in tokens, of {first['origins']} forecasts made in the past for {found.tested_days} days "
-        f"each. {found.level:.0%} of the days should lie in the interval."
+        f"each. {found.level:.0%} of days and sums should lie in their interval."
     )
     screen.print_table(to, "How it would have done in the past", table, note)

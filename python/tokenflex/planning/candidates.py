@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tokenflex.planning.rolling import Rolling
-    from tokenflex.planning.weekday_model import WeekdayModel
+    from tokenflex.planning.weekday_model import Weekdays
 
 NAMES: Final = ("AutoETS", "MSTL")
 DEFAULT: Final = "weekday"
@@ -30,7 +30,7 @@ def available() -> tuple[str, ...]:
 
 
 def forecast_cell(
-    name: str, tokens: NDArray[np.float64], is_holiday: NDArray[np.bool_], model: WeekdayModel, cell: int
+    name: str, tokens: NDArray[np.float64], is_holiday: NDArray[np.bool_], weekdays: Weekdays, cell: int
 ) -> NDArray[np.float64]:
     """What a model of statsforecast says of one cell.
 
@@ -40,17 +40,17 @@ def forecast_cell(
         name: One of `NAMES`.
         tokens: The cell's history.
         is_holiday: Of the history and of the days to come, together.
-        model: The default model of the same history.
+        weekdays: What the default model knows of the days of the week from the same history.
         cell: The cell's row in it.
     """
     models: Any = needed("statsforecast.models", name)
     count = len(tokens)
     weekday = np.arange(len(is_holiday)) % WEEK
-    ordinary = np.where(is_holiday[:count], model.expected[cell, weekday[:count]], tokens)
+    ordinary = np.where(is_holiday[:count], weekdays.expected[cell, weekday[:count]], tokens)
     method = getattr(models, name)(season_length=WEEK)
     ahead = len(is_holiday) - count
     said = np.asarray(method.forecast(ordinary[-WINDOW:].astype(np.float64), h=ahead)["mean"], dtype=np.float64)
-    part = np.where(is_holiday[count:], model.holiday[cell, weekday[count:]], 1.0)
+    part = np.where(is_holiday[count:], weekdays.holiday[cell, weekday[count:]], 1.0)
     forecast: NDArray[np.float64] = np.maximum(np.nan_to_num(said), 0) * part
     return forecast
 
@@ -60,8 +60,8 @@ def rolled(
 ) -> NDArray[np.float64]:
     """Its forecasts of the same cell at the same origins, origins by leads."""
     rows = [
-        forecast_cell(name, tokens[:origin], is_holiday[: origin + rolling.leads], model, cell)
-        for origin, model in zip(rolling.origins, rolling.models, strict=True)
+        forecast_cell(name, tokens[:origin], is_holiday[: origin + rolling.leads], weekdays, cell)
+        for origin, weekdays in zip(rolling.origins, rolling.weekdays, strict=True)
     ]
     return np.stack(rows)
 

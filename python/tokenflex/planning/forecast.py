@@ -18,7 +18,7 @@ from tokenflex.planning.scenarios import HeadCount, Project, checked_scenarios
 from tokenflex.problems import Problems, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +31,8 @@ MOST_AHEAD: Final = 1_830
 """Days: a contract has at most five years."""
 MOST_PATHS: Final = 100_000
 _INCOMPLETE: Final = ("refuse", "cut", "keep")
+LIKELY: Final = 0.5
+"""Levels that wander are told if they are likelier than this."""
 MISSING: Final = "That is missing data until something shows otherwise"
 _ADVICE: Final = (
     f'{MISSING}: add the missing logs; or incomplete="cut" to go by what is '
@@ -53,8 +55,10 @@ class Forecast:
         groups: The same for each product, server or site, see `tables.FORECAST_GROUPS`; the largest first. No rows if
             it is not split.
         backtest: How each model did on the past, see `tables.FORECAST_BACKTEST`.
-        tested_days: How many days ahead the models were tried. Days further off have the errors of the later half of
-            these, which is too few if the level of use wanders.
+        tested_days: How many days ahead the models were tried. Days further off are as unsure as the weeks of the past
+            say that they are, and nothing has shown that this is so.
+        wanders: How likely it is, 0 to 1, that levels of use wander and do not come back.
+        doubts: Why sums may lie outside of their intervals more often than these say, in words; empty if nothing tells.
         cut: What was left out of the end of the history as not whole, in words; empty if nothing was.
     """
 
@@ -68,14 +72,17 @@ class Forecast:
     groups: pl.DataFrame
     backtest: pl.DataFrame
     tested_days: int
+    wanders: float
+    doubts: tuple[str, ...]
     cut: tuple[str, ...]
     _engine: Engine = field(repr=False)
 
     def paths(self, n: int = 1_000, *, seed: int = 0) -> NDArray[np.float64]:
         """Draws paths: what each day may take, with weeks that hang together as they did.
 
-        A path is the mean of the forecast plus the errors that the forecasts of the past made, whole weeks of them in a
-        row, the same weeks for all groups; it never falls below zero. Projects and head counts are in every path.
+        A path has a level for each week to come, which moves as levels did, about a mean and a line that the past tells
+        only so well; each week is one of the past at that level, the same for all groups. It never falls below zero.
+        Projects and head counts are in every path.
 
         Args:
             n: How many paths.
@@ -110,9 +117,16 @@ class Forecast:
 
     @property
     def coverage(self) -> float | None:
-        """What part of the days of the past lay between low and high; None where the history is too short to say."""
-        chosen = self.backtest.filter("is_total", "is_chosen")
-        share: float | None = chosen["coverage"][0]
+        """What part of the days of the past lay between low and high; None where nothing ever varied."""
+        return self._told("coverage")
+
+    @property
+    def sum_coverage(self) -> float | None:
+        """The same of sums of 13 weeks; None where fewer are tested, which is so below a year of history."""
+        return self._told("sum_coverage")
+
+    def _told(self, column: str) -> float | None:
+        share: float | None = self.backtest.filter("is_total", "is_chosen")[column][0]
         return share
 
     def _check(self, n: int) -> None:
@@ -146,8 +160,8 @@ def forecast(
     """Forecasts the tokens of each day to come, from the charges of the past.
 
     The default model is the mean of each day of the week, with the level of the last weeks as far as such levels used
-    to last, a trend where it is clear, and holidays apart; SEMANTICS.md defines it. Its intervals are the errors that
-    forecasts made at the end of each week of the past would have had. See `docs/forecast.md`.
+    to last, a trend as far as it is clear, and holidays apart; SEMANTICS.md defines it. Its intervals know that none of
+    these is known for sure: how long levels last, their mean, the trend. See `docs/forecast.md`.
 
     Args:
         charges: What `charge` returns: `tokens` (decimals or whole numbers) and `usage_date`, or else `charged_at`, the
@@ -286,13 +300,12 @@ def _forecast(
     chosen = forecasting.fitted(history, is_holiday, groups=places, names=names, level=level, tried=tried, seed=seed)
     start = history.last + DAY
     factor, added = applied(changes, cells, start=start, horizon=horizon, rates=rates, free=free, by=by)
-    weekdays = (history.days + pl.int_range(horizon, eager=True).to_numpy()) % 7
     engine = forecasting.Engine(
+        chosen.model,
+        history.days,
         chosen.mean,
-        chosen.model.holiday[:, weekdays],
+        chosen.narrow,
         is_holiday[:, history.days :],
-        chosen.model.level,
-        chosen.rolling,
         factor,
         added,
         places,
@@ -301,6 +314,7 @@ def _forecast(
     days = pl.date_range(start, start + (horizon - 1) * DAY, eager=True).alias("date")
     total, parts = forecasting.days_table(engine, level, seed, days)
     models = set(chosen.chosen)
+    wanders = chosen.wanders(history.tokens)
     return Forecast(
         start=start,
         horizon=horizon,
@@ -311,10 +325,23 @@ def _forecast(
         days=tables.finish(total, tables.FORECAST_DAYS),
         groups=tables.finish(parts if by is not None else parts.clear(), tables.FORECAST_GROUPS),
         backtest=chosen.backtest,
-        tested_days=chosen.rolling.leads,
+        tested_days=chosen.tested_days,
+        wanders=wanders,
+        doubts=tuple(_doubts(history.days, horizon, chosen.tested_days, wanders)),
         cut=tuple(cut),
         _engine=engine,
     )
+
+
+def _doubts(days: int, horizon: int, tested: int, wanders: float) -> Iterator[str]:
+    """Where intervals of sums were too narrow on firms of known processes; docs/forecast.md has the figures."""
+    if horizon > days:
+        yield f"It looks {horizon} days ahead and knows {days}: sums of all of them are less sure than shown"
+    if horizon > tested and wanders > LIKELY:
+        yield (
+            f"The level of use seems to wander without coming back ({wanders:.0%}): sums of more than {tested} days "
+            "are less sure than shown"
+        )
 
 
 def _groups(history: History) -> tuple[list[str | None], NDArray[np.int64]]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 NEEDED: Final = ("charged_at", "tokens")
 _INSTANTS: Final = ("charged_at", "window_end")
 _TOKENS: Final = r"^[+-]?\d{1,15}(?:\.\d{0,4}0*)?$"
-_EXPECTED: Final = {"tokens": "a number of at most four decimals", "session": "a row, counted from 0"}
+_EXPECTED: Final = {
+    "tokens": "a number of at most four decimals",
+    "session": "a row, counted from 0",
+    "usage_date": "a date such as 2026-01-31",
+}
 _TIME: Final = "a time with its zone, such as 2026-01-31T16:00:00Z"
 _PARQUET: Final = b"PAR1"
 
@@ -25,8 +29,8 @@ def read_charges(path: Path) -> pl.DataFrame:
     """The charges of a `.csv` or `.parquet` file, with all of its columns.
 
     Returns:
-        The table. Of CSV `charged_at` and `window_end` are instants, `tokens` exact, `session` whole numbers, and all
-        else is text.
+        The table. Of CSV `charged_at` and `window_end` are instants, `usage_date` dates, `tokens` exact, `session`
+        whole numbers, and all else is text.
 
     Raises:
         SourceNotFoundError: There is no such file.
@@ -61,6 +65,8 @@ def _typed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
     typed |= {name: _instant(name) for name in _INSTANTS if name in text.columns}
     if "session" in text.columns:
         typed["session"] = pl.col("session").cast(pl.UInt64, strict=False)
+    if "usage_date" in text.columns:
+        typed["usage_date"] = pl.col("usage_date").str.to_date("%Y-%m-%d", strict=False)
     read = text.with_columns(**typed)
     for name in typed:
         wrong = read[name].is_null() & text[name].is_not_null()
