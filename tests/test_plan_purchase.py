@@ -21,8 +21,9 @@ from polars.testing import assert_frame_equal
 import tokenflex as tf
 from plan_reference import ONE_DAY, Story, a_year_later, live_by_reorder, live_of_packs, live_of_term
 from tokenflex import tables
+from tokenflex.contract.days import months_later
 from tokenflex.planning.try_ways import try_all
-from tokenflex.planning.ways import DatedWay, Order, Plan, ReorderWay, months_later
+from tokenflex.planning.ways import DatedWay, Order, Plan, ReorderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -685,9 +686,16 @@ def test_tables_that_are_no_paths_are_refused(table: pl.DataFrame, words: str) -
         tf.plan_purchase(table, offer=PACKS)
 
 
-def test_a_table_begins_on_its_own_day() -> None:
-    with pytest.raises(tf.ArgumentError, match="start is 2026-03-02, but the paths begin on 2026-03-01"):
-        tf.plan_purchase(long_table(PATHS), offer=PACKS, start=START + ONE_DAY)
+@pytest.mark.parametrize("given_as", [lambda _: Forecast(), long_table])
+def test_scenarios_that_begin_before_the_plan_are_cut(given_as: Callable[[NDArray[np.float64]], Any]) -> None:
+    found = given_as(Forecast().paths(5, seed=1))
+    paths = Forecast().paths(5, seed=1)
+    plan = tf.plan_purchase(found, offer=PACKS, start=START + 11 * ONE_DAY, n=5, seed=1)
+    assert (plan.start, plan.days) == (START + 11 * ONE_DAY, 49)
+    assert same(plan, tf.plan_purchase(paths[:, 11:], offer=PACKS, start=plan.start))
+    for day in (START - ONE_DAY, START + 60 * ONE_DAY):
+        with pytest.raises(tf.ArgumentError, match=f"start is {day}, but the .* lasts from 2026-03-01 to 2026-04-29"):
+            tf.plan_purchase(found, offer=PACKS, start=day, n=5)
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ def best_purchase(
     seed: int,
 ) -> PurchasePlan:
     """What `plan_purchase` does."""
-    units, first = units_of(paths, start=start, n=n, seed=seed)
+    units, first, cut = units_of(paths, start=start, n=n, seed=seed)
     plan = Plan(offer, first, units)
-    _check_term(plan)
+    _check_term(plan, cut)
     ways: list[Way] = []
     if offer.years:
         ways += term_ways(plan, quantities)
@@ -81,14 +81,14 @@ def best_purchase(
     )
 
 
-def _check_term(plan: Plan) -> None:
+def _check_term(plan: Plan, cut: int) -> None:
     last = years_later(plan.start, max(plan.offer.years, _LIFE))
     if max(last, plan.day(plan.days)) > LAST_DAY:
         raise ArgumentError(f"the plan would last beyond {LAST_DAY}: begin it earlier", location="start")
     needed = plan.number(last)
     if plan.offer.years and plan.days != needed:
         which = "beyond" if plan.days > needed else "short of"
-        do = f"leave out the last {plan.days - needed:,}" if plan.days > needed else f"forecast {needed:,} days"
+        do = f"leave out the last {plan.days - needed:,}" if plan.days > needed else f"forecast {cut + needed:,} days"
         raise ArgumentError(
             f"the paths have {plan.days:,} days, {which} the term: {many(plan.offer.years, 'year')} from {plan.start} "
             f"on are {needed:,} days; {do}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from tokenflex import tables
-from tokenflex.contract.days import years_later
+from tokenflex.contract.days import months_later, years_later
 from tokenflex.contract.fields import Checks
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 
@@ -32,7 +31,6 @@ MOST_COMBINATIONS: Final = 20_000
 _ONE_DAY: Final = timedelta(days=1)
 _YEAR: Final = 365
 _LEAST_ORDERS: Final = 5
-_DECEMBER: Final = 12
 
 
 class Order(NamedTuple):
@@ -109,12 +107,6 @@ class Plan:
     def use_by_year(self) -> Units:
         """What each path uses in each contract year."""
         return np.add.reduceat(self.paths, self.years[:-1], axis=1)
-
-
-def months_later(day: date, months: int) -> date:
-    """The same day some months later, or the month's last where it has no such day."""
-    year, month = divmod(day.year * _DECEMBER + day.month - 1 + months, _DECEMBER)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def quantile_of(values: Units, share: Fraction) -> int:
