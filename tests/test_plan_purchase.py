@@ -23,7 +23,8 @@ from plan_reference import ONE_DAY, Story, a_year_later, live_by_reorder, live_o
 from tokenflex import tables
 from tokenflex.contract.days import months_later
 from tokenflex.planning.try_ways import try_all
-from tokenflex.planning.ways import DatedWay, Order, Plan, ReorderWay
+from tokenflex.planning.situation import Plan
+from tokenflex.planning.ways import DatedWay, Order, ReorderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

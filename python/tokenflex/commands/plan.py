@@ -299,7 +299,7 @@ def _show_curve(found: tf.PurchasePlan, to: Console) -> None:
 
 def _show_top_ups(found: tf.PurchasePlan, to: Console) -> None:
     table = screen.new_table(">scenarios", "have run out by", ">tokens that lack, at most")
-    for chance, day, tokens in found.top_ups.iter_rows():
+    for chance, day, tokens, _ in found.top_ups.iter_rows():
         table.add_row(f"{chance:.0%}", "-" if day is None else str(day), f"{tokens:,.0f}")
     note = (
         f"In {found.run_out_chance:.0%} of the scenarios tokens run out; what lacks costs "
@@ -309,7 +309,7 @@ def _show_top_ups(found: tf.PurchasePlan, to: Console) -> None:
 
 
 def _show_newsvendor(found: tf.PurchasePlan, to: Console) -> None:
-    kinds = ", ".join(f"{row[0]} {row[3]:,.0f}" for row in found.newsvendor.iter_rows())
+    kinds = ", ".join(f"{row['pool']} {row['tokens']:,.0f}" for row in found.newsvendor.iter_rows(named=True))
     ratio = found.newsvendor["critical_ratio"][0]
     to.print(
         f"Cross-check: at the plan's mean price a token is worth having if it is used in {1 - ratio:.1%} of all "
