@@ -19,11 +19,26 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import tokenflex as tf
+from plan_cases import (
+    MONEY,
+    START,
+    TIERS,
+    ZONES,
+    begins_of,
+    check_replay,
+    days_of,
+    offer_of_packs,
+    offers_of_term,
+    sparse_paths,
+    summed_up,
+    units,
+    whole,
+)
 from plan_reference import ONE_DAY, Story, a_year_later, live_by_reorder, live_of_packs, live_of_term
 from tokenflex import tables
 from tokenflex.contract.days import months_later
-from tokenflex.planning.try_ways import try_all
 from tokenflex.planning.situation import Plan
+from tokenflex.planning.try_ways import try_all
 from tokenflex.planning.ways import DatedWay, Order, ReorderWay
 
 if TYPE_CHECKING:
@@ -31,76 +46,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-START = date(2026, 3, 1)
-TIERS = [tf.PriceTier(from_tokens=0, unit_price=3), tf.PriceTier(from_tokens=60, unit_price="2.5")]
-MONEY = 10**8
-
-
-def days_of(years: int, start: date = START) -> int:
-    return (start.replace(year=start.year + years) - start).days
-
-
-def begins_of(years: int, start: date = START) -> list[date]:
-    return [start.replace(year=start.year + year) for year in range(years + 1)]
-
-
-def units(value: Decimal | int) -> int:
-    return int(Decimal(value) * 10_000)
-
-
-def money(value: Fraction | int) -> Decimal:
-    return Decimal(round(value)).scaleb(-8)
-
-
-def offers_of_term(**terms: Any) -> tf.Offer:
-    given_terms: dict[str, Any] = {"years": 2, "overage_price": 4, "prices": TIERS} | terms
-    return tf.Offer(**given_terms)
-
-
-def offer_of_packs(*sizes: tuple[int, str | int | Decimal], **terms: Any) -> tf.Offer:
-    packs = [tf.PackOffer(tokens=tokens, unit_price=price) for tokens, price in sizes]
-    given_terms: dict[str, Any] = {"overage_price": 4, "packs": packs} | terms
-    return tf.Offer(**given_terms)
-
 
 def plan_of(paths: Any, **arguments: Any) -> tf.PurchasePlan:
     return tf.plan_purchase(paths, **arguments)
-
-
-@st.composite
-def sparse_paths(draw: st.DrawFn, days: int, *, most: int = 40) -> NDArray[np.float64]:
-    """A few scenarios that use something on a few days, at the borders of years too."""
-    count = draw(st.integers(1, 4))
-    paths = np.zeros((count, days))
-    place = st.integers(0, days - 1) | st.sampled_from([day for day in (0, 364, 365, 366, 729, days - 1) if day < days])
-    for scenario in range(count):
-        for day in draw(st.lists(place, max_size=8)):
-            paths[scenario, day] += draw(st.integers(0, most))
-    return paths
-
-
-def whole(path: NDArray[np.float64]) -> list[int]:
-    return [round(float(tokens) * 10_000) for tokens in path]
-
-
-def summed_up(stories: list[Story], overage_price: Decimal) -> dict[str, Any]:
-    """What a row of `tables.PURCHASE_TRIED` says of stories."""
-    count = len(stories)
-    costs = sorted(story.spent + story.overage * units(overage_price) for story in stories)
-    return {
-        "expected_cost": money(Fraction(sum(costs), count)),
-        "low_cost": money(costs[ceil(Fraction(count, 10)) - 1]),
-        "high_cost": money(costs[ceil(Fraction(9 * count, 10)) - 1]),
-        "run_out_chance": sum(story.overage > 0 for story in stories) / count,
-        **{
-            name: tables.decimal(round(Fraction(sum(getattr(story, part) for story in stories), count)))
-            for name, part in {
-                "expected_overage": "overage",
-                "expected_expiry": "expired",
-                "expected_left": "left",
-            }.items()
-        },
-    }
 
 
 # Against a plain count
@@ -340,25 +288,6 @@ def test_packs_of_one_token_bought_once_are_the_newsvendor(totals: list[int], pr
 
 
 # Against the ledger
-
-
-def check_replay(plan: tf.PurchasePlan, path: NDArray[np.float64], scenario: int) -> None:
-    """The ledger of the plan on the path is what the plan says of it, to the digit."""
-    ledger = plan.replay(path)
-    cost, said = ledger.cost().row(-1, named=True), plan.scenarios.row(scenario, named=True)
-    assert cost["value_bought"] == said["spent"]
-    assert cost["value_bought"] + cost["overage_cost"] == said["cost"]
-    assert cost["overage"] == said["overage"]
-    assert cost["tokens_expired"] == said["expired"]
-    assert cost["tokens_bought"] == said["bought"]
-    assert cost["tokens_consumed"] + cost["overage"] == said["used"]
-    assert ledger.balances()["balance"][-1] == said["left"]
-    owed = ledger.entries.filter(pl.col("kind").cast(pl.String) == "overage")["at"]
-    first = None if owed.is_empty() else owed.dt.convert_time_zone(plan.offer.zone).dt.date()[0]
-    assert first == said["run_out"]
-
-
-ZONES = st.sampled_from(["UTC", "Europe/Madrid", "America/Sao_Paulo", "Pacific/Auckland"])
 
 
 def check_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: str) -> None:

@@ -289,7 +289,7 @@ def _scenarios(plan: Plan, outcome: Outcome) -> pl.DataFrame:
 
 
 def _top_ups(plan: Plan, outcome: Outcome) -> pl.DataFrame:
-    days, lacked = np.sort(outcome.drawn.first_short[0]), np.sort(outcome.drawn.lacked[0])
+    days, lacked = np.sort(outcome.drawn.first_short[0]), np.sort(outcome.lacked)
     bought = np.sort(outcome.topped_up)
     rows = []
     for chance in _CHANCES:

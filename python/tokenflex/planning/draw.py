@@ -39,8 +39,6 @@ class TopUps(NamedTuple):
 class Drawn(NamedTuple):
     """What became of each purchase in each scenario, K x n."""
 
-    lacked: Units
-    """What the pools could not pay: overage, or the cause of top-ups."""
     overage: Units
     expired: Units
     left: Units
@@ -73,12 +71,12 @@ def draw_pools(
         pools: In the order in which they are drawn from.
         tokens: What each pool opens with, K x pools.
         top_ups: What is bought where nothing is left.
-        by_step: Gets what the pools lack in each step, T x K x n, if given.
+        by_step: Gets what the pools, and lots that were bought before, lack in each step, T x K x n, if given.
     """
     scenarios, steps = use.shape
     shape = (tokens.shape[0], scenarios)
     balance = np.zeros((len(pools), *shape), np.int64)
-    lacked, overage, expired, brought = (np.zeros(shape, np.int64) for _ in range(4))
+    overage, expired, brought = (np.zeros(shape, np.int64) for _ in range(3))
     first_short = np.full(shape, steps, np.int64)
     size, has_lots = top_ups.size[:, None], bool(top_ups.size.any())
     for step in range(steps + 1):
@@ -94,7 +92,6 @@ def draw_pools(
                 balance[place] += tokens[:, place, None]
         is_open = [pool.opens <= step < pool.closes for pool in pools]
         rest = _taken(np.broadcast_to(use[:, step], shape).copy(), balance, is_open)
-        lacked += rest
         if by_step is not None:
             by_step[step] = rest
         first_short[(rest > 0) & (first_short == steps)] = step
@@ -105,7 +102,7 @@ def draw_pools(
             rest = np.where(size > 0, 0, rest)
         overage += rest
     bought = tokens.sum(axis=1)[:, None]
-    return Drawn(lacked, overage, expired, balance.sum(axis=0), first_short, bought, np.ones_like(bought), brought)
+    return Drawn(overage, expired, balance.sum(axis=0), first_short, bought, np.ones_like(bought), brought)
 
 
 def _taken(rest: Units, balance: Units, is_open: Sequence[bool]) -> Units:
@@ -178,7 +175,7 @@ def draw_packs(use: Units, orders: Units, lapsed: Sequence[int]) -> Drawn:
         overage += short
         first_short[(short > 0) & (first_short == steps)] = step
     bought, count = supply[:, -1:], (orders > 0).sum(axis=1)[:, None]
-    return Drawn(overage, overage, expired, bought - head, first_short, bought, count, np.zeros_like(count))
+    return Drawn(overage, expired, bought - head, first_short, bought, count, np.zeros_like(count))
 
 
 def draw_reordered(
@@ -226,5 +223,5 @@ def draw_reordered(
     # The head has moved by what was taken and by what was lost.
     overage = use.sum(axis=1) - (head - expired)
     count = (supply[-1] - int(due.sum())) // size
-    drawn = Drawn(overage, overage, expired, supply[-1] - head, first_short, count * size, count, np.zeros_like(count))
+    drawn = Drawn(overage, expired, supply[-1] - head, first_short, count * size, count, np.zeros_like(count))
     return drawn, supply

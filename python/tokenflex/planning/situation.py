@@ -144,7 +144,7 @@ class Plan:
             if not self.due.any():
                 return np.asarray(self.first.rest.sum(axis=1)[:, None])
             lapsed = lapsed_of(self, list(range(self.days + 1)))
-            return draw_packs(self.first.rest, self.due[None, :], lapsed).lacked.T
+            return draw_packs(self.first.rest, self.due[None, :], lapsed).overage.T
         tokens = np.array([[pool.held for pool in self.pools]], np.int64)
         lacked = np.zeros((len(self.bounds) - 1, 1, len(self.paths)), np.int64)
         use, nothing = steps_of(self.paths, self.bounds), TopUps(np.zeros(1, np.int64), [])

@@ -59,8 +59,10 @@ class Outcome:
     drawn: Drawn
     spent: Units
     cost: Units
+    lacked: Units
+    """The tokens that lack if there are no top-ups."""
     topped_up: Units
-    """Tokens."""
+    """The tokens that top-ups bring."""
     is_topped_up: bool
     """Whether the way has top-ups."""
     orders: Units | None
@@ -97,18 +99,19 @@ def chosen_of(tried: Sequence[Tried], scenarios: int, run_out_limit: float | Non
 
 def outcome_of(plan: Plan, way: Way) -> Outcome:
     """The way drawn day by day, for what happens when."""
-    days = list(range(plan.days + 1))
-    lacked = np.zeros((plan.days, 1, len(plan.paths)), np.int64) if isinstance(way, TermWay) and way.top_up else None
-    drawn, supply = _drawn(plan, [way], days, lacked)
+    days, size = list(range(plan.days + 1)), way.top_up if isinstance(way, TermWay) else 0
+    by_day = np.zeros((plan.days, 1, len(plan.paths)), np.int64) if size else None
+    drawn, supply = _drawn(plan, [way], days, by_day)
     spent = _spent(plan, [way], drawn)[0]
     cost = spent + drawn.overage[0] * tables.units(plan.offer.overage_price)
-    orders = None if supply is None else (np.diff(supply[:, 0, :], axis=0) - plan.due[:, None]).T
-    if lacked is not None:
-        assert isinstance(way, TermWay)  # noqa: S101 - only that has top-ups
-        orders = -(-lacked[:, 0].T // way.top_up) * way.top_up
-    topped_up = drawn.lots[0] * (way.top_up if isinstance(way, TermWay) else 0)
-    wide = [np.broadcast_to(each, cost.shape) for each in (spent, topped_up)]
-    return Outcome(drawn, wide[0], cost, wide[1], lacked is not None, orders)
+    lacked, orders = drawn.overage[0], None
+    if supply is not None:
+        orders = (np.diff(supply[:, 0, :], axis=0) - plan.due[:, None]).T
+    if by_day is not None and isinstance(way, TermWay):
+        orders = -(-by_day[:, 0].T // size) * size
+        lacked = _drawn(plan, [way._replace(top_up=0)], plan.bounds)[0].overage[0]
+    wide = [np.broadcast_to(each, cost.shape) for each in (spent, drawn.lots[0] * size)]
+    return Outcome(drawn, wide[0], cost, lacked, wide[1], bool(size), orders)
 
 
 def _check_sizes(plan: Plan, ways: Sequence[Way]) -> None:
