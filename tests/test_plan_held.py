@@ -34,7 +34,7 @@ TOP_UPS = [tf.PriceTier(from_tokens=10, unit_price="3.5")]
 def charges_on(days: Iterable[tuple[date, int]]) -> pl.DataFrame:
     rows = sorted(days)
     at = [datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day, _ in rows]
-    schema = {"charged_at": tables.TIME, "product": pl.String, "tokens": tables.TOKENS}
+    schema: dict[str, Any] = {"charged_at": tables.TIME, "product": pl.String, "tokens": tables.TOKENS}
     return pl.DataFrame({"charged_at": at, "product": "ACD", "tokens": [tokens for _, tokens in rows]}, schema=schema)
 
 
@@ -130,7 +130,7 @@ def check_a_plan_in_mid_term_is_that_of_brute_force(data: Any, order: Any, zone:
 
 
 @given(data=st.data(), order=ORDERS, zone=ZONES)
-@settings(max_examples=8)
+@settings(max_examples=6)
 def test_a_plan_in_mid_term_is_that_of_brute_force(data: Any, order: Any, zone: str) -> None:
     check_a_plan_in_mid_term_is_that_of_brute_force(data, order, zone)
 
@@ -149,7 +149,8 @@ def second_year(**arguments: Any) -> tf.PurchasePlan:
     offer = offers_of_term(years=3, currency="EUR", prices=[tf.PriceTier(from_tokens=0, unit_price=3)])
     paths = np.zeros((1, (contract.end - START).days + 1))
     paths[0, [10, 300]] = 45, 50
-    return tf.plan_purchase(paths, **({"offer": offer, "held": ledger, "start": START} | arguments))
+    call: dict[str, Any] = {"offer": offer, "held": ledger, "start": START}
+    return tf.plan_purchase(paths, **(call | arguments))
 
 
 def test_a_plan_of_the_second_year_buys_what_lacks_beside_what_is_held() -> None:
@@ -160,10 +161,16 @@ def test_a_plan_of_the_second_year_buys_what_lacks_beside_what_is_held() -> None
         ("contract", "contract", Decimal(30), START, date(2026, 12, 31)),
     ]
     # 45 less 5 and 30 lack in the second year, 50 less 40 in the third.
-    assert (plan.tokens, plan.expected_cost) == (20, 60)
-    assert plan.newsvendor.select("pool", "tokens").rows() == [("annual", Decimal(0)), ("contract", Decimal(20))]
-    assert plan.purchases.select("day", "pool", "tokens").rows() == [(START, "top-up 1", Decimal(20))]
-    assert plan.contract.top_ups == (tf.TopUp(day=START, tokens=20, pool="contract", unit_price=3),)
+    assert plan.tokens == 20
+    assert plan.expected_cost == 60
+    assert plan.newsvendor.select("pool", "tokens").rows() == [("annual", Decimal(20)), ("contract", Decimal(20))]
+    assert plan.purchases.select("day", "pool", "tokens").rows() == [
+        (START, "top-up 1", Decimal(10)),
+        (START, "top-up 2", Decimal(10)),
+    ]
+    assert plan.contract.top_ups == tuple(
+        tf.TopUp(day=START, tokens=10, pool=pool, unit_price=3) for pool in ("annual 2", "annual 3")
+    )
     assert plan.contract.years == term().years
     assert plan.end == date(2026, 12, 31)
 
@@ -332,12 +339,12 @@ def test_what_is_held_need_not_be_bought() -> None:
     offer = offer_of_packs((10, 3))
     plan = tf.plan_purchase(paths, offer=offer, held=team((100, date(2025, 4, 1))), start=START)
     assert plan.tried.filter("is_chosen")["purchase"][0] == "nothing"
-    assert (plan.tokens, plan.expected_cost, plan.run_out_chance) == (0, 0, 0)
+    assert [plan.tokens, plan.expected_cost] == [Decimal(0), Decimal(0)]
     assert plan.purchases.is_empty()
     assert plan.contract.packs == team((100, date(2025, 4, 1))).packs
+    # Of the fifteen that lack five cost less as overage than another pack.
     less = tf.plan_purchase(paths, offer=offer, held=team((85, date(2025, 4, 1))), start=START, quantities=20)
-    assert less.tokens == 20
-    assert less.expected_cost == 60
+    assert [less.tokens, less.expected_cost] == [Decimal(10), Decimal(50)]
     assert [pack.id for pack in less.contract.packs] == ["old 1", *less.purchases["pool"].drop_nulls()]
 
 
@@ -347,7 +354,7 @@ def test_packs_are_bought_where_those_that_are_held_end() -> None:
     held = team((500, START - 315 * ONE_DAY))
     dates = [START + 50 * ONE_DAY]
     plan = tf.plan_purchase(paths, offer=offer_of_packs((50, 3)), held=held, start=START, dates=dates)
-    assert (plan.tokens, plan.expected_cost) == (50, 150)
+    assert [plan.tokens, plan.expected_cost] == [Decimal(50), Decimal(150)]
     with pytest.raises(tf.ArgumentError, match="or while packs that are held last"):
         tf.plan_purchase(paths, offer=offer_of_packs((50, 3)), held=held, start=START, dates=[dates[0] + ONE_DAY])
     free = tf.plan_purchase(paths, offer=offer_of_packs((50, 3)), held=held, start=START)

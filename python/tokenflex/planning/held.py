@@ -105,7 +105,7 @@ _MODELS: Final = {"flex": "Flex", "token_flex": "Token Flex"}
 def _standing(held: Contract | Ledger, contract: Contract, start: date) -> tuple[Ledger, pl.DataFrame]:
     """The ledger to the last instant before a day, and the charges that it drew."""
     first = contract.first_instant(start)
-    charges = pl.DataFrame(schema={"charged_at": tables.TIME, "tokens": tables.TOKENS})
+    charges = pl.DataFrame(schema={name: tables.CHARGES[name] for name in ("charged_at", "tokens", "product")})
     after = None
     if isinstance(held, Ledger):
         if held.as_of >= first:
