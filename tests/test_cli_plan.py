@@ -195,6 +195,101 @@ def test_calls_that_make_no_sense_are_refused(files: Path, arguments: list[str],
     fails(run(*(each.format(**names) for each in arguments)), *words)
 
 
+# With tokens held and top-ups
+
+HELD = """number = "7"
+zone = "Europe/Madrid"
+contract_tokens = 2000
+overage_price = "3.5"
+[[years]]
+year = 1
+start = 2025-09-01
+end = 2026-08-31
+tokens = 20000
+[[years]]
+year = 2
+start = 2026-09-01
+end = 2027-08-31
+tokens = 15000
+[[prices]]
+from_tokens = 0
+unit_price = 3
+"""
+TOP_UPS = """[[top_up_prices]]
+from_tokens = 1000
+unit_price = "2.9"
+"""
+
+
+@pytest.fixture
+def held(files: Path) -> Path:
+    """A contract in its first year, and an offer of top-ups."""
+    (files / "contract.toml").write_text(HELD, encoding="utf-8")
+    (files / "more.toml").write_text(TERM + TOP_UPS, encoding="utf-8")
+    return files
+
+
+def test_what_is_left_of_a_contract_is_planned_with(held: Path) -> None:
+    source = [held / "charges.csv", "--offer", held / "more.toml", "--contract", held / "contract.toml"]
+    answer = json.loads(run(*source, "--number", 50, "--json").stdout)
+    assert (answer["start"], answer["end"]) == ("2026-04-20", "2027-08-31")
+    charges = pl.read_csv(held / "charges.csv", try_parse_dates=True, schema_overrides={"tokens": tables.TOKENS})
+    found = tf.forecast(charges, horizon=499, model="weekday")
+    ledger = tf.Contract.read(held / "contract.toml").settle(charges)
+    plan = tf.plan_purchase(found, offer=tf.Offer.read(held / "more.toml"), held=ledger, n=50)
+    assert answer["plan"]["expected_cost"] == str(plan.expected_cost)
+    assert [row["tokens"] for row in answer["held"]] == ["14120.0000", "15000.0000", "2000.0000"]
+    text = shown(*source, "--number", 50, "--save-contract", held / "next.toml")
+    assert "held already: 31,120 tokens in 3 pools, the first of which ends on 2026-08-31" in text
+    assert "A top-up of 1,000 tokens for 2,900.00 USD is bought on the day" in text
+    assert tf.Contract.read(held / "next.toml").years == ledger.contract.years
+
+
+def test_scenarios_of_a_file_begin_with_what_charges_left(held: Path) -> None:
+    words = ["forecast", held / "charges.csv", "--model", "weekday", "--horizon", 499, "--number", 50, "--quiet"]
+    assert CliRunner().invoke(cli.app, [*map(str, words), "--paths", str(held / "paths.parquet")]).exit_code == 0
+    terms = ["--offer", held / "more.toml", "--contract", held / "contract.toml"]
+    one = json.loads(run(held / "charges.csv", *terms, "--number", 50, "--json").stdout)
+    two = json.loads(run(held / "charges.csv", "--paths", held / "paths.parquet", *terms, "--json").stdout)
+    assert {**two, "scenarios": ""} == {**one, "scenarios": ""}
+    whole = json.loads(run("--paths", held / "paths.parquet", *terms, "--json").stdout)
+    assert [row["tokens"] for row in whole["held"]] == ["20000.0000", "15000.0000", "2000.0000"]
+
+
+def test_packs_that_a_team_has_left_are_planned_with(files: Path) -> None:
+    (files / "team.toml").write_text(
+        'number = "t"\nzone = "UTC"\n[[packs]]\nid = "old"\ntokens = 6000\npurchased = 2026-01-01\n', encoding="utf-8"
+    )
+    source = [files / "charges.csv", "--offer", files / "packs.toml", "--number", 20, "--json"]
+    bare, with_packs = (
+        json.loads(run(*source).stdout),
+        json.loads(run(*source, "--contract", files / "team.toml").stdout),
+    )
+    assert with_packs["held"] == [
+        {"pool": "old", "kind": "pack", "tokens": "120.0000", "start": "2026-04-20", "end": "2026-12-31"}
+    ]
+    assert Decimal(with_packs["plan"]["expected_cost"]) < Decimal(bare["plan"]["expected_cost"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{charges}", "--statement", "{charges}"], ["--statement goes with --contract"]),
+        (
+            ["{charges}", "--contract", "{held}", "--start", "2026-05-01"],
+            ["from 2026-04-20 on is not known"],
+        ),
+        (["{charges}", "--contract", "none.toml"], ["none.toml"]),
+        (["{charges}", "--contract", "{held}", "--offer", "{packs}"], ["held is Token Flex, and the offer is Flex"]),
+    ],
+)
+def test_what_is_held_has_to_fit(held: Path, arguments: list[str], words: list[str]) -> None:
+    names = {"charges": "charges.csv", "packs": "packs.toml", "held": "contract.toml"}
+    places = {name: held / file for name, file in names.items()}
+    offer = [] if "--offer" in arguments else ["--offer", str(held / "more.toml")]
+    fails(run(*(each.format(**places) for each in arguments), *offer), *words)
+
+
 # From a forecast
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
 
 import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex import screen
-from tokenflex.commands.contracts import Charged, charges_of, money, sum_of
+from tokenflex import screen, tables
+from tokenflex.commands.contracts import Charged, ContractOptions, charges_of, contract_of, money, sum_of
 from tokenflex.commands.forecasts import FutureOptions, ModelOption, day_after, day_of, forecast_of, part_of
 from tokenflex.commands.options import (
     JsonOption,
@@ -25,6 +25,7 @@ from tokenflex.commands.options import (
 from tokenflex.contract.days import ONE_DAY, years_later
 from tokenflex.planning.forecast import MOST_AHEAD
 from tokenflex.summary import plain, problem_groups
+from tokenflex.times import MICROSECOND
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ From logs, for a term that begins on a day; the contract that it means is kept:
 \b
 From scenarios that `tokenflex forecast --paths` wrote, or from your own:
   tokenflex plan --paths scenarios.parquet --offer offer.toml
+\b
+With tokens left, of a contract that runs or of a team's packs:
+  tokenflex plan charges.csv --offer offer.toml --contract contract.toml
 
 The options of the forecast are those of `tokenflex forecast`. It takes 91 days of charges, better a year.
 docs/plan-purchase.md says how offer.toml is written.
@@ -59,8 +63,8 @@ SourceArgument = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(FutureOptions):
-    """The options of a plan, besides those of the forecast that it goes by."""
+class PlanOptions(FutureOptions, ContractOptions):
+    """The options of a plan, besides those of the forecast that it goes by and of the contract that is held."""
 
     offer: Annotated[Path | None, typer.Option(help="What can be bought, at what price, as .toml.")] = None
     paths: Annotated[Path | None, typer.Option(help="Scenarios as .parquet or .csv: scenario, day, tokens.")] = None
@@ -102,6 +106,7 @@ def plan(
         found = tf.plan_purchase(
             given.paths,
             offer=offer,
+            held=given.held,
             start=given.start,
             dates=dates,
             run_out_limit=limit,
@@ -132,11 +137,12 @@ def _offer_of(path: Path | None) -> tf.Offer:
 
 
 class Scenarios(NamedTuple):
-    """Paths as `plan_purchase` takes them, their first day, and what they are in words."""
+    """Paths as `plan_purchase` takes them, their first day, what they are in words, and what is held on that day."""
 
     paths: Any
     start: date | None
     said: str
+    held: tf.Ledger | None
 
 
 _OF_FORECASTS: Final = {
@@ -156,23 +162,45 @@ _OF_FORECASTS: Final = {
 
 
 def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.Problems) -> Scenarios:
-    if (asked.paths is None) == (not source):
+    _check(source, asked, offer)
+    start = None if asked.start is None else day_of(asked.start, "--start")
+    held = None if asked.contract is None else contract_of(asked.contract)
+    # With a file of charges, rates are for projects only.
+    charged = charges_of(source, asked, problems, also=("--rates", *asked.local)) if source else None
+    if asked.paths is not None:
+        paths = _paths_in(asked.paths)
+        first = start or cast("date | None", paths["day"].min() if "day" in paths.columns else None)
+        ledger = _settled(held, charged, asked, first, problems)
+        return Scenarios(paths, first, f"the scenarios of {asked.paths.name}", ledger)
+    assert charged is not None  # noqa: S101 - one of the two was given
+    return forecasted(charged, offer=offer, asked=asked, start=start, held=held, problems=problems)
+
+
+def _check(source: list[str], asked: PlanOptions, offer: tf.Offer) -> None:
+    if asked.paths is None and not source:
         fail("give logs or charges to forecast from, or scenarios of your own with --paths, one of the two")
+    if asked.paths is not None and source and asked.contract is None:
+        fail(
+            "give logs or charges, or --paths, one of the two; both only where --contract says what they are drawn from"
+        )
+    if asked.statement is not None and asked.contract is None:
+        fail("--statement goes with --contract: what is booked by hand is taken from its tokens")
     if offer.years and asked.days is not None:
         fail("--days goes with packs: the term of the offer says how long the plan lasts")
-    start = None if asked.start is None else day_of(asked.start, "--start")
     if asked.paths is not None:
         for field, option in _OF_FORECASTS.items():
             if getattr(asked, field) != getattr(PlanOptions, field):
                 fail(f"{option} goes with logs or charges: the scenarios in {asked.paths} are as they are")
-        return Scenarios(_paths_in(asked.paths), start, f"the scenarios of {asked.paths.name}")
-    # With a file of charges, rates are for projects only.
-    charged = charges_of(source, asked, problems, also=("--rates",))
-    return forecasted(charged, offer=offer, asked=asked, start=start, problems=problems)
 
 
 def forecasted(
-    charged: Charged, *, offer: tf.Offer, asked: PlanOptions, start: date | None = None, problems: tf.Problems
+    charged: Charged,
+    *,
+    offer: tf.Offer,
+    asked: PlanOptions,
+    start: date | None = None,
+    held: tf.Contract | None = None,
+    problems: tf.Problems,
 ) -> Scenarios:
     """Scenarios of a forecast that reaches from the day after the past to the end of the plan."""
     begins = day_after(charged, asked)
@@ -185,13 +213,14 @@ def forecasted(
         first = start or begins
         if first < begins:
             fail(f"--start {first}: the forecast begins on {begins}, the day after what is known; give that or a later")
-        end = years_later(first, offer.years) if offer.years else first + (asked.days or _YEAR) * ONE_DAY
-        horizon = (end - begins) // ONE_DAY
+        if first > begins and held is not None:
+            fail(f"--start {first}: what is used from {begins} on is not known, and so is not what is left by then")
+        horizon = (_end(first, offer, asked, held) - begins) // ONE_DAY
         if horizon > MOST_AHEAD:
             last = begins + (MOST_AHEAD - horizon + (first - begins).days) * ONE_DAY
             fail(f"--start {first}: a forecast reaches {MOST_AHEAD:,} days, so begin the plan on {last} or before")
         told = tf.Problems()
-        found = forecast_of(charged, asked, told, horizon=horizon)
+        found = forecast_of(charged, asked, told, horizon=max(horizon, 1))
     problems.add(told.frame)
     since, used = found.history["date"][0], sum_of(found.history["tokens"])
     said = (
@@ -199,7 +228,25 @@ def forecasted(
         f"{many((found.start - since).days, 'day')} since {since}, model {found.model}. Tried on the past for "
         f"{found.tested_days} days ahead: what lies behind them is less sure than shown."
     )
-    return Scenarios(found, first, said)
+    return Scenarios(found, first, said, _settled(held, charged, asked, first, problems))
+
+
+def _end(first: date, offer: tf.Offer, asked: PlanOptions, held: tf.Contract | None) -> date:
+    """The first day behind the plan."""
+    if offer.years:
+        return years_later(first, offer.years) if held is None else held.end + ONE_DAY
+    return first + (asked.days or _YEAR) * ONE_DAY
+
+
+def _settled(
+    held: tf.Contract | None, charged: Charged | None, asked: PlanOptions, first: date | None, problems: tf.Problems
+) -> tf.Ledger | None:
+    """What is held when a plan begins: the contract with all that was drawn from it before."""
+    if held is None or first is None:
+        return None
+    charges = pl.DataFrame(schema=dict(tables.CHARGES)) if charged is None else charged.charges
+    as_of = held.first_instant(first) - MICROSECOND
+    return held.settle(charges, statement=asked.stated(problems), as_of=as_of, problems=problems)
 
 
 def _paths_in(path: Path) -> pl.DataFrame:
@@ -223,6 +270,7 @@ def _plain(found: tf.PurchasePlan, said: str, problems: pl.DataFrame) -> dict[st
         "scenarios": said,
         "currency": found.offer.currency,
         "plan": {name: value for name, value in chosen.items() if name != "is_chosen"},
+        "held": plain(found.held).to_dicts(),
         "purchases": plain(found.purchases).to_dicts(),
         "top_ups": plain(found.top_ups).to_dicts(),
         "newsvendor": plain(found.newsvendor).to_dicts(),
@@ -241,6 +289,9 @@ def show_plan(found: tf.PurchasePlan, said: str, to: Console, *, brief: bool = F
     cost, low, high = (f"{chosen[name]:,.0f}" for name in ("expected_cost", "low_cost", "high_cost"))
     to.print(f"expected cost {cost} {currency}, in eight scenarios of ten between {low} and {high}", style="bold")
     to.print(f"from {found.start} to {found.end}; {said}")
+    if not found.held.is_empty():
+        pools, left = many(found.held.height, "pool"), screen.tokens(sum_of(found.held["tokens"]))
+        to.print(f"held already: {left} tokens in {pools}, the first of which ends on {found.held['end'].sort()[0]}")
     to.print()
     _show_purchases(found, to)
     if not brief:
@@ -250,7 +301,7 @@ def show_plan(found: tf.PurchasePlan, said: str, to: Console, *, brief: bool = F
 
 
 def _show_purchases(found: tf.PurchasePlan, to: Console) -> None:
-    is_open = found.below is not None
+    is_open = found.below is not None or found.top_up is not None
     spread = ["earliest", "latest", ">chance"] if is_open else []
     table = screen.new_table(">no.", "day", "pool", ">tokens", ">price", f">cost ({found.offer.currency})", *spread)
     for row in found.purchases.head(_SHOWN).iter_rows(named=True):
@@ -267,8 +318,11 @@ def _show_purchases(found: tf.PurchasePlan, to: Console) -> None:
     more = found.purchases.height - _SHOWN
     note = f"{many(more, 'more purchase')} not shown: see --json. " if more > 0 else ""
     if is_open:
-        note += "A purchase falls on the day that begins with less than is said above; shown are the median days, and "
-        note += "between which days four of five scenarios buy."
+        when = "that begins with less than is said above" if found.top_up is None else "on which tokens would run out"
+        note += (
+            f"What is not bought at once falls on the day {when}; shown are the median days, and between which days "
+        )
+        note += "four of five of those scenarios buy."
     screen.print_table(to, "What to buy", table, note)
 
 
@@ -298,13 +352,18 @@ def _show_curve(found: tf.PurchasePlan, to: Console) -> None:
 
 
 def _show_top_ups(found: tf.PurchasePlan, to: Console) -> None:
-    table = screen.new_table(">scenarios", "have run out by", ">tokens that lack, at most")
-    for chance, day, tokens, _ in found.top_ups.iter_rows():
-        table.add_row(f"{chance:.0%}", "-" if day is None else str(day), f"{tokens:,.0f}")
-    note = (
-        f"In {found.run_out_chance:.0%} of the scenarios tokens run out; what lacks costs "
-        f"{money(found.offer.overage_price, places=4)} {found.offer.currency} each."
-    )
+    has_top_ups = found.top_up is not None
+    more = [">top-ups bring, at most"] if has_top_ups else []
+    by = "top up by" if has_top_ups else "have run out by"
+    table = screen.new_table(">scenarios", by, ">tokens that lack, at most", *more)
+    for chance, day, tokens, bought in found.top_ups.iter_rows():
+        cells = [f"{bought:,.0f}"] if has_top_ups else []
+        table.add_row(f"{chance:.0%}", "-" if day is None else str(day), f"{tokens:,.0f}", *cells)
+    price, currency = money(found.offer.overage_price, places=4), found.offer.currency
+    note = f"In {found.run_out_chance:.0%} of the scenarios tokens run out; what lacks costs {price} {currency} each."
+    if found.top_up is not None:
+        size, cost = screen.tokens(found.top_up), money(found.offer.cost_of_top_up(found.top_up))
+        note = f"A top-up of {size} tokens for {cost} {currency} is bought on the day on which they would run out."
     screen.print_table(to, "When to top up", table, note)
 
 
