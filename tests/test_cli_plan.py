@@ -225,7 +225,7 @@ unit_price = "2.9"
 def held(files: Path) -> Path:
     """A contract in its first year, and an offer of top-ups."""
     (files / "contract.toml").write_text(HELD, encoding="utf-8")
-    (files / "more.toml").write_text(TERM + TOP_UPS, encoding="utf-8")
+    (files / "more.toml").write_text(TERM.replace("3.5", "9") + TOP_UPS, encoding="utf-8")
     return files
 
 
