@@ -645,6 +645,64 @@ def test_a_path_of_another_length_is_not_replayed(path: Any, words: str) -> None
         plan.replay(path)
 
 
+# Bad input, of forecasts and of plans
+
+
+def days_used(count: int) -> pl.DataFrame:
+    days = [START + day * ONE_DAY for day in range(count)]
+    return pl.DataFrame({"usage_date": days, "tokens": [5] * count, "product": "ACD"})
+
+
+def test_a_history_shorter_than_a_forecast_needs_is_refused() -> None:
+    with pytest.raises(tf.ArgumentError, match="90 days of history are too few for a forecast: 91 would be enough"):
+        tf.forecast(days_used(90), horizon=30, model="weekday")
+    assert tf.forecast(days_used(91), horizon=30, model="weekday").horizon == 30
+
+
+def test_products_that_are_none_are_refused() -> None:
+    with pytest.raises(tf.ArgumentError, match="no charges with tokens and a date: nothing to go by"):
+        tf.forecast(days_used(0), horizon=30)
+    with pytest.raises(tf.ArgumentError, match="how many people use each product"):
+        tf.Project(name="bridge", start=START, staffing={})
+    with pytest.raises(tf.ArgumentError, match="at least one of each"):
+        tf.plan_purchase(np.empty((0, 0)), offer=PACKS, start=START)
+
+
+@pytest.mark.parametrize("field", ["prices", "top_up_prices", "overage_price", "packs"])
+def test_negative_prices_are_refused(field: str) -> None:
+    price = {"unit_price": -1}
+    wrong = {
+        "prices": [{"from_tokens": 0} | price],
+        "top_up_prices": [{"from_tokens": 10} | price],
+        "overage_price": -1,
+        "packs": [{"tokens": 10} | price],
+    }[field]
+    with pytest.raises(tf.FieldsError, match=r"is -1, but has to be 0 or more"):
+        tf.Offer.from_dict({"years": 2, "overage_price": 4, "prices": [], field: wrong})
+
+
+@pytest.mark.parametrize("field", ["prices", "top_up_prices"])
+def test_tiers_out_of_order_are_refused(field: str) -> None:
+    with pytest.raises(tf.FieldsError, match=rf"{field}\[1\].from_tokens is 0.0000, but has to exceed 60.0000"):
+        offers_of_term(**{field: TIERS[::-1]})
+
+
+def test_a_horizon_beyond_the_term_is_refused() -> None:
+    """And one that falls short of it; the message says which would be enough, from the forecast's own first day."""
+    start = START + 91 * ONE_DAY
+    for horizon, words in ((730, "730 days, short of the term"), (732, "732 days, beyond the term")):
+        found = tf.forecast(days_used(91), horizon=horizon + 3, model="weekday")
+        later = start + 3 * ONE_DAY
+        with pytest.raises(tf.ArgumentError, match=rf"{words}: 2 years from {later} on are 731 days"):
+            tf.plan_purchase(found, offer=offers_of_term(), start=later, n=3)
+    with pytest.raises(tf.ArgumentError, match="; forecast 734 days"):
+        tf.plan_purchase(tf.forecast(days_used(91), horizon=733, model="weekday"), offer=offers_of_term(), start=later)
+    enough = tf.forecast(days_used(91), horizon=734, model="weekday")
+    assert tf.plan_purchase(enough, offer=offers_of_term(), start=later, n=3).days == 731
+    with pytest.raises(tf.ArgumentError, match="has to lie in 1 to 2,192"):
+        tf.forecast(days_used(91), horizon=2_193)
+
+
 # The offer
 
 
