@@ -197,7 +197,7 @@ class PurchasePlan:
             >>> offer = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)])
             >>> plan = tf.plan_purchase([[7, 0, 9], [7, 0, 3]], offer=offer, start=date(2026, 7, 1))
             >>> plan.cost_of(plan.replay([0, 0, 11]))
-            Decimal('64.00000000')
+            Decimal('34.00000000')
         """
         held = self._plan.held
         own = set() if held is None else {pool.id for pool in held.contract.pools}
