@@ -139,7 +139,7 @@ def test_an_end_that_collapses_is_told_with_what_to_do(charges: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--horizon", "0"], "1 to 1,830"),
+        (["--horizon", "0"], "1 to 2,192"),
         (["--by", "user"], "product or server or site"),
         (["--model", "best"], "auto or weekday"),
         (["--incomplete", "no"], "refuse or cut or keep"),

@@ -566,10 +566,10 @@ def test_firms_that_only_go_their_way_are_not_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "location", "words"),
     [
-        ({"horizon": 0}, "horizon", "1 to 1,830"),
-        ({"horizon": -3}, "horizon", "1 to 1,830"),
+        ({"horizon": 0}, "horizon", "1 to 2,192"),
+        ({"horizon": -3}, "horizon", "1 to 2,192"),
         ({"horizon": 1.5}, "horizon", "number of days"),
-        ({"horizon": 5_000}, "horizon", "1 to 1,830"),
+        ({"horizon": 5_000}, "horizon", "1 to 2,192"),
         ({"level": 1.0}, "level", "between 0 and 1"),
         ({"level": 80}, "level", "between 0 and 1"),
         ({"by": "user"}, "by", "product, server, site"),

@@ -19,86 +19,36 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import tokenflex as tf
+from plan_cases import (
+    MONEY,
+    START,
+    TIERS,
+    ZONES,
+    begins_of,
+    check_replay,
+    days_of,
+    offer_of_packs,
+    offers_of_term,
+    sparse_paths,
+    summed_up,
+    units,
+    whole,
+)
 from plan_reference import ONE_DAY, Story, a_year_later, live_by_reorder, live_of_packs, live_of_term
 from tokenflex import tables
+from tokenflex.contract.days import months_later
+from tokenflex.planning.situation import Plan
 from tokenflex.planning.try_ways import try_all
-from tokenflex.planning.ways import DatedWay, Order, Plan, ReorderWay, months_later
+from tokenflex.planning.ways import DatedWay, Order, ReorderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-START = date(2026, 3, 1)
-TIERS = [tf.PriceTier(from_tokens=0, unit_price=3), tf.PriceTier(from_tokens=60, unit_price="2.5")]
-MONEY = 10**8
-
-
-def days_of(years: int, start: date = START) -> int:
-    return (start.replace(year=start.year + years) - start).days
-
-
-def begins_of(years: int, start: date = START) -> list[date]:
-    return [start.replace(year=start.year + year) for year in range(years + 1)]
-
-
-def units(value: Decimal | int) -> int:
-    return int(Decimal(value) * 10_000)
-
-
-def money(value: Fraction | int) -> Decimal:
-    return Decimal(round(value)).scaleb(-8)
-
-
-def offers_of_term(**terms: Any) -> tf.Offer:
-    given_terms: dict[str, Any] = {"years": 2, "overage_price": 4, "prices": TIERS} | terms
-    return tf.Offer(**given_terms)
-
-
-def offer_of_packs(*sizes: tuple[int, str | int | Decimal], **terms: Any) -> tf.Offer:
-    packs = [tf.PackOffer(tokens=tokens, unit_price=price) for tokens, price in sizes]
-    given_terms: dict[str, Any] = {"overage_price": 4, "packs": packs} | terms
-    return tf.Offer(**given_terms)
-
 
 def plan_of(paths: Any, **arguments: Any) -> tf.PurchasePlan:
     return tf.plan_purchase(paths, **arguments)
-
-
-@st.composite
-def sparse_paths(draw: st.DrawFn, days: int, *, most: int = 40) -> NDArray[np.float64]:
-    """A few scenarios that use something on a few days, at the borders of years too."""
-    count = draw(st.integers(1, 4))
-    paths = np.zeros((count, days))
-    place = st.integers(0, days - 1) | st.sampled_from([day for day in (0, 364, 365, 366, 729, days - 1) if day < days])
-    for scenario in range(count):
-        for day in draw(st.lists(place, max_size=8)):
-            paths[scenario, day] += draw(st.integers(0, most))
-    return paths
-
-
-def whole(path: NDArray[np.float64]) -> list[int]:
-    return [round(float(tokens) * 10_000) for tokens in path]
-
-
-def summed_up(stories: list[Story], overage_price: Decimal) -> dict[str, Any]:
-    """What a row of `tables.PURCHASE_TRIED` says of stories."""
-    count = len(stories)
-    costs = sorted(story.spent + story.overage * units(overage_price) for story in stories)
-    return {
-        "expected_cost": money(Fraction(sum(costs), count)),
-        "low_cost": money(costs[ceil(Fraction(count, 10)) - 1]),
-        "high_cost": money(costs[ceil(Fraction(9 * count, 10)) - 1]),
-        "run_out_chance": sum(story.overage > 0 for story in stories) / count,
-        **{
-            name: tables.decimal(round(Fraction(sum(getattr(story, part) for story in stories), count)))
-            for name, part in {
-                "expected_overage": "overage",
-                "expected_expiry": "expired",
-                "expected_left": "left",
-            }.items()
-        },
-    }
 
 
 # Against a plain count
@@ -338,25 +288,6 @@ def test_packs_of_one_token_bought_once_are_the_newsvendor(totals: list[int], pr
 
 
 # Against the ledger
-
-
-def check_replay(plan: tf.PurchasePlan, path: NDArray[np.float64], scenario: int) -> None:
-    """The ledger of the plan on the path is what the plan says of it, to the digit."""
-    ledger = plan.replay(path)
-    cost, said = ledger.cost().row(-1, named=True), plan.scenarios.row(scenario, named=True)
-    assert cost["value_bought"] == said["spent"]
-    assert cost["value_bought"] + cost["overage_cost"] == said["cost"]
-    assert cost["overage"] == said["overage"]
-    assert cost["tokens_expired"] == said["expired"]
-    assert cost["tokens_bought"] == said["bought"]
-    assert cost["tokens_consumed"] + cost["overage"] == said["used"]
-    assert ledger.balances()["balance"][-1] == said["left"]
-    owed = ledger.entries.filter(pl.col("kind").cast(pl.String) == "overage")["at"]
-    first = None if owed.is_empty() else owed.dt.convert_time_zone(plan.offer.zone).dt.date()[0]
-    assert first == said["run_out"]
-
-
-ZONES = st.sampled_from(["UTC", "Europe/Madrid", "America/Sao_Paulo", "Pacific/Auckland"])
 
 
 def check_the_cost_of_a_term_is_that_of_the_ledger(data: Any, order: Any, zone: str) -> None:
@@ -685,9 +616,16 @@ def test_tables_that_are_no_paths_are_refused(table: pl.DataFrame, words: str) -
         tf.plan_purchase(table, offer=PACKS)
 
 
-def test_a_table_begins_on_its_own_day() -> None:
-    with pytest.raises(tf.ArgumentError, match="start is 2026-03-02, but the paths begin on 2026-03-01"):
-        tf.plan_purchase(long_table(PATHS), offer=PACKS, start=START + ONE_DAY)
+@pytest.mark.parametrize("given_as", [lambda _: Forecast(), long_table])
+def test_scenarios_that_begin_before_the_plan_are_cut(given_as: Callable[[NDArray[np.float64]], Any]) -> None:
+    found = given_as(Forecast().paths(5, seed=1))
+    paths = Forecast().paths(5, seed=1)
+    plan = tf.plan_purchase(found, offer=PACKS, start=START + 11 * ONE_DAY, n=5, seed=1)
+    assert (plan.start, plan.days) == (START + 11 * ONE_DAY, 49)
+    assert same(plan, tf.plan_purchase(paths[:, 11:], offer=PACKS, start=plan.start))
+    for day in (START - ONE_DAY, START + 60 * ONE_DAY):
+        with pytest.raises(tf.ArgumentError, match=f"start is {day}, but the .* lasts from 2026-03-01 to 2026-04-29"):
+            tf.plan_purchase(found, offer=PACKS, start=day, n=5)
 
 
 @pytest.mark.parametrize(
@@ -705,6 +643,64 @@ def test_a_path_of_another_length_is_not_replayed(path: Any, words: str) -> None
     plan = tf.plan_purchase(GOOD, offer=PACKS, start=START)
     with pytest.raises(tf.TokenflexError, match=words):
         plan.replay(path)
+
+
+# Bad input, of forecasts and of plans
+
+
+def days_used(count: int) -> pl.DataFrame:
+    days = [START + day * ONE_DAY for day in range(count)]
+    return pl.DataFrame({"usage_date": days, "tokens": [5] * count, "product": "ACD"})
+
+
+def test_a_history_shorter_than_a_forecast_needs_is_refused() -> None:
+    with pytest.raises(tf.ArgumentError, match="90 days of history are too few for a forecast: 91 would be enough"):
+        tf.forecast(days_used(90), horizon=30, model="weekday")
+    assert tf.forecast(days_used(91), horizon=30, model="weekday").horizon == 30
+
+
+def test_products_that_are_none_are_refused() -> None:
+    with pytest.raises(tf.ArgumentError, match="no charges with tokens and a date: nothing to go by"):
+        tf.forecast(days_used(0), horizon=30)
+    with pytest.raises(tf.ArgumentError, match="how many people use each product"):
+        tf.Project(name="bridge", start=START, staffing={})
+    with pytest.raises(tf.ArgumentError, match="at least one of each"):
+        tf.plan_purchase(np.empty((0, 0)), offer=PACKS, start=START)
+
+
+@pytest.mark.parametrize("field", ["prices", "top_up_prices", "overage_price", "packs"])
+def test_negative_prices_are_refused(field: str) -> None:
+    price = {"unit_price": -1}
+    wrong = {
+        "prices": [{"from_tokens": 0} | price],
+        "top_up_prices": [{"from_tokens": 10} | price],
+        "overage_price": -1,
+        "packs": [{"tokens": 10} | price],
+    }[field]
+    with pytest.raises(tf.FieldsError, match=r"is -1, but has to be 0 or more"):
+        tf.Offer.from_dict({"years": 2, "overage_price": 4, "prices": [], field: wrong})
+
+
+@pytest.mark.parametrize("field", ["prices", "top_up_prices"])
+def test_tiers_out_of_order_are_refused(field: str) -> None:
+    with pytest.raises(tf.FieldsError, match=rf"{field}\[1\].from_tokens is 0.0000, but has to exceed 60.0000"):
+        offers_of_term(**{field: TIERS[::-1]})
+
+
+def test_a_horizon_beyond_the_term_is_refused() -> None:
+    """And one that falls short of it; the message says which would be enough, from the forecast's own first day."""
+    start = START + 91 * ONE_DAY
+    for horizon, words in ((730, "730 days, short of the term"), (732, "732 days, beyond the term")):
+        found = tf.forecast(days_used(91), horizon=horizon + 3, model="weekday")
+        later = start + 3 * ONE_DAY
+        with pytest.raises(tf.ArgumentError, match=rf"{words}: 2 years from {later} on are 731 days"):
+            tf.plan_purchase(found, offer=offers_of_term(), start=later, n=3)
+    with pytest.raises(tf.ArgumentError, match="; forecast 734 days"):
+        tf.plan_purchase(tf.forecast(days_used(91), horizon=733, model="weekday"), offer=offers_of_term(), start=later)
+    enough = tf.forecast(days_used(91), horizon=734, model="weekday")
+    assert tf.plan_purchase(enough, offer=offers_of_term(), start=later, n=3).days == 731
+    with pytest.raises(tf.ArgumentError, match="has to lie in 1 to 2,192"):
+        tf.forecast(days_used(91), horizon=2_193)
 
 
 # The offer

@@ -31,7 +31,7 @@ from tokenflex.contract.contract import Contract
 from tokenflex.contract.forecast import Burn
 from tokenflex.contract.ledger import Ledger
 from tokenflex.contract.read_ledger import read_ledger
-from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
+from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier, TopUp
 from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -152,6 +152,7 @@ __all__ = [
     "TableTypeError",
     "TokenflexError",
     "TokenflexWarning",
+    "TopUp",
     "UserZones",
     "YearSnapshot",
     "ZoneError",

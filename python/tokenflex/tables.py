@@ -1474,16 +1474,18 @@ PURCHASE_TRIED: Final = _table(
     {
         "policy": (pl.Enum(PURCHASE_POLICIES), "how tokens are bought"),
         "purchase": (pl.String(), "the same in words, with numbers"),
-        "tokens": (TOKENS, "bought in all; for a reorder point the mean over scenarios"),
+        "tokens": (TOKENS, "bought in all, without top-ups; for a reorder point the mean over scenarios"),
         "annual": (TOKENS, "annual tokens of each contract year; null for packs"),
         "contract": (TOKENS, "contract tokens; null for packs"),
         "below": (TOKENS, "the balance below which packs are bought; null where there is no such point"),
-        "unit_price": (MONEY, "mean price of the tokens bought; null where none are"),
+        "top_up": (TOKENS, "how many are bought each time that tokens run out; null where none are"),
+        "unit_price": (MONEY, "mean price of the tokens bought, without top-ups; null where none are"),
         "expected_cost": (MONEY, "mean over scenarios"),
         "low_cost": (MONEY, "a tenth of the scenarios cost no more"),
         "high_cost": (MONEY, "nine tenths of the scenarios cost no more"),
-        "run_out_chance": (pl.Float64(), "part of the scenarios in which tokens run out, 0 to 1"),
-        "expected_overage": (TOKENS, "tokens that were not bought and had to be paid as overage or top-up, mean"),
+        "run_out_chance": (pl.Float64(), "part of the scenarios in which tokens run out and none are bought, 0 to 1"),
+        "expected_overage": (TOKENS, "tokens that were not bought and had to be paid as overage, mean"),
+        "expected_top_up": (TOKENS, "tokens bought as top-ups, mean"),
         "expected_expiry": (TOKENS, "tokens that expire, mean"),
         "expected_left": (TOKENS, "tokens in packs that outlast the scenarios, mean; they have been paid"),
         "is_chosen": (pl.Boolean(), "the plan's choice"),
@@ -1495,9 +1497,9 @@ PLANNED_PURCHASES: Final = _table(
     "One row for each purchase of a plan, in order of time.",
     {
         "number": (pl.UInt32(), "from 1"),
-        "day": (pl.Date(), "when; for a reorder point the median of the scenarios that buy"),
+        "day": (pl.Date(), "when; for a reorder point and top-ups the median of the scenarios that buy"),
         "pool": (pl.String(), "id of the pool in `PurchasePlan.contract`; null where most scenarios do not buy"),
-        "tokens": (TOKENS, "how many"),
+        "tokens": (TOKENS, "how many; of top-ups the median of the scenarios that buy"),
         "unit_price": (MONEY, "mean price of each"),
         "cost": (MONEY, "of the purchase"),
         "earliest": (pl.Date(), "a tenth of the scenarios that buy have done so by then"),
@@ -1512,13 +1514,15 @@ PLAN_SCENARIOS: Final = _table(
     {
         "scenario": (pl.UInt32(), "row, from 0, of the paths"),
         "used": (TOKENS, "in all"),
-        "bought": (TOKENS, "in all"),
+        "bought": (TOKENS, "in all, top-ups included; what was held is no part of it"),
+        "topped_up": (TOKENS, "bought as top-ups"),
         "overage": (TOKENS, "that no pool could give"),
         "expired": (TOKENS, "at the close of pools"),
         "left": (TOKENS, "in packs that outlast the scenario"),
         "spent": (MONEY, "for what was bought"),
         "cost": (MONEY, "that and the overage"),
         "run_out": (pl.Date(), "the first day that the pools could not pay; null if there is none"),
+        "first_top_up": (pl.Date(), "the day of the first top-up; null if there is none"),
     },
 )
 
@@ -1527,8 +1531,9 @@ TOP_UPS: Final = _table(
     "One row for each of some parts of the scenarios, under the plan: when tokens run out, and how many lack.",
     {
         "chance": (pl.Float64(), "part of the scenarios, 0 to 1"),
-        "day": (pl.Date(), "by which it has run out; null where fewer do"),
-        "tokens": (TOKENS, "that do not suffice in it at most: so large a top-up would do"),
+        "day": (pl.Date(), "by which tokens have run out or the first top-up is bought; null where fewer do"),
+        "tokens": (TOKENS, "that lack in it at most: so large a top-up would do"),
+        "bought": (TOKENS, "that the top-ups of the plan bring in it at most"),
     },
 )
 
@@ -1538,7 +1543,11 @@ NEWSVENDOR: Final = _table(
     {
         "pool": (pl.Enum(["annual", "contract", "pack"]), "kind of pool"),
         "unit_price": (MONEY, "of one token"),
-        "critical_ratio": (pl.Float64(), "(overage price - unit price) / overage price, 0 at least"),
+        "late_price": (
+            MONEY,
+            "of a token that was not bought in time: the overage price, or that of top-ups",
+        ),
+        "critical_ratio": (pl.Float64(), "(late price - unit price) / late price, 0 at least"),
         "tokens": (TOKENS, "the least that suffices in so large a part of the scenarios; of annual tokens all years"),
     },
 )
@@ -1694,6 +1703,18 @@ TURNING_POINTS: Final = _table(
     },
 )
 
+HELD_TOKENS: Final = _table(
+    "held_tokens",
+    "One row for each pool that has tokens when a plan begins or will have them, in the order in which they are drawn.",
+    {
+        "pool": (pl.String(), "id of the pool in the contract that is held"),
+        "kind": (pl.Enum(["annual", "contract", "pack"]), "kind of pool"),
+        "tokens": (TOKENS, "what is left when the plan begins, or what the pool will open with"),
+        "start": (pl.Date(), "the first day of the plan on which it can be drawn from"),
+        "end": (pl.Date(), "its last day"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1778,6 +1799,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "break_even": BREAK_EVEN,
     "sensitivity": SENSITIVITY,
     "turning_points": TURNING_POINTS,
+    "held_tokens": HELD_TOKENS,
 }
 """All tables by name."""
 

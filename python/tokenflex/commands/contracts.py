@@ -45,6 +45,17 @@ class ContractOptions(LogOptions):
         Path | None, typer.Option(help="A statement of the vendor: what was booked by hand is taken from it.")
     ] = None
 
+    @property
+    def local(self) -> tuple[str, ...]:
+        """The options of logs that a file of charges takes as well: a statement has local times."""
+        return () if self.statement is None else ("--timezone",)
+
+    def stated(self, problems: tf.Problems) -> pl.DataFrame | None:
+        """What `--statement` holds."""
+        if self.statement is None:
+            return None
+        return tf.read_statement(self.statement, timezone=self.zones, problems=problems)
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -66,16 +77,13 @@ def settled(
     after: tf.Ledger | None = None,
 ) -> Settled:
     """Charges what is in logs, or reads charges, and settles them with the contract, behind what was closed before."""
-    contract = _contract_of(asked.contract)
+    contract = contract_of(asked.contract)
     if after is not None and after.contract.number != contract.number:
         fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
-    # A statement has local times.
-    charged = charges_of(source, asked, problems, also=() if asked.statement is None else ("--timezone",))
+    charged = charges_of(source, asked, problems, also=asked.local)
     charges, sessions = charged.charges, None if charged.run is None else charged.run.sessions
-    statement = None
-    if asked.statement is not None:
-        statement = tf.read_statement(asked.statement, timezone=asked.zones, problems=problems)
+    statement = asked.stated(problems)
     if identity is not None:
         charges = _persons(identity, charges, problems)
         sessions = None if sessions is None else _persons(identity, sessions, problems)
@@ -102,7 +110,8 @@ def charges_of(source: list[str], asked: LogOptions, problems: tf.Problems, *, a
     return Charged(run.charges, run)
 
 
-def _contract_of(path: Path | None) -> tf.Contract:
+def contract_of(path: Path | None) -> tf.Contract:
+    """The contract in a file; without one the program ends, and says how to write it."""
     if path is None:
         fail(
             "--contract is missing: how many tokens were bought, and until when do they last?",

@@ -13,17 +13,21 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.compare import show_comparison
+from tokenflex.commands.contracts import Charged
 from tokenflex.commands.estimate import show_estimate
 from tokenflex.commands.ledger import show_ledger
 from tokenflex.commands.logs import Metered, metered
-from tokenflex.commands.options import LogOptions, readable_errors
-from tokenflex.commands.plan import drawn_from, show_plan
+from tokenflex.commands.options import readable_errors
+from tokenflex.commands.plan import PlanOptions, forecasted, show_plan
 from tokenflex.commands.sensitivity import show_sensitivity
+from tokenflex.contract.days import ONE_DAY, months_later
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
+from tokenflex.demo.firm import FIRST_DAY
 from tokenflex.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     import polars as pl
     from rich.console import Console
@@ -47,10 +51,14 @@ def demo(
     """
     with readable_errors():
         firm = write_logs(folder or tempfile.mkdtemp(prefix="tokenflex-demo-"), months=months)
-        asked = LogOptions(
+        # Logs that this program writes are whole to their last day, which need not have a charge.
+        until = months_later(FIRST_DAY, months) - ONE_DAY
+        asked = PlanOptions(
             timezone=[f"{server}={zone}" for server, zone in firm.servers.items()],
             rule=str(firm.rule_path),
             rates=firm.rates_path,
+            until=until.isoformat(),
+            incomplete="keep",
         )
         run = metered([str(firm.folder / "logs")], asked)
         to = screen.console()
@@ -58,9 +66,9 @@ def demo(
         summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         screen.show(summary, to, zones=firm.servers)
         _show_contract(firm, run.charges, to)
-        _show_plan(firm, run.charges, to)
+        _show_plan(firm, run, asked, to)
         _show_plans(firm, run, asked.terms, to)
-        for line in _about_demo(firm):
+        for line in _about_demo(firm, until):
             to.print(line, soft_wrap=True)
 
 
@@ -73,15 +81,16 @@ def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
     show_ledger(settled, to)
 
 
-def _show_plan(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:
-    """Prints how many tokens the firm should buy for the years after the logs."""
+def _show_plan(firm: DemoFirm, run: Metered, asked: PlanOptions, to: Console) -> None:
+    """Prints how many tokens the firm should buy for the years after the logs. Problems have been told."""
     to.print("How many tokens to buy for the three years to come, at prices that are made up as well:", style="dim")
     offer = tf.Offer.read(firm.offer_path)
     if find_spec("numpy") is None:
         to.print("Plans need numpy: pip install 'tokenflex[planning]'.\n")
         return
-    drawn = drawn_from(charges, offer=offer)
-    show_plan(tf.plan_purchase(drawn.paths, offer=offer, start=drawn.start), drawn.said, to, brief=True)
+    given = forecasted(Charged(run.charges, run), offer=offer, asked=asked, problems=tf.Problems())
+    found = tf.plan_purchase(given.paths, offer=offer, start=given.start, n=asked.number, seed=asked.seed)
+    show_plan(found, given.said, to, brief=True)
 
 
 def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> None:
@@ -101,7 +110,7 @@ def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> Non
     show_comparison(compared, to)
 
 
-def _about_demo(firm: DemoFirm) -> Iterator[str]:
+def _about_demo(firm: DemoFirm, until: date) -> Iterator[str]:
     public = [rate for rate in firm.rates if not rate.is_invented]
     rates = ", ".join(f"{rate.product} {rate.tokens} ({rate.source})" for rate in public)
     yield f"Rates: {rates}; all others are demo values, not prices of the vendor, and so is the contract."
@@ -134,7 +143,8 @@ def _about_demo(firm: DemoFirm) -> Iterator[str]:
     yield _command(f"tokenflex harvest {logs}", *terms, record)
     yield _command(f"tokenflex harvest {logs}", *terms, record, "--replay 15m,1h,4h,8h,1d,3d")
     yield "\nHow many tokens to buy next, and what other quantities would cost:\n"
-    yield _command("tokenflex plan charges.csv", f"--offer {folder}/{firm.offer_path.name} --growth 5%")
+    offer, whole = f"--offer {folder}/{firm.offer_path.name}", f"--until {until} --incomplete keep"
+    yield _command("tokenflex plan charges.csv", f"{offer} --growth 5%", whole)
     yield "\nWhat the same use would have cost before the contract, and by subscriptions:\n"
     price = f"--token-price {TOKEN_PRICE}"
     yield _command(f"tokenflex estimate {logs}", *terms, price, "--scale-missing-days")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import polars as pl
 import typer
@@ -14,25 +13,20 @@ import typer
 import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.commands.contracts import SourceArgument, charges_of
-from tokenflex.commands.options import JsonOption, LogOptions, fail, may_be_written, readable_errors, takes, writer_of
-from tokenflex.planning.forecast import MISSING
-from tokenflex.reading.periods import read_rows
+from tokenflex.commands.forecasts import SCENARIOS, FutureOptions, forecast_of
+from tokenflex.commands.options import JsonOption, may_be_written, readable_errors, takes, writer_of
 from tokenflex.summary import plain, problem_groups
 from tokenflex.words import many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import date
 
     from rich.console import Console
 
 HORIZON: Final = 90
-SCENARIOS: Final = 1_000
 _GROUPS_SHOWN: Final = 12
 _MONTHS_SHOWN: Final = 24
-_BY: Final = ("product", "server", "site")
-_INCOMPLETE: Final = ("refuse", "cut", "keep")
-_MODELS: Final = ("auto", "weekday")
 
 HELP = """Forecast the tokens of the days to come, from logs or from charges, with intervals.
 
@@ -55,31 +49,11 @@ Paths for `tokenflex plan` are written by --paths. It takes 91 days of charges, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecastOptions(LogOptions):
-    """The options that say what is forecast; those of logs are for logs only."""
+class ForecastOptions(FutureOptions):
+    """The options of a forecast."""
 
     horizon: Annotated[int, typer.Option(metavar="DAYS", help="How many days.")] = HORIZON
-    by: Annotated[str | None, typer.Option(metavar="product|server|site", help="Split by this.")] = None
-    sites: Annotated[Path | None, typer.Option(help="The site of each server, as CSV: server, site.")] = None
-    country: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[SERVER=]CODE", help="Whose public holidays count: ES, ES-MD; or one for each server or site."
-        ),
-    ] = None
-    holidays: Annotated[
-        Path | None, typer.Option(help="The firm's own free days, as CSV: date; country where it is not for all.")
-    ] = None
-    scenarios: Annotated[Path | None, typer.Option(help="Projects and head counts to come, as .toml.")] = None
     level: Annotated[float, typer.Option(help="What part of the days should lie between low and high.")] = 0.8
-    model: Annotated[str, typer.Option(metavar="auto|weekday", help="Try other models on the past, or do not.")] = (
-        "auto"
-    )
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="The last day that is whole.")] = None
-    incomplete: Annotated[
-        str, typer.Option(metavar="refuse|cut|keep", help="What to do if the end of the past collapses.")
-    ] = "refuse"
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same intervals and paths.")] = 0
 
 
 @takes(ForecastOptions)
@@ -93,21 +67,17 @@ def forecast(
     paths: Annotated[
         Path | None, typer.Option(help="Write paths here, as `plan --paths` takes them: .parquet or .csv.")
     ] = None,
-    number: Annotated[int, typer.Option(min=1, help="How many paths.")] = SCENARIOS,
     as_json: JsonOption = False,
 ) -> None:
     """Shows the forecast; see `HELP`."""
     with readable_errors():
         write, write_paths = writer_of(out), _paths_writer(paths)
         problems = tf.Problems()
-        options = _options(asked)
         # With a file of charges, rates are for projects only.
         charged = charges_of(source, asked, problems, also=("--rates",))
-        coverage = None if charged.run is None else charged.run.log.coverage
-        options |= {"rates": asked.prices, "coverage": coverage, "problems": problems}
-        found = _forecast(charged.charges, options)
+        found = forecast_of(charged, asked, problems, horizon=asked.horizon, level=asked.level)
         write(found.days if found.by is None else found.groups.rename({"group": found.by}))
-        write_paths(found, number, asked.seed)
+        write_paths(found, asked.number, asked.seed)
         if as_json:
             typer.echo(json.dumps(_plain(found, problems.frame), indent=2))
         elif not asked.quiet:
@@ -117,97 +87,6 @@ def forecast(
             for path in (out, paths):
                 if path is not None:
                     to.print(f"written to {path}", soft_wrap=True)
-
-
-def _forecast(charges: pl.DataFrame, options: dict[str, Any]) -> tf.Forecast:
-    try:
-        return tf.forecast(charges, **options)
-    except tf.ArgumentError as error:
-        told, is_collapse, _ = str(error).partition(f". {MISSING}")
-        if not is_collapse:
-            raise
-        fail(
-            f"{told}. {MISSING}",
-            "Add the missing logs; or give --incomplete cut to go by what is before, or --incomplete keep if use "
-            "collapsed. Logs that are whole to the end show it themselves, a file of charges does not.",
-        )
-
-
-def _options(asked: ForecastOptions) -> dict[str, Any]:
-    """The arguments of `tf.forecast` that stand on the command line."""
-    _check("--by", asked.by, _BY)
-    _check("--model", asked.model, _MODELS)
-    _check("--incomplete", asked.incomplete, _INCOMPLETE)
-    return {
-        "horizon": asked.horizon,
-        "by": asked.by,
-        "sites": None if asked.sites is None else _mapping(asked.sites, "--sites", "server", "site"),
-        "countries": _countries(asked.country),
-        "holidays": None if asked.holidays is None else _holidays(asked.holidays),
-        "scenarios": [] if asked.scenarios is None else _scenarios(asked.scenarios),
-        "level": asked.level,
-        "model": asked.model,
-        "until": asked.until,
-        "incomplete": asked.incomplete,
-        "seed": asked.seed,
-    }
-
-
-def _check(option: str, given: str | None, known: Iterable[str]) -> None:
-    names = list(known)
-    if given is not None and given not in names:
-        fail(f"{option} {given}: it has to be {' or '.join(names)}")
-
-
-def _countries(given: list[str] | None) -> str | dict[str, str] | None:
-    given = given or []
-    named = dict(value.split("=", 1) for value in given if "=" in value)
-    plain_codes = [value for value in given if "=" not in value]
-    if (named and plain_codes) or len(plain_codes) > 1:
-        fail("--country: give one country for all, or SERVER=CODE once for each server or site")
-    return plain_codes[0] if plain_codes else named or None
-
-
-def _mapping(path: Path, option: str, key: str, value: str) -> dict[str, str]:
-    table = read_rows(path, option)
-    if lacking := {key, value} - set(table.columns):
-        fail(f"{option} {path}: column {min(lacking)!r} is missing: it has to have {key} and {value}")
-    return dict(table.select(pl.col(key, value).cast(pl.String)).drop_nulls().iter_rows())
-
-
-def _holidays(path: Path) -> list[str] | dict[str, list[str]]:
-    table = read_rows(path, "--holidays")
-    if "date" not in table.columns:
-        fail(f"--holidays {path}: column 'date' is missing")
-    days = table["date"].cast(pl.String).drop_nulls().to_list()
-    if "country" not in table.columns:
-        return days
-    found: dict[str, list[str]] = {}
-    for day, country in table.select(pl.col("date", "country").cast(pl.String)).iter_rows():
-        if country is None or day is None:
-            fail(f"--holidays {path}: each row needs date and country; leave the column out where it is for all")
-        found.setdefault(country, []).append(day)
-    return found
-
-
-def _scenarios(path: Path) -> list[tf.Project | tf.HeadCount]:
-    try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeError) as error:
-        fail(f"--scenarios {path}: no TOML: {error}")
-    kinds: dict[str, type[tf.Project | tf.HeadCount]] = {"projects": tf.Project, "head_counts": tf.HeadCount}
-    found = []
-    for name, rows in read.items():
-        if name not in kinds or not isinstance(rows, list):
-            fail(f"--scenarios {path}: {name} is unknown: it has to have [[projects]] and [[head_counts]]")
-        for row in cast("list[dict[str, Any]]", rows):
-            try:
-                found.append(kinds[name](**row))
-            except TypeError as error:
-                fail(f"--scenarios {path}: [[{name}]]: {error}")
-            except tf.TokenflexError as error:
-                fail(f"--scenarios {path}: [[{name}]]: {error}")
-    return found
 
 
 def _paths_writer(path: Path | None) -> Callable[[tf.Forecast, int, int], None]:

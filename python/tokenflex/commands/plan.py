@@ -3,58 +3,57 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
 
 import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex import screen
-from tokenflex.commands.contracts import charges_of, money
+from tokenflex import screen, tables
+from tokenflex.commands.contracts import Charged, ContractOptions, charges_of, contract_of, money, sum_of
+from tokenflex.commands.forecasts import FutureOptions, ModelOption, day_after, day_of, forecast_of, part_of
 from tokenflex.commands.options import (
     JsonOption,
-    LogOptions,
     fail,
     may_be_written,
     readable_errors,
     takes,
     writer_of,
 )
-from tokenflex.contract.days import years_later
+from tokenflex.contract.days import ONE_DAY, years_later
+from tokenflex.planning.forecast import MOST_AHEAD
 from tokenflex.summary import plain, problem_groups
+from tokenflex.times import MICROSECOND
 from tokenflex.words import many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from datetime import date
 
     from rich.console import Console
 
 _SHOWN: Final = 12
 _YEAR: Final = 365
-_HUNDRED: Final = 100
-_NONE: Final = "0%"
-_ONE_DAY: Final = timedelta(days=1)
 
 HELP = """Say how many tokens to buy, of which kind and when, so that the expected cost is least.
 
 \b
-From what was charged, grown by 5 % a year, for the terms in offer.toml:
-  tokenflex plan charges.csv --offer offer.toml --growth 5%
+From what was charged, by a forecast, for the terms in offer.toml:
+  tokenflex plan charges.csv --offer offer.toml --country ES --growth 5%
 \b
 From logs, for a term that begins on a day; the contract that it means is kept:
   tokenflex plan logs/ --timezone Europe/Madrid --rates rates.csv \\
     --offer offer.toml --start 2027-01-01 --save-contract contract.toml
 \b
-From scenarios of your own (columns scenario, day, tokens):
+From scenarios that `tokenflex forecast --paths` wrote, or from your own:
   tokenflex plan --paths scenarios.parquet --offer offer.toml
+\b
+With tokens left, of a contract that runs or of a team's packs:
+  tokenflex plan charges.csv --offer offer.toml --contract contract.toml
 
-Without --paths the scenarios are whole weeks of the past, drawn again and again: they know of no holidays and no
-projects. docs/plan-purchase.md says how offer.toml is written.
+The options of the forecast are those of `tokenflex forecast`. It takes 91 days of charges, better a year.
+docs/plan-purchase.md says how offer.toml is written.
 """
 
 SourceArgument = Annotated[
@@ -64,20 +63,18 @@ SourceArgument = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(LogOptions):
-    """The options of a plan, besides those of logs, which are for logs only."""
+class PlanOptions(FutureOptions, ContractOptions):
+    """The options of a plan, besides those of the forecast that it goes by and of the contract that is held."""
 
     offer: Annotated[Path | None, typer.Option(help="What can be bought, at what price, as .toml.")] = None
     paths: Annotated[Path | None, typer.Option(help="Scenarios as .parquet or .csv: scenario, day, tokens.")] = None
     start: Annotated[
-        str | None, typer.Option(metavar="DATE", help="The first day. Default: the day after the last charge.")
+        str | None, typer.Option(metavar="DATE", help="The first day. Default: the first that is forecast.")
     ] = None
     days: Annotated[
         int | None, typer.Option(min=1, help="Of packs: how many days to plan. Default: 365. A term has its own.")
     ] = None
-    growth: Annotated[str, typer.Option(metavar="PERCENT", help="How much use grows in a year: 5%, -10%.")] = _NONE
-    scenarios: Annotated[int, typer.Option(min=1, max=100_000, help="How many to draw.")] = 1000
-    seed: Annotated[int, typer.Option(min=0, help="Draws the same scenarios again.")] = 0
+    model: ModelOption = "weekday"
 
 
 @takes(PlanOptions)
@@ -103,10 +100,19 @@ def plan(
         if save_contract is not None:
             may_be_written(save_contract, "--save-contract", (".toml", ".json"))
         offer, problems = _offer_of(asked.offer), tf.Problems()
-        limit = None if run_out_limit is None else _part(run_out_limit, "--run-out-limit")
-        dates = None if buy_on is None else [_day(each, "--buy-on") for each in buy_on]
+        limit = None if run_out_limit is None else float(part_of(run_out_limit, "--run-out-limit"))
+        dates = None if buy_on is None else [day_of(each, "--buy-on") for each in buy_on]
         given = _given(source or [], asked, offer, problems)
-        found = tf.plan_purchase(given.paths, offer=offer, start=given.start, dates=dates, run_out_limit=limit)
+        found = tf.plan_purchase(
+            given.paths,
+            offer=offer,
+            held=given.held,
+            start=given.start,
+            dates=dates,
+            run_out_limit=limit,
+            n=asked.number,
+            seed=asked.seed,
+        )
         write(found.tried)
         if save_contract is not None:
             found.contract.write(save_contract)
@@ -131,67 +137,116 @@ def _offer_of(path: Path | None) -> tf.Offer:
 
 
 class Scenarios(NamedTuple):
-    """Paths as `plan_purchase` takes them, their first day, and what they are in words."""
+    """Paths as `plan_purchase` takes them, their first day, what they are in words, and what is held on that day."""
 
     paths: Any
     start: date | None
     said: str
+    held: tf.Ledger | None
+
+
+_OF_FORECASTS: Final = {
+    "by": "--by",
+    "sites": "--sites",
+    "country": "--country",
+    "holidays": "--holidays",
+    "scenarios": "--scenarios",
+    "growth": "--growth",
+    "model": "--model",
+    "until": "--until",
+    "incomplete": "--incomplete",
+    "number": "--number",
+    "days": "--days",
+}
+"""Fields that say how scenarios come about, and their options."""
 
 
 def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.Problems) -> Scenarios:
-    if (asked.paths is None) == (not source):
-        fail("give logs or charges to draw scenarios from, or scenarios of your own with --paths, one of the two")
+    _check(source, asked, offer)
+    start = None if asked.start is None else day_of(asked.start, "--start")
+    held = None if asked.contract is None else contract_of(asked.contract)
+    # With a file of charges, rates are for projects only.
+    charged = charges_of(source, asked, problems, also=("--rates", *asked.local)) if source else None
+    if asked.paths is not None:
+        paths = _paths_in(asked.paths)
+        first = start or cast("date | None", paths["day"].min() if "day" in paths.columns else None)
+        ledger = _settled(held, charged, asked, first, problems)
+        return Scenarios(paths, first, f"the scenarios of {asked.paths.name}", ledger)
+    assert charged is not None  # noqa: S101 - one of the two was given
+    return forecasted(charged, offer=offer, asked=asked, start=start, held=held, problems=problems)
+
+
+def _check(source: list[str], asked: PlanOptions, offer: tf.Offer) -> None:
+    if asked.paths is None and not source:
+        fail("give logs or charges to forecast from, or scenarios of your own with --paths, one of the two")
+    if asked.paths is not None and source and asked.contract is None:
+        fail(
+            "give logs or charges, or --paths, one of the two; both only where --contract says what they are drawn from"
+        )
+    if asked.statement is not None and asked.contract is None:
+        fail("--statement goes with --contract: what is booked by hand is taken from its tokens")
     if offer.years and asked.days is not None:
         fail("--days goes with packs: the term of the offer says how long the plan lasts")
-    growth = _part(asked.growth, "--growth", least=-1)
     if asked.paths is not None:
-        given = {"--start": asked.start is not None, "--days": asked.days is not None, "--growth": growth != 0}
-        for option, is_given in given.items():
-            if is_given:
+        for field, option in _OF_FORECASTS.items():
+            if getattr(asked, field) != getattr(PlanOptions, field):
                 fail(f"{option} goes with logs or charges: the scenarios in {asked.paths} are as they are")
-        return Scenarios(_paths_in(asked.paths), None, f"the scenarios of {asked.paths.name}")
-    start = None if asked.start is None else _day(asked.start, "--start")
-    charged = charges_of(source, asked, problems)
-    return drawn_from(
-        charged.charges, offer=offer, start=start, days=asked.days, growth=growth, n=asked.scenarios, seed=asked.seed
-    )
 
 
-def drawn_from(
-    charges: pl.DataFrame,
+def forecasted(
+    charged: Charged,
     *,
     offer: tf.Offer,
+    asked: PlanOptions,
     start: date | None = None,
-    days: int | None = None,
-    growth: float = 0,
-    n: int = 1000,
-    seed: int = 0,
+    held: tf.Contract | None = None,
+    problems: tf.Problems,
 ) -> Scenarios:
-    """Scenarios of whole weeks of the past."""
-    with _numpy_needed():
-        from tokenflex.planning.weeks import weeks_of  # noqa: PLC0415 - it needs numpy
-    known = charges["charged_at"].drop_nulls().dt.convert_time_zone(offer.zone).dt.date()
-    if known.is_empty():
-        fail("there are no charges to draw scenarios from")
-    first: date = known.sort()[-1] + _ONE_DAY if start is None else start
-    weeks = weeks_of(charges, zone=offer.zone, start=first)
-    length = (years_later(first, offer.years) - first) // _ONE_DAY if offer.years else days or _YEAR
-    paths = weeks.paths(n, start=first, days=length, growth=growth, seed=seed)
-    grown = f", grown by {growth:.1%} a year" if growth else ""
-    drawn = f"{many(len(weeks.tokens), 'whole week')} from {weeks.first} to {weeks.last}"
+    """Scenarios of a forecast that reaches from the day after the past to the end of the plan."""
+    begins = day_after(charged, asked)
+    if begins is None:
+        fail("there are no charges with a date to forecast from")
+    found, first, told = None, begins, tf.Problems()
+    # A past whose end is cut off ends earlier than its last charge says.
+    while found is None or found.start != begins:
+        begins = begins if found is None else found.start
+        first = start or begins
+        if first < begins:
+            fail(f"--start {first}: the forecast begins on {begins}, the day after what is known; give that or a later")
+        if first > begins and held is not None:
+            fail(f"--start {first}: what is used from {begins} on is not known, and so is not what is left by then")
+        horizon = (_end(first, offer, asked, held) - begins) // ONE_DAY
+        if horizon > MOST_AHEAD:
+            last = begins + (MOST_AHEAD - horizon + (first - begins).days) * ONE_DAY
+            fail(f"--start {first}: a forecast reaches {MOST_AHEAD:,} days, so begin the plan on {last} or before")
+        told = tf.Problems()
+        found = forecast_of(charged, asked, told, horizon=max(horizon, 1))
+    problems.add(told.frame)
+    since, used = found.history["date"][0], sum_of(found.history["tokens"])
     said = (
-        f"{many(n, 'scenario')} drawn from {drawn}{grown}. Weeks are drawn one by one, so good and bad ones even out: "
-        "over a whole term costs will differ more than is said here."
+        f"{many(asked.number, 'path')} of a forecast by {screen.tokens(used)} tokens in the "
+        f"{many((found.start - since).days, 'day')} since {since}, model {found.model}. Tried on the past for "
+        f"{found.tested_days} days ahead: what lies behind them is less sure than shown."
     )
-    return Scenarios(paths, first, said)
+    return Scenarios(found, first, said, _settled(held, charged, asked, first, problems))
 
 
-@contextmanager
-def _numpy_needed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise tf.ArgumentError("plans need numpy: pip install 'tokenflex[planning]'") from error
+def _end(first: date, offer: tf.Offer, asked: PlanOptions, held: tf.Contract | None) -> date:
+    """The first day behind the plan."""
+    if offer.years:
+        return years_later(first, offer.years) if held is None else held.end + ONE_DAY
+    return first + (asked.days or _YEAR) * ONE_DAY
+
+
+def _settled(
+    held: tf.Contract | None, charged: Charged | None, asked: PlanOptions, first: date | None, problems: tf.Problems
+) -> tf.Ledger | None:
+    """What is held when a plan begins: the contract with all that was drawn from it before."""
+    if held is None or first is None:
+        return None
+    charges = pl.DataFrame(schema=dict(tables.CHARGES)) if charged is None else charged.charges
+    as_of = held.first_instant(first) - MICROSECOND
+    return held.settle(charges, statement=asked.stated(problems), as_of=as_of, problems=problems)
 
 
 def _paths_in(path: Path) -> pl.DataFrame:
@@ -207,24 +262,6 @@ def _paths_in(path: Path) -> pl.DataFrame:
         fail(f"--paths {path}: cannot be read as scenarios: {str(error).splitlines()[0]}")
 
 
-def _day(text: str, option: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        fail(f"{option} {text}: give a date such as 2027-01-01")
-
-
-def _part(text: str, option: str, *, least: int = 0) -> float:
-    """`5%` as 0.05."""
-    try:
-        part = float(Decimal(text.removesuffix("%")) / _HUNDRED)
-    except InvalidOperation:
-        fail(f"{option} {text}: give percent, such as 5%")
-    if not text.endswith("%") or not least <= part <= _HUNDRED:
-        fail(f"{option} {text}: give percent, such as 5%")
-    return part
-
-
 def _plain(found: tf.PurchasePlan, said: str, problems: pl.DataFrame) -> dict[str, Any]:
     chosen = plain(found.tried.filter("is_chosen")).to_dicts()[0]
     return {
@@ -233,6 +270,7 @@ def _plain(found: tf.PurchasePlan, said: str, problems: pl.DataFrame) -> dict[st
         "scenarios": said,
         "currency": found.offer.currency,
         "plan": {name: value for name, value in chosen.items() if name != "is_chosen"},
+        "held": plain(found.held).to_dicts(),
         "purchases": plain(found.purchases).to_dicts(),
         "top_ups": plain(found.top_ups).to_dicts(),
         "newsvendor": plain(found.newsvendor).to_dicts(),
@@ -251,6 +289,9 @@ def show_plan(found: tf.PurchasePlan, said: str, to: Console, *, brief: bool = F
     cost, low, high = (f"{chosen[name]:,.0f}" for name in ("expected_cost", "low_cost", "high_cost"))
     to.print(f"expected cost {cost} {currency}, in eight scenarios of ten between {low} and {high}", style="bold")
     to.print(f"from {found.start} to {found.end}; {said}")
+    if not found.held.is_empty():
+        pools, left = many(found.held.height, "pool"), screen.tokens(sum_of(found.held["tokens"]))
+        to.print(f"held already: {left} tokens in {pools}, the first of which ends on {found.held['end'].sort()[0]}")
     to.print()
     _show_purchases(found, to)
     if not brief:
@@ -260,7 +301,7 @@ def show_plan(found: tf.PurchasePlan, said: str, to: Console, *, brief: bool = F
 
 
 def _show_purchases(found: tf.PurchasePlan, to: Console) -> None:
-    is_open = found.below is not None
+    is_open = found.below is not None or found.top_up is not None
     spread = ["earliest", "latest", ">chance"] if is_open else []
     table = screen.new_table(">no.", "day", "pool", ">tokens", ">price", f">cost ({found.offer.currency})", *spread)
     for row in found.purchases.head(_SHOWN).iter_rows(named=True):
@@ -277,8 +318,11 @@ def _show_purchases(found: tf.PurchasePlan, to: Console) -> None:
     more = found.purchases.height - _SHOWN
     note = f"{many(more, 'more purchase')} not shown: see --json. " if more > 0 else ""
     if is_open:
-        note += "A purchase falls on the day that begins with less than is said above; shown are the median days, and "
-        note += "between which days four of five scenarios buy."
+        when = "that begins with less than is said above" if found.top_up is None else "on which tokens would run out"
+        note += (
+            f"What is not bought at once falls on the day {when}; shown are the median days, and between which days "
+        )
+        note += "four of five of those scenarios buy."
     screen.print_table(to, "What to buy", table, note)
 
 
@@ -308,18 +352,23 @@ def _show_curve(found: tf.PurchasePlan, to: Console) -> None:
 
 
 def _show_top_ups(found: tf.PurchasePlan, to: Console) -> None:
-    table = screen.new_table(">scenarios", "have run out by", ">tokens that lack, at most")
-    for chance, day, tokens in found.top_ups.iter_rows():
-        table.add_row(f"{chance:.0%}", "-" if day is None else str(day), f"{tokens:,.0f}")
-    note = (
-        f"In {found.run_out_chance:.0%} of the scenarios tokens run out; what lacks costs "
-        f"{money(found.offer.overage_price, places=4)} {found.offer.currency} each."
-    )
+    has_top_ups = found.top_up is not None
+    more = [">top-ups bring, at most"] if has_top_ups else []
+    by = "top up by" if has_top_ups else "have run out by"
+    table = screen.new_table(">scenarios", by, ">tokens that lack, at most", *more)
+    for chance, day, tokens, bought in found.top_ups.iter_rows():
+        cells = [f"{bought:,.0f}"] if has_top_ups else []
+        table.add_row(f"{chance:.0%}", "-" if day is None else str(day), f"{tokens:,.0f}", *cells)
+    price, currency = money(found.offer.overage_price, places=4), found.offer.currency
+    note = f"In {found.run_out_chance:.0%} of the scenarios tokens run out; what lacks costs {price} {currency} each."
+    if found.top_up is not None:
+        size, cost = screen.tokens(found.top_up), money(found.offer.cost_of_top_up(found.top_up))
+        note = f"A top-up of {size} tokens for {cost} {currency} is bought on the day on which they would run out."
     screen.print_table(to, "When to top up", table, note)
 
 
 def _show_newsvendor(found: tf.PurchasePlan, to: Console) -> None:
-    kinds = ", ".join(f"{row[0]} {row[3]:,.0f}" for row in found.newsvendor.iter_rows())
+    kinds = ", ".join(f"{row['pool']} {row['tokens']:,.0f}" for row in found.newsvendor.iter_rows(named=True))
     ratio = found.newsvendor["critical_ratio"][0]
     to.print(
         f"Cross-check: at the plan's mean price a token is worth having if it is used in {1 - ratio:.1%} of all "

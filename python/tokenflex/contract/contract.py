@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tokenflex.arrow import AnyTable
     from tokenflex.contract.ledger import Ledger
-    from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier
+    from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, Pool, PriceTier, TopUp
     from tokenflex.problems import Problems
 
 Order: TypeAlias = Literal["annual_first", "contract_first", "earliest_end"]
@@ -45,9 +45,11 @@ class Contract:
         years: The years of a Token Flex contract, in order, without gaps; two to five years in all.
         contract_tokens: Tokens of a Token Flex contract that last for its whole term (multi-year tokens).
         packs: The packs of a Flex team.
+        top_ups: What was bought of Token Flex in mid-term, each a pool of its own.
         bookings: Adjustments, manual consumption, and moves between teams.
         prices: Unit prices by the quantity of a purchase, from the least on. The purchase of Token Flex is all annual
-            and contract tokens together; of Flex it is the pack, unless that has a price of its own.
+            and contract tokens together, and each top-up; of Flex it is the pack. Top-ups and packs may have prices of
+            their own.
         overage_price: What a token costs that no pool could give, or None.
         currency: In which the prices are, as three letters.
         order: Which pool is drawn from first. `"annual_first"` (the default for Token Flex), `"contract_first"`, or
@@ -80,6 +82,7 @@ class Contract:
     years: tuple[ContractYear, ...]
     contract_tokens: Decimal
     packs: tuple[Pack, ...]
+    top_ups: tuple[TopUp, ...]
     bookings: tuple[Booking, ...]
     prices: tuple[PriceTier, ...]
     overage_price: Decimal | None
@@ -98,6 +101,7 @@ class Contract:
         years: Iterable[ContractYear] = (),
         contract_tokens: Exact = 0,
         packs: Iterable[Pack] = (),
+        top_ups: Iterable[TopUp] = (),
         bookings: Iterable[Booking] = (),
         prices: Iterable[PriceTier] = (),
         overage_price: Exact | None = None,
@@ -114,6 +118,7 @@ class Contract:
             "years": years,
             "contract_tokens": contract_tokens,
             "packs": packs,
+            "top_ups": top_ups,
             "bookings": bookings,
             "prices": prices,
             "overage_price": overage_price,

@@ -1,7 +1,8 @@
-"""Days of a contract: the instants at which they begin, and the date of a year later."""
+"""Days of a contract: the instants at which they begin, and the dates of months and years later."""
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ONE_DAY: Final = timedelta(days=1)
+_DECEMBER: Final = 12
 FIRST_DAY: Final = date(1970, 1, 2)
 LAST_DAY: Final = date(2199, 12, 30)
 """Days whose midnights lie, in every zone, in the years that data may have."""
@@ -36,3 +38,9 @@ def years_later(day: date, years: int) -> date:
         return day.replace(year=day.year + years)
     except ValueError:
         return date(day.year + years, 3, 1)
+
+
+def months_later(day: date, months: int) -> date:
+    """The same day some months later, or the month's last where it has no such day."""
+    year, month = divmod(day.year * _DECEMBER + day.month - 1 + months, _DECEMBER)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tokenflex.contract.days import ONE_DAY, first_instants
 from tokenflex.contract.fields import total
-from tokenflex.contract.terms import Pool
-from tokenflex.contract.whole import CONTRACT_POOL, CURRENT_YEAR, MULTI_YEAR, annual_pool
+from tokenflex.contract.terms import MULTI_YEAR, Pool
+from tokenflex.contract.whole import CONTRACT_POOL, CURRENT_YEAR, annual_pool, top_up_pool, topped_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def pools_of(contract: Contract) -> tuple[Pool, ...]:
     """The pools in the order in which they are drawn from."""
     lives = [(year.start, year.end) for year in contract.years] + [(pack.start, pack.end) for pack in contract.packs]
+    lives += [(top_up.day, top_up.day) for top_up in contract.top_ups]
     instants = first_instants([day for start, end in lives for day in (start, end + ONE_DAY)], contract.zone)
-    pools = [*_token_flex(contract, instants), *_flex(contract, instants)]
+    pools = [*_token_flex(contract, instants), *_topped_up(contract, instants), *_flex(contract, instants)]
     return tuple(sorted(pools, key=_ORDERS[contract.order]))
 
 
@@ -72,6 +73,25 @@ def _token_flex(contract: Contract, instants: Mapping[date, datetime]) -> Iterat
             end=contract.end,
             unit_price=price,
             carries_to=None,
+        )
+
+
+def _topped_up(contract: Contract, instants: Mapping[date, datetime]) -> Iterator[Pool]:
+    years = {annual_pool(year): year for year in contract.years}
+    followers = dict(zip(years, [*years, None][1:], strict=True))
+    for place, top_up in enumerate(contract.top_ups):
+        name = topped_up(top_up, contract.years)
+        year = years.get(name)
+        first, last = (contract.start, contract.end) if year is None else (year.start, year.end)
+        yield Pool(
+            id=top_up_pool(place),
+            kind="contract" if year is None else "annual",
+            tokens=top_up.tokens,
+            opens=instants[max(first, top_up.day)],
+            closes=instants[last + ONE_DAY],
+            end=last,
+            unit_price=price_of(contract, top_up.tokens) if top_up.unit_price is None else top_up.unit_price,
+            carries_to=followers[name] if year is not None and year.carry_over else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""The terms of a contract as values: years, packs, bookings, prices, perpetual licenses; and the pools they make."""
+"""The terms of a contract as values: years, packs, top-ups, bookings, prices, perpetual licenses, and their pools."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 BookingKind: TypeAlias = Literal["adjustment", "manual_consumption", "move"]
 PoolKind: TypeAlias = Literal["annual", "contract", "pack"]
 
+MULTI_YEAR: Final = "MY"
+"""The vendor's word for the pool of the whole term."""
 KINDS: Final = ("adjustment", "manual_consumption", "move")
 
 
@@ -128,6 +130,44 @@ class Pack:
     def start(self) -> date:
         """The first day on which this team can use it."""
         return self.received or self.purchased
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class TopUp:
+    """Tokens of Token Flex that were bought in mid-term. They end with the pool that they top up.
+
+    Attributes:
+        day: The day on which they were bought.
+        tokens: How many, more than 0, of at most four decimals.
+        pool: Which pool they top up: its id, `"annual 2"` or `"contract"`; or `"CY"`, the annual pool of the day's
+            contract year, or `"MY"`, the contract's own, as the vendor spells them. They are a pool of their own, drawn
+            from behind that one, usable from the day on, but not before that one opens.
+        unit_price: What one of them cost, of at most four decimals; None if the contract's prices say so.
+
+    Raises:
+        FieldsError: Fields are wrong; the message names each.
+
+    Example:
+        >>> import tokenflex as tf
+        >>> tf.TopUp(day="2024-07-01", tokens=20000, unit_price="3.1").pool
+        'MY'
+    """
+
+    day: date
+    tokens: Decimal
+    pool: str
+    unit_price: Decimal | None
+
+    def __init__(self, *, day: Day, tokens: Exact, pool: str = MULTI_YEAR, unit_price: Exact | None = None) -> None:
+        checks = Checks()
+        fields = {
+            "day": checks.day("day", day),
+            "tokens": checks.tokens("tokens", tokens, or_none=False),
+            "pool": checks.text("pool", pool),
+            "unit_price": None if unit_price is None else checks.price("unit_price", unit_price),
+        }
+        checks.refuse("top-up")
+        fill(self, fields)
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -264,7 +304,8 @@ class Pool:
     """Tokens that open, are drawn from and expire together, as a contract makes them.
 
     Attributes:
-        id: `"annual 1"` for the first year's tokens, `"contract"` for those of the whole term, a pack's id.
+        id: `"annual 1"` for the first year's tokens, `"contract"` for those of the whole term, `"top-up 1"` for the
+            first top-up, a pack's id.
         kind: `"annual"`, `"contract"` or `"pack"`.
         tokens: How many it opens with.
         opens: The first instant at which it can be drawn from, in UTC.

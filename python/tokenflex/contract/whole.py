@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenflex.contract.days import ONE_DAY, years_later
 from tokenflex.contract.fields import MISSING, Checks, built_parts, parts, total
-from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, PriceTier
+from tokenflex.contract.terms import MULTI_YEAR, Booking, ContractYear, Pack, PerpetualLicense, PriceTier, TopUp
 
 if TYPE_CHECKING:
     from datetime import date
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PARTS: Final[dict[str, type]] = {
     "years": ContractYear,
     "packs": Pack,
+    "top_ups": TopUp,
     "bookings": Booking,
     "prices": PriceTier,
     "perpetual": PerpetualLicense,
@@ -29,7 +30,6 @@ ON_EMPTY: Final = ("overage", "refuse", "error")
 SHORTEST_TERM: Final = 2 * 365 * ONE_DAY
 LONGEST_TERM: Final = 5
 CURRENT_YEAR: Final = "CY"
-MULTI_YEAR: Final = "MY"
 CONTRACT_POOL: Final = "contract"
 TRIAD: Final = (
     "is a redundant triad: distributed servers are supported for Token Flex, a redundant server model is not; "
@@ -64,6 +64,7 @@ def checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
     _check_years(found["years"], checks)
     _check_packs(found["packs"], checks)
     _check_prices(found, checks)
+    _check_top_ups(found, checks)
     _check_bookings(found, checks)
     return found
 
@@ -140,6 +141,8 @@ def _check_model(found: Mapping[str, Any], checks: Checks) -> None:
     if found["packs"] and not found["years"]:
         if found["contract_tokens"]:
             checks.fault("contract_tokens", "belong to Token Flex: leave them out of a contract with packs")
+        if found["top_ups"]:
+            checks.fault("top_ups", "belong to Token Flex: what a Flex team buys are packs")
         if found["servers"]:
             checks.fault("servers", "belong to Token Flex: Flex has no license servers")
 
@@ -177,12 +180,12 @@ def _check_packs(packs: tuple[Pack, ...], checks: Checks) -> None:
             checks.fault(f"packs[{place}].id", f"is {pack.id!r}, which packs[{first}] has already")
 
 
-def check_tiers(prices: tuple[PriceTier, ...], checks: Checks) -> None:
+def check_tiers(prices: tuple[PriceTier, ...], checks: Checks, *, name: str = "prices") -> None:
     """Each tier of prices begins above the one before."""
     for place, (before, tier) in enumerate(pairwise(prices), 1):
         if tier.from_tokens <= before.from_tokens:
             said = f"is {tier.from_tokens}, but has to exceed {before.from_tokens} of the tier before"
-            checks.fault(f"prices[{place}].from_tokens", said)
+            checks.fault(f"{name}[{place}].from_tokens", said)
 
 
 def _check_prices(found: Mapping[str, Any], checks: Checks) -> None:
@@ -201,8 +204,40 @@ def _purchases(found: Mapping[str, Any]) -> Iterable[tuple[str, Decimal]]:
     for place, pack in enumerate(found["packs"]):
         if pack.unit_price is None:
             yield f"packs[{place}] is a purchase", pack.tokens
+    for place, top_up in enumerate(found["top_ups"]):
+        if top_up.unit_price is None:
+            yield f"top_ups[{place}] is a purchase", top_up.tokens
     if found["years"] and found["contract_tokens"] is not None:
         yield "the contract is a purchase", total([found["contract_tokens"], *(year.tokens for year in found["years"])])
+
+
+def _check_top_ups(found: Mapping[str, Any], checks: Checks) -> None:
+    """Each tops up a pool of years that has not ended on its day."""
+    if not found["years"]:
+        return
+    lives = _lives({**found, "top_ups": ()})
+    for place, top_up in enumerate(found["top_ups"]):
+        day, where = top_up.day, f"top_ups[{place}]"
+        pool = topped_up(top_up, found["years"])
+        if day < found["years"][0].start:
+            checks.fault(f"{where}.day", f"is {day}, before the contract begins on {found['years'][0].start}")
+        elif pool not in lives:
+            known = ", ".join(repr(each) for each in (*lives, CURRENT_YEAR, MULTI_YEAR))
+            checks.fault(f"{where}.pool", f"is {top_up.pool!r}, but there is no such pool then; there are {known}")
+        elif day > lives[pool][1]:
+            checks.fault(f"{where}.day", f"is {day}, but the pool {pool!r} ends on {lives[pool][1]}")
+
+
+def topped_up(top_up: TopUp, years: tuple[ContractYear, ...]) -> str:
+    """The id of the pool that is topped up; the vendor's name of it where there is none on its day."""
+    if top_up.pool == CURRENT_YEAR:
+        return next((annual_pool(year) for year in years if year.start <= top_up.day <= year.end), top_up.pool)
+    return CONTRACT_POOL if top_up.pool == MULTI_YEAR else top_up.pool
+
+
+def top_up_pool(place: int) -> str:
+    """The id of the pool of a top-up, by its place in the contract."""
+    return f"top-up {place + 1}"
 
 
 def _check_bookings(found: Mapping[str, Any], checks: Checks) -> None:
@@ -231,4 +266,7 @@ def _lives(found: Mapping[str, Any]) -> dict[str, tuple[date, date]]:
     lives = {annual_pool(year): (year.start, year.end) for year in found["years"]}
     if lives:
         lives[CONTRACT_POOL] = (found["years"][0].start, found["years"][-1].end)
+    for place, top_up in enumerate(found["top_ups"]):
+        first, last = lives.get(topped_up(top_up, found["years"]), (top_up.day, top_up.day))
+        lives[top_up_pool(place)] = (max(first, top_up.day), last)
     return lives | {pack.id: (pack.start, pack.end) for pack in found["packs"]}

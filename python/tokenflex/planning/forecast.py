@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tokenflex.planning.history import History
     from tokenflex.reading.groups import Groups
 
-MOST_AHEAD: Final = 1_830
-"""Days: a contract has at most five years."""
+MOST_AHEAD: Final = 2_192
+"""Days: a contract has at most five years, and may begin within one."""
 MOST_PATHS: Final = 100_000
 _INCOMPLETE: Final = ("refuse", "cut", "keep")
 LIKELY: Final = 0.5
@@ -167,7 +167,7 @@ def forecast(
         charges: What `charge` returns: `tokens` (decimals or whole numbers) and `usage_date`, or else `charged_at`, the
             UTC date of which counts; `product` and `server` where they are asked for. At least 91 days of them; of more
             than three years the last three.
-        horizon: How many days to forecast, 1 to 1,830.
+        horizon: How many days to forecast, 1 to 2,192.
         by: Splits the forecast by product, server or site.
         sites: The site of each server: a mapping, or `Groups` whose persons are servers (dimension `site`, or the one
             without a name), with dates where servers moved.

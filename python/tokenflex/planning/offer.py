@@ -33,7 +33,7 @@ POOLS: Final = ("annual", "contract")
 SHORTEST_TERM: Final = 2
 _ONE: Final = Decimal("1.0000")
 _ZERO: Final = Decimal("0.0000")
-_TOKEN_FLEX_ONLY: Final = ("years", "pools", "minimum", "step", "order", "carry_over")
+_TOKEN_FLEX_ONLY: Final = ("years", "pools", "top_up_pool", "minimum", "step", "order", "carry_over")
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -66,7 +66,7 @@ class PackOffer:
         fill(self, fields)
 
 
-_PARTS: Final[dict[str, type]] = {"prices": PriceTier, "packs": PackOffer}
+_PARTS: Final[dict[str, type]] = {"prices": PriceTier, "top_up_prices": PriceTier, "packs": PackOffer}
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -74,8 +74,7 @@ class Offer:
     """What can be bought: Token Flex if it has years, Flex if it has packs.
 
     Attributes:
-        overage_price: What a token costs that was not bought: overage, or the top-up that has to be bought instead.
-            Without it nothing says what running out costs.
+        overage_price: What a token costs that was not bought. Without it nothing says what running out costs.
         years: The term of Token Flex, two to five years.
         pools: Which tokens of Token Flex are on offer: `"annual"`, the same in each year, `"contract"`, for the whole
             term, or both.
@@ -83,6 +82,10 @@ class Offer:
             and contract tokens together; of Flex it is the pack.
         marginal: False: the price of the last tier that is reached holds for the whole purchase, as in `PriceTier`.
             True: each tier's price holds for the tokens from it up to the next.
+        top_up_prices: Unit prices of a top-up in mid-term of Token Flex by its quantity; the first tier is the least
+            that can be bought then. None: there are no top-ups, only overage.
+        top_up_pool: Which pool a top-up goes to: `"contract"`, so that it lasts to the end of the term, or `"annual"`,
+            to the end of the contract year.
         packs: The packs of Flex that are on offer.
         minimum: The least that can be bought of Token Flex in all. The first tier of `prices` is a minimum, too.
         step: Annual tokens and contract tokens are multiples of it.
@@ -108,6 +111,8 @@ class Offer:
     pools: tuple[OfferedPool, ...]
     prices: tuple[PriceTier, ...]
     marginal: bool
+    top_up_prices: tuple[PriceTier, ...]
+    top_up_pool: OfferedPool
     packs: tuple[PackOffer, ...]
     minimum: Decimal
     step: Decimal
@@ -125,6 +130,8 @@ class Offer:
         pools: Iterable[OfferedPool] = ("annual", "contract"),
         prices: Iterable[PriceTier] = (),
         marginal: bool = False,
+        top_up_prices: Iterable[PriceTier] = (),
+        top_up_pool: OfferedPool = "contract",
         packs: Iterable[PackOffer] = (),
         minimum: Exact = 0,
         step: Exact = 1,
@@ -140,6 +147,8 @@ class Offer:
             "pools": pools,
             "prices": prices,
             "marginal": marginal,
+            "top_up_prices": top_up_prices,
+            "top_up_pool": top_up_pool,
             "packs": packs,
             "minimum": minimum,
             "step": step,
@@ -185,13 +194,20 @@ class Offer:
             >>> tf.Offer(years=2, overage_price=4, prices=tiers, marginal=True).cost(6000)
             Decimal('17000.00000000')
         """
+        return self._cost(tokens, self.prices)
+
+    def cost_of_top_up(self, tokens: Exact) -> Decimal:
+        """What one top-up of so many tokens costs, by its own tiers; see `cost`."""
+        return self._cost(tokens, self.top_up_prices)
+
+    def _cost(self, tokens: Exact, tiers: tuple[PriceTier, ...]) -> Decimal:
         checks = Checks()
         exact = checks.tokens("tokens", tokens)
         checks.refuse("purchase")
         if not exact:
             return _money(0)
         units = _units(exact)
-        reached = [tier for tier in self.prices if tier.from_tokens <= exact]
+        reached = [tier for tier in tiers if tier.from_tokens <= exact]
         if not reached:
             raise ArgumentError(f"no tier of the offer says what {exact} tokens cost", location="tokens")
         if not self.marginal:
@@ -277,6 +293,7 @@ def _checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
         "years": _years(given["years"], checks),
         "pools": _pools(given["pools"], checks),
         "marginal": checks.flag("marginal", given["marginal"]),
+        "top_up_pool": checks.choice("top_up_pool", given["top_up_pool"], POOLS),
         "minimum": checks.tokens("minimum", given["minimum"]),
         "step": checks.tokens("step", given["step"], or_none=False),
         "carry_over": checks.flag("carry_over", given["carry_over"]),
@@ -287,6 +304,7 @@ def _checked(given: Mapping[str, Any], checks: Checks) -> dict[str, Any]:
     default = "annual_first" if found["years"] else "earliest_end"
     found["order"] = default if order is None else checks.choice("order", order, ORDERS)
     check_tiers(found["prices"], checks)
+    check_tiers(found["top_up_prices"], checks, name="top_up_prices")
     _check_model(found, order, checks)
     return found
 
@@ -338,6 +356,10 @@ def _check_flex(found: Mapping[str, Any], order: object, checks: Checks) -> None
             )
     given = {"minimum": found["minimum"] not in (None, _ZERO), "step": found["step"] not in (None, _ONE)}
     given |= {"order": order not in (None, "earliest_end"), "carry_over": bool(found["carry_over"])}
+    given |= {
+        "top_up_prices": bool(found["top_up_prices"]),
+        "top_up_pool": found["top_up_pool"] not in (None, "contract"),
+    }
     for name, is_given in given.items():
         if is_given:
             checks.fault(name, "belongs to Token Flex: leave it out of an offer of packs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -32,24 +32,48 @@ _ONE_DAY: Final = timedelta(days=1)
 _DIMENSIONS: Final = 2
 
 
-def units_of(paths: object, *, start: date | None, n: int, seed: int) -> tuple[NDArray[np.int64], date]:
-    """The paths in ten-thousandths, a row for each scenario and a column for each day, and their first day."""
+class Given(NamedTuple):
+    """The paths in ten-thousandths, a row for each scenario and a column for each day."""
+
+    units: NDArray[np.int64]
+    start: date
+    """Their first day."""
+    cut: int
+    """How many days were left out before it."""
+
+
+def units_of(paths: object, *, start: date | None, n: int, seed: int) -> Given:
+    """The paths from a day on.
+
+    A forecast or a table that begins before `start` is cut there.
+    """
     if callable(getattr(paths, "paths", None)):
         forecast: Any = paths
-        start = getattr(paths, "start", None) if start is None else start
-        return _whole(np.asarray(forecast.paths(n, seed=seed))), _first_day(start)
+        begins = getattr(paths, "start", None)
+        array = np.asarray(forecast.paths(n, seed=seed))
+        return _from(array, begins=_first_day(start) if begins is None else begins, start=start, what="forecast")
     if isinstance(paths, ArrowTable | pl.LazyFrame):
-        array, first = _of_table(paths)
-        if start not in (None, first):
-            raise ArgumentError(f"start is {start}, but the paths begin on {first}", location="start")
-        return _whole(array), first
+        array, begins = _of_table(paths)
+        return _from(array, begins=begins, start=start, what="table")
     if not isinstance(paths, np.ndarray | Sequence) or isinstance(paths, str | bytes):
         raise ArgumentTypeError(
             "paths have to be an array of scenarios and days, a table with scenario, day and tokens, or a forecast, "
             f"not {type(paths).__name__}",
             location="paths",
         )
-    return _whole(_array_of(paths)), _first_day(start)
+    return Given(_whole(_array_of(paths)), _first_day(start), 0)
+
+
+def _from(array: NDArray[Any], *, begins: date, start: date | None, what: str) -> Given:
+    """The paths from a day on, since their own first day is known."""
+    paths = _whole(array)
+    first = begins if start is None else _first_day(start)
+    cut, last = (first - begins) // _ONE_DAY, begins + (paths.shape[1] - 1) * _ONE_DAY
+    if not 0 <= cut < paths.shape[1]:
+        raise ArgumentError(
+            f"start is {first}, but the {what} lasts from {begins} to {last}: give a day of it", location="start"
+        )
+    return Given(paths[:, cut:], first, cut)
 
 
 def _array_of(paths: object) -> NDArray[Any]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tokenflex.contract.contract import Contract
+    from tokenflex.contract.ledger import Ledger
     from tokenflex.planning.purchase_plan import PurchasePlan
 
 
@@ -35,6 +37,7 @@ def plan_purchase(
     paths: Paths,
     *,
     offer: Offer,
+    held: Contract | Ledger | None = None,
     start: date | None = None,
     quantities: int | Sequence[Decimal | int | str] = 50,
     dates: Iterable[date] | None = None,
@@ -51,7 +54,9 @@ def plan_purchase(
     rounded to four decimals (tokens) and eight (money). Of equal costs the fewest tokens are chosen.
 
     **Token Flex** (`offer.years`): all is bought when the term begins. Each quantity is tried with the part of contract
-    tokens from none to all in ten steps.
+    tokens from none to all in ten steps; and if the offer has top-ups, also with top-ups of one, two, five and ten
+    times the least size, and of those where a price begins. One is bought on the day on which tokens would run out,
+    and another where it does not suffice.
 
     **Flex** (`offer.packs`): equal purchases every 1, 2, 3, 4, 6 or 12 months, from the first day on; and packs on each
     day that begins with a balance below a reorder point (that of 1, 3, 7, 14, 30 or 60 days of mean use, or of the
@@ -63,7 +68,13 @@ def plan_purchase(
             with `scenario`, `day` and `tokens` (see `tables.SCENARIO_PATHS`); or anything with `paths(n, seed=…)`,
             such as a forecast. Days are those of the offer's zone. Values are rounded to four decimals.
         offer: What can be bought, at what price.
-        start: The first day of the paths; a table and a forecast know it.
+        held: The tokens that are there already: the ledger of a contract, or a contract of which nothing has been used.
+            They have been paid, so they are no part of the plan's cost. Of Token Flex the plan lasts from `start` to
+            the end of that contract, and what is bought adds to its pools: annual tokens to each year that is left.
+            Of Flex packs that are held are drawn before those that are bought, and packs that will come are reckoned
+            with.
+        start: The first day of the plan. An array needs it; a forecast or a table is cut there, and begins on its own
+            first day unless given.
         quantities: Of Token Flex how many quantities to try at least, from the least to the greatest use of any path,
             at a round distance, but not finer than the offer's step; those where a tier begins and those of the closed
             form are added. Or the quantities themselves: annual tokens of all years and contract tokens together. Of
@@ -78,7 +89,8 @@ def plan_purchase(
 
     Raises:
         ArgumentError: Paths are empty, hold what is no number or less than 0, or are shorter or longer than the term of
-            Token Flex; an argument makes no sense; no purchase keeps `run_out_limit`; or numpy is not installed.
+            Token Flex; what is held has ended, goes on into the plan, or does not fit the offer; an argument makes no
+            sense; no purchase keeps `run_out_limit`; or numpy is not installed.
         ArgumentTypeError: An argument is of a type that cannot be taken.
         MissingColumnError, ColumnTypeError, ColumnValueError: A table lacks a column, has it in another type, or lacks
             days.
@@ -104,6 +116,7 @@ def plan_purchase(
     return best_purchase(
         paths,
         offer=offer,
+        held=held,
         start=start,
         quantities=quantities,
         dates=dates,

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
 from tokenflex import tables
 from tokenflex.contract.contract import Contract
 from tokenflex.contract.days import first_instants, years_later
-from tokenflex.contract.terms import ContractYear, Pack, PriceTier
+from tokenflex.contract.terms import ContractYear, Pack, PriceTier, TopUp
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.problems import Problems
+from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tokenflex.contract.ledger import Ledger
+    from tokenflex.planning.held import Held
     from tokenflex.planning.offer import Offer
+    from tokenflex.planning.situation import Plan
+    from tokenflex.planning.ways import Way
 
 _ONE_DAY: Final = timedelta(days=1)
 _SCALE: Final = 10_000
+_ZERO: Final = Decimal("0E-8")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,11 +45,14 @@ class PurchasePlan:
         tried: What each way to buy came to, see `tables.PURCHASE_TRIED`.
         purchases: What is bought and when, see `tables.PLANNED_PURCHASES`.
         scenarios: What becomes of each scenario under the plan, see `tables.PLAN_SCENARIOS`.
-        top_ups: When tokens run out and how many lack, see `tables.TOP_UPS`.
+        top_ups: When tokens run out, how many lack, and how many top-ups bring, see `tables.TOP_UPS`.
         newsvendor: The closed form as a cross-check, see `tables.NEWSVENDOR`.
-        contract: The contract that it means, for `Contract.settle`. Of a reorder point it has the purchases that at
-            least half of the scenarios make, on their median days; `replay` makes those of one path.
+        contract: The contract that it means, for `Contract.settle`: that which is held, and what is bought. Of a
+            reorder point and of top-ups it has the purchases that at least half of the scenarios make, on their median
+            days; `replay` makes those of one path.
         below: The balance below which packs are bought on a day that begins with it; None where the dates are fixed.
+        top_up: How many tokens are bought each time that they run out; None where none are.
+        held: What was there when the plan began, see `tables.HELD_TOKENS`.
     """
 
     offer: Offer
@@ -56,6 +65,11 @@ class PurchasePlan:
     newsvendor: pl.DataFrame
     contract: Contract
     below: Decimal | None
+    top_up: Decimal | None
+    held: pl.DataFrame
+    _plan: Plan = field(repr=False)
+    """Without its scenarios."""
+    _way: Way = field(repr=False)
 
     def __repr__(self) -> str:
         return f"<PurchasePlan: {self._chosen('purchase')}, expected cost {self.expected_cost:,.2f}>"
@@ -67,7 +81,7 @@ class PurchasePlan:
 
     @property
     def tokens(self) -> Decimal:
-        """How many tokens are bought; of a reorder point the mean over scenarios."""
+        """How many tokens are bought, without top-ups; of a reorder point the mean over scenarios."""
         tokens: Decimal = self._chosen("tokens")
         return tokens
 
@@ -79,7 +93,7 @@ class PurchasePlan:
 
     @property
     def run_out_chance(self) -> float:
-        """The part of the scenarios in which tokens run out."""
+        """The part of the scenarios in which tokens run out and none are bought."""
         chance: float = self._chosen("run_out_chance")
         return chance
 
@@ -133,8 +147,8 @@ class PurchasePlan:
             path: Tokens of each day of the plan, such as those that came to be.
 
         Returns:
-            The ledger. In the last row of `Ledger.cost` `value_bought + overage_cost` is what the plan says the path
-            costs: equal to the digit, but for marginal prices, whose mean a contract holds to four decimals.
+            The ledger, with what was held before. `cost_of` says what the plan costs in it: equal to the digit to what
+            the plan says of the path, but for marginal prices, whose mean a contract holds to four decimals.
 
         Raises:
             ArgumentError: It has not as many days as the plan, or a day with less than 0 or no number.
@@ -145,73 +159,137 @@ class PurchasePlan:
             >>> from datetime import date
             >>> offer = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)])
             >>> plan = tf.plan_purchase([[7, 0, 9], [7, 0, 3]], offer=offer, start=date(2026, 7, 1))
-            >>> cost = plan.replay([7, 0, 9]).cost().row(-1, named=True)
-            >>> cost["value_bought"] + cost["overage_cost"], plan.scenarios["cost"][0]
+            >>> plan.cost_of(plan.replay([7, 0, 9])), plan.scenarios["cost"][0]
             (Decimal('54.00000000'), Decimal('54.00000000'))
         """
         used = _units_of(path, self.days)
-        contract = self.contract
-        if self.below is not None:
-            bought = _reordered(used, self.start, below=self.below, tokens=self.purchases["tokens"][0])
-            price = mean_price(self.purchases["cost"][0], self.purchases["tokens"][0])
-            contract = contract_of_packs(self.offer, [(day, tokens, price) for day, tokens in bought])
+        # It needs numpy, and so does the plan.
+        from tokenflex.planning.best import contract_on  # noqa: PLC0415
+
+        held = self._plan.held
+        contract = contract_on(self._plan, self._way, used)
         day_after = self.end + _ONE_DAY
         after = first_instants([day_after], self.offer.zone)[day_after]
         charges = self.charges(units / _SCALE for units in used)
-        return contract.settle(charges, as_of=after, problems=Problems())
+        if held is None:
+            return contract.settle(charges, as_of=after, problems=Problems())
+        # A path is of what the contract covers.
+        whole = replace(contract, products=None)
+        both = pl.concat([held.past, charges])
+        return whole.settle(both, after=held.ledger, as_of=after, problems=Problems())
+
+    def cost_of(self, ledger: Ledger) -> Decimal:
+        """What the plan costs in a ledger: what was bought since it began, and the overage since.
+
+        Args:
+            ledger: That of `replay`, or of what came to be, settled by `contract` or by one with the purchases that
+                were made.
+
+        Returns:
+            Money, exactly.
+
+        Raises:
+            ArgumentError: The ledger ends before the plan begins, or does not know a price.
+
+        Example:
+            >>> import tokenflex as tf
+            >>> from datetime import date
+            >>> offer = tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)])
+            >>> plan = tf.plan_purchase([[7, 0, 9], [7, 0, 3]], offer=offer, start=date(2026, 7, 1))
+            >>> plan.cost_of(plan.replay([0, 0, 11]))
+            Decimal('34.00000000')
+        """
+        held = self._plan.held
+        own = set() if held is None else {pool.id for pool in held.contract.pools}
+        costs = ledger.cost()
+        bought = costs.filter(pl.col("pool").is_not_null() & ~pl.col("pool").is_in(list(own)))
+        values = [*bought["value_bought"], costs["overage_cost"][-1]]
+        if held is not None:
+            before = first_instants([self.start], self.offer.zone)[self.start] - MICROSECOND
+            owed = ledger.cost(at=before)["overage_cost"][-1]
+            values.append(None if owed is None else -owed)
+        if None in values:
+            raise ArgumentError("the ledger does not know what all that was bought or owed costs", location="ledger")
+        return sum(values, _ZERO)
 
     def _chosen(self, column: str) -> Any:  # noqa: ANN401 - of each column its own
         return self.tried.filter("is_chosen")[column][0]
 
 
-def contract_of_term(offer: Offer, start: date, *, annual: Decimal, contract: Decimal) -> Contract:
-    """The contract of a purchase of Token Flex."""
-    total = annual * offer.years + contract
+class Bought(NamedTuple):
+    """Tokens that a plan buys on a day."""
+
+    day: date
+    pool: str
+    """Of Token Flex the pool that they go to; of Flex nothing."""
+    tokens: Decimal
+    cost: Decimal
+
+
+def contract_of(plan: Plan, at_first: Sequence[Bought], later: Sequence[Bought]) -> Contract:
+    """The contract of what is held and what is bought: when the plan begins, and later."""
+    held = None if plan.held is None else replace_for_plan(plan.held, plan.offer)
+    if plan.offer.packs:
+        packs = [
+            Pack(id=name, tokens=each.tokens, purchased=each.day, unit_price=mean_price(each))
+            for each, name in zip([*at_first, *later], order_ids(plan.held), strict=False)
+        ]
+        if held is None:
+            return Contract(**_terms(plan.offer), packs=packs)
+        return replace(held, packs=(*held.packs, *packs))
+    if held is None:
+        held, at_first = _contract_of_term(plan, at_first), ()
+    top_ups = [
+        TopUp(day=each.day, tokens=each.tokens, pool=each.pool, unit_price=mean_price(each))
+        for each in [*at_first, *later]
+    ]
+    return replace(held, top_ups=(*held.top_ups, *top_ups))
+
+
+def replace_for_plan(held: Held, offer: Offer) -> Contract:
+    """What is held, with the terms of the offer for what lacks."""
+    return replace(held.contract, overage_price=offer.overage_price, on_empty="overage")
+
+
+def _terms(offer: Offer) -> dict[str, Any]:
+    return {
+        "number": offer.number,
+        "zone": offer.zone,
+        "overage_price": offer.overage_price,
+        "currency": offer.currency,
+        "order": offer.order,
+    }
+
+
+def _contract_of_term(plan: Plan, bought: Sequence[Bought]) -> Contract:
+    offer = plan.offer
+    tokens = {each.pool: each.tokens for each in bought}
     prices: Sequence[PriceTier] = offer.prices
-    if offer.marginal:
-        prices = [PriceTier(from_tokens=0, unit_price=mean_price(offer.cost(total), total))]
-    begins = [years_later(start, year) for year in range(offer.years + 1)]
+    if offer.marginal and bought:
+        prices = [PriceTier(from_tokens=0, unit_price=mean_price(bought[0]))]
+    begins = [years_later(plan.start, year) for year in range(offer.years + 1)]
     years = [
         ContractYear(
             year=year + 1,
             start=begins[year],
             end=begins[year + 1] - _ONE_DAY,
-            tokens=annual,
+            tokens=tokens.get(f"annual {year + 1}", 0),
             carry_over=offer.carry_over and year + 1 < offer.years,
         )
         for year in range(offer.years)
     ]
-    return Contract(
-        number=offer.number,
-        zone=offer.zone,
-        years=years,
-        contract_tokens=contract,
-        prices=prices,
-        overage_price=offer.overage_price,
-        currency=offer.currency,
-        order=offer.order,
-    )
+    return Contract(**_terms(offer), years=years, contract_tokens=tokens.get("contract", 0), prices=prices)
 
 
-def contract_of_packs(offer: Offer, bought: Iterable[tuple[date, Decimal, Decimal]]) -> Contract:
-    """The contract of purchases of packs: on which day, how many tokens, at which unit price."""
-    packs = [
-        Pack(id=order_id(number), tokens=tokens, purchased=day, unit_price=price)
-        for number, (day, tokens, price) in enumerate(bought, 1)
-    ]
-    return Contract(
-        number=offer.number, zone=offer.zone, packs=packs, overage_price=offer.overage_price, currency=offer.currency
-    )
+def order_ids(held: Held | None) -> Iterator[str]:
+    """The ids of the packs that are bought, none of them one that is held."""
+    taken = set() if held is None else {pack.id for pack in held.contract.packs}
+    return (name for name in map("order {}".format, count(1)) if name not in taken)
 
 
-def order_id(number: int) -> str:
-    """The id of the pack of a purchase."""
-    return f"order {number}"
-
-
-def mean_price(cost: Decimal, tokens: Decimal) -> Decimal:
-    """The mean unit price to four decimals, half to even; 0 where nothing is bought."""
-    return Decimal(round(Fraction(cost) / Fraction(tokens) * _SCALE)).scaleb(-4) if tokens else Decimal(0)
+def mean_price(bought: Bought) -> Decimal:
+    """The mean unit price to four decimals, half to even."""
+    return Decimal(round(Fraction(bought.cost) / Fraction(bought.tokens) * _SCALE)).scaleb(-4)
 
 
 def _units_of(path: Iterable[float], days: int) -> list[int]:
@@ -228,22 +306,3 @@ def _units_of(path: Iterable[float], days: int) -> list[int]:
             f"path[{units.index(min(units))}] is negative: tokens of a day are 0 or more", location="path"
         )
     return units
-
-
-def _reordered(used: list[int], start: date, *, below: Decimal, tokens: Decimal) -> list[tuple[date, Decimal]]:
-    """The purchases that a reorder point makes on one path; packs end one year later, in the order of purchase."""
-    point, size = tables.units(below), tables.units(tokens)
-    bought: list[date] = []
-    packs: list[list[int]] = []
-    for place, units in enumerate(used):
-        day = start + place * _ONE_DAY
-        packs = [pack for pack in packs if pack[0] > place and pack[1]]
-        if sum(left for _, left in packs) < point:
-            bought.append(day)
-            packs.append([(years_later(day, 1) - start) // _ONE_DAY, size])
-        rest = units
-        for pack in packs:
-            taken = min(rest, pack[1])
-            pack[1] -= taken
-            rest -= taken
-    return [(day, tokens) for day in bought]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import groupby
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,8 +13,9 @@ import numpy as np
 
 from tokenflex import tables
 from tokenflex.errors import ArgumentError, CapacityError
-from tokenflex.planning.draw import PoolSteps, draw_packs, draw_pools, draw_reordered, steps_of
-from tokenflex.planning.ways import DatedWay, Plan, ReorderWay, TermWay, Way
+from tokenflex.planning.draw import TopUps, draw_packs, draw_pools, draw_reordered, steps_of
+from tokenflex.planning.situation import Plan, lapsed_of
+from tokenflex.planning.ways import DatedWay, ReorderWay, TermWay, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,13 +38,16 @@ class Tried(NamedTuple):
 
     way: Way
     bought: int
+    """Without top-ups."""
     spent: int
+    """For that."""
     cost: int
     low: int
     high: int
     ran_out: int
     """In how many scenarios."""
     overage: int
+    topped_up: int
     expired: int
     left: int
 
@@ -56,6 +59,12 @@ class Outcome:
     drawn: Drawn
     spent: Units
     cost: Units
+    lacked: Units
+    """The tokens that lack if there are no top-ups."""
+    topped_up: Units
+    """The tokens that top-ups bring."""
+    is_topped_up: bool
+    """Whether the way has top-ups."""
     orders: Units | None
     """Of a reorder point: the tokens bought on each day, n x days."""
 
@@ -90,12 +99,19 @@ def chosen_of(tried: Sequence[Tried], scenarios: int, run_out_limit: float | Non
 
 def outcome_of(plan: Plan, way: Way) -> Outcome:
     """The way drawn day by day, for what happens when."""
-    days = list(range(plan.days + 1))
-    drawn, supply = _drawn(plan, [way], days)
+    days, size = list(range(plan.days + 1)), way.top_up if isinstance(way, TermWay) else 0
+    by_day = np.zeros((plan.days, 1, len(plan.paths)), np.int64) if size else None
+    drawn, supply = _drawn(plan, [way], days, by_day)
     spent = _spent(plan, [way], drawn)[0]
     cost = spent + drawn.overage[0] * tables.units(plan.offer.overage_price)
-    orders = None if supply is None else np.diff(supply[:, 0, :], axis=0).T
-    return Outcome(drawn, np.broadcast_to(spent, cost.shape), cost, orders)
+    lacked, orders = drawn.overage[0], None
+    if supply is not None:
+        orders = (np.diff(supply[:, 0, :], axis=0) - plan.due[:, None]).T
+    if by_day is not None and isinstance(way, TermWay):
+        orders = -(-by_day[:, 0].T // size) * size
+        lacked = _drawn(plan, [way._replace(top_up=0)], plan.bounds)[0].overage[0]
+    wide = [np.broadcast_to(each, cost.shape) for each in (spent, drawn.lots[0] * size)]
+    return Outcome(drawn, wide[0], cost, lacked, wide[1], bool(size), orders)
 
 
 def _check_sizes(plan: Plan, ways: Sequence[Way]) -> None:
@@ -107,15 +123,24 @@ def _check_sizes(plan: Plan, ways: Sequence[Way]) -> None:
 
 
 def _most_spent(plan: Plan, way: Way) -> int:
+    once = cost_of(plan, way)
     if isinstance(way, ReorderWay):
-        return plan.days * cost_of(plan.offer, way)
-    return cost_of(plan.offer, way)
+        return plan.days * once
+    if isinstance(way, TermWay) and way.top_up:
+        return once + (int(plan.paths.sum(axis=1).max()) // way.top_up + plan.days) * cost_of_lot(plan.offer, way)
+    return once
 
 
-def cost_of(offer: Offer, way: Way) -> int:
-    """What a way spends, in hundred-millionths; of a reorder point each time."""
+def cost_of_lot(offer: Offer, way: TermWay) -> int:
+    """What each top-up of a way costs, in hundred-millionths."""
+    return money_units(offer.cost_of_top_up(tables.decimal(way.top_up)))
+
+
+def cost_of(plan: Plan, way: Way) -> int:
+    """What a way spends beforehand, in hundred-millionths; of a reorder point each time."""
+    offer = plan.offer
     if isinstance(way, TermWay):
-        return money_units(offer.cost(tables.decimal(way.annual * offer.years + way.contract)))
+        return money_units(offer.cost(tables.decimal(way.annual * plan.count + way.contract)))
     prices = [money_units(offer.cost_of_pack(pack)) for pack in offer.packs]
     if isinstance(way, DatedWay):
         return sum(order.packs * prices[order.pack] for order in way.orders)
@@ -136,7 +161,8 @@ def _tried(plan: Plan, ways: Sequence[Way]) -> Iterator[Tried]:
     scenarios = len(plan.paths)
     ordered = np.partition(cost, sorted({place_of(share, scenarios) for share in (_LOW, _HIGH)}), axis=1)
     low, high = (ordered[:, place_of(share, scenarios)] for share in (_LOW, _HIGH))
-    wide = [_sums(np.broadcast_to(each, cost.shape)) for each in (drawn.bought, spent)]
+    once, lots = _once(plan, ways), _lots(ways)
+    wide = [_sums(np.broadcast_to(each, cost.shape)) for each in (drawn.bought, once * drawn.orders, lots * drawn.lots)]
     sums = [_sums(each) for each in (cost, drawn.overage, drawn.expired, drawn.left)]
     ran_out = (drawn.overage > 0).sum(axis=1)
     for place, way in enumerate(ways):
@@ -149,6 +175,7 @@ def _tried(plan: Plan, ways: Sequence[Way]) -> Iterator[Tried]:
             high=int(high[place]),
             ran_out=int(ran_out[place]),
             overage=sums[1][place],
+            topped_up=wide[2][place],
             expired=sums[2][place],
             left=sums[3][place],
         )
@@ -167,65 +194,82 @@ def _sums(values: Units) -> list[int]:
 
 
 def _spent(plan: Plan, ways: Sequence[Way], drawn: Drawn) -> Units:
-    once = np.array([[cost_of(plan.offer, way)] for way in ways], np.int64)
-    return once * drawn.orders if isinstance(ways[0], ReorderWay) else once
+    spent = _once(plan, ways) * drawn.orders
+    if not drawn.lots.any():
+        return spent
+    lots = [[cost_of_lot(plan.offer, way) if isinstance(way, TermWay) and way.top_up else 0] for way in ways]
+    return spent + np.array(lots, np.int64) * drawn.lots
+
+
+def _once(plan: Plan, ways: Sequence[Way]) -> Units:
+    """What each order costs; of dates all together."""
+    return np.array([[cost_of(plan, way)] for way in ways], np.int64)
+
+
+def _lots(ways: Sequence[Way]) -> Units:
+    """The size of top-ups."""
+    return np.array([[way.top_up if isinstance(way, TermWay) else 0] for way in ways], np.int64)
 
 
 def _bounds(plan: Plan, way: Way) -> list[int]:
     """Where time is cut for ways that are drawn alike."""
     if isinstance(way, TermWay):
-        return plan.years
+        return plan.bounds
     if isinstance(way, ReorderWay):
         return list(range(plan.days + 1))
     days = [order.day for order in way.orders]
     ends = [day for day in map(plan.lapses, days) if day < plan.days]
-    return sorted({0, plan.days, *days, *ends})
+    # Packs that come in any case open and close as well.
+    due = [day for day in range(plan.days) if plan.due[day]]
+    ends += [day for day in map(plan.lapses, due) if day < plan.days]
+    return sorted({0, plan.days, *days, *due, *ends})
 
 
-def _drawn(plan: Plan, ways: Sequence[Way], bounds: list[int]) -> tuple[Drawn, Units | None]:
+def _drawn(
+    plan: Plan, ways: Sequence[Way], bounds: list[int], lacked: Units | None = None
+) -> tuple[Drawn, Units | None]:
+    """What became of ways that are drawn alike; of a reorder point also what had been bought when each day began."""
     first = ways[0]
     if isinstance(first, TermWay):
-        return _drawn_of_term(plan, ways, bounds), None
-    use = plan.paths if len(bounds) == plan.days + 1 else steps_of(plan.paths, bounds)
-    lapsed = _lapsed(plan, bounds)
+        return _drawn_of_term(plan, ways, bounds, lacked), None
+    before = plan.first
+    use = before.rest if len(bounds) == plan.days + 1 else steps_of(before.rest, bounds)
+    lapsed = lapsed_of(plan, bounds)
     if isinstance(first, DatedWay):
-        orders = np.zeros((len(ways), len(bounds) - 1), np.int64)
-        step = {day: place for place, day in enumerate(bounds)}
-        for place, way in enumerate(ways):
-            assert isinstance(way, DatedWay)  # noqa: S101 - they are drawn alike
-            for order in way.orders:
-                orders[place, step[order.day]] += order.packs * plan.size[order.pack]
-        return draw_packs(use, orders, lapsed), None
-    points = [way for way in ways if isinstance(way, ReorderWay)]
-    below = np.array([way.below for way in points], np.int64)
-    order_size = np.array([way.packs * plan.size[way.pack] for way in points], np.int64)
-    return draw_reordered(use, below, order_size, lapsed)
+        drawn, supply = _drawn_of_dates(plan, ways, bounds, use), None
+    else:
+        points = [way for way in ways if isinstance(way, ReorderWay)]
+        below = np.array([way.below for way in points], np.int64)
+        order_size = np.array([way.packs * plan.size[way.pack] for way in points], np.int64)
+        drawn, supply = draw_reordered(use, below, order_size, lapsed, held=before.before, due=plan.due)
+    return drawn._replace(expired=drawn.expired + before.expired, left=drawn.left + before.left), supply
 
 
-def _lapsed(plan: Plan, bounds: list[int]) -> list[int]:
-    """For each bound, how many steps there are whose purchases have ended by then."""
-    ends = [plan.lapses(day) for day in bounds[:-1]]
-    return [bisect_right(ends, bound) for bound in bounds]
+def _drawn_of_dates(plan: Plan, ways: Sequence[Way], bounds: list[int], use: Units) -> Drawn:
+    orders = np.zeros((len(ways), len(bounds) - 1), np.int64)
+    step = {day: place for place, day in enumerate(bounds)}
+    for place, way in enumerate(ways):
+        assert isinstance(way, DatedWay)  # noqa: S101 - they are drawn alike
+        for order in way.orders:
+            orders[place, step[order.day]] += order.packs * plan.size[order.pack]
+    due = plan.due[bounds[:-1]]
+    drawn = draw_packs(use, orders + due, lapsed_of(plan, bounds))
+    # All dates together are one price.
+    return drawn._replace(bought=drawn.bought - due.sum(), orders=np.ones_like(drawn.orders))
 
 
-def _drawn_of_term(plan: Plan, ways: Sequence[Way], bounds: list[int]) -> Drawn:
-    offer, step = plan.offer, {day: place for place, day in enumerate(bounds)}
-    years = [step[day] for day in plan.years]
-    annual = [
-        PoolSteps(opens, closes, place + 1 if offer.carry_over and place + 1 < offer.years else None)
-        for place, (opens, closes) in enumerate(pairwise(years))
-    ]
-    tokens = np.array(
-        [[*[way.annual] * offer.years, way.contract] for way in ways if isinstance(way, TermWay)], np.int64
+def _drawn_of_term(plan: Plan, ways: Sequence[Way], bounds: list[int], lacked: Units | None) -> Drawn:
+    pools, terms = plan.pools, [way for way in ways if isinstance(way, TermWay)]
+    bought = np.array(
+        [[getattr(way, pool.kind) if pool.is_bought else 0 for pool in pools] for way in terms],
+        np.int64,
     )
-    whole = PoolSteps(0, years[-1])
-    use = steps_of(plan.paths, bounds)
-    if offer.order == "contract_first":
-        moved = [each._replace(carries_to=None if each.carries_to is None else each.carries_to + 1) for each in annual]
-        return draw_pools(use, [whole, *moved], np.roll(tokens, 1, axis=1))
-    # By the earliest end the smaller of the last year's pool and the contract's comes first. They end together, so that
-    # changes what is left of each, and no sum.
-    return draw_pools(use, [*annual, whole], tokens)
+    held = np.array([pool.held for pool in pools], np.int64)
+    sizes = np.array([way.top_up for way in terms], np.int64)
+    top_ups = TopUps(sizes, plan.topped_up(bounds) if sizes.any() else [])
+    use = plan.paths if len(bounds) == plan.days + 1 else steps_of(plan.paths, bounds)
+    drawn = draw_pools(use, plan.in_steps(bounds), bought + held, top_ups, by_step=lacked)
+    return drawn._replace(bought=drawn.bought - held.sum())
 
 
 def money_units(money: Decimal) -> int:

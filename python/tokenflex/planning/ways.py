@@ -1,19 +1,17 @@
-"""The ways to buy among which a plan chooses: quantities and splits of Token Flex, dates and reorder points of Flex."""
+"""The ways to buy among which a plan chooses: quantities and top-ups of Token Flex, dates or points of Flex."""
 
 from __future__ import annotations
 
-from calendar import monthrange
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import product
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tokenflex import tables
-from tokenflex.contract.days import years_later
+from tokenflex.contract.days import months_later
 from tokenflex.contract.fields import Checks
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 
@@ -22,17 +20,18 @@ if TYPE_CHECKING:
 
     from tokenflex.planning.draw import Units
     from tokenflex.planning.offer import Offer
+    from tokenflex.planning.situation import Plan
 
 SHARES: Final = 10
 """The part of contract tokens is tried in so many steps."""
 MONTHS: Final = (1, 2, 3, 4, 6, 12)
+TOP_UP_LOTS: Final = (1, 2, 5, 10)
+"""Top-ups are tried of so many times the least."""
 COVER_DAYS: Final = (1, 3, 7, 14, 30, 60)
 """Reorder points that are tried: so many days of mean use, besides the greatest day."""
 MOST_COMBINATIONS: Final = 20_000
-_ONE_DAY: Final = timedelta(days=1)
 _YEAR: Final = 365
 _LEAST_ORDERS: Final = 5
-_DECEMBER: Final = 12
 
 
 class Order(NamedTuple):
@@ -50,6 +49,8 @@ class TermWay(NamedTuple):
 
     annual: int
     contract: int
+    top_up: int = 0
+    """How much is bought where tokens run out; 0: what lacks is overage."""
 
 
 class DatedWay(NamedTuple):
@@ -71,52 +72,6 @@ class ReorderWay(NamedTuple):
 Way: TypeAlias = TermWay | DatedWay | ReorderWay
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What all ways have in common."""
-
-    offer: Offer
-    start: date
-    paths: Units
-
-    @property
-    def days(self) -> int:
-        """How many days the paths have."""
-        return int(self.paths.shape[1])
-
-    def day(self, number: int) -> date:
-        """A day by its number, from 0."""
-        return self.start + number * _ONE_DAY
-
-    def number(self, day: date) -> int:
-        """The reverse."""
-        return (day - self.start) // _ONE_DAY
-
-    def lapses(self, number: int) -> int:
-        """The day at whose beginning a pack of a day has ended, one year later."""
-        return self.number(years_later(self.day(number), 1))
-
-    @property
-    def size(self) -> list[int]:
-        """The tokens of each pack on offer, in ten-thousandths."""
-        return [tables.units(pack.tokens) for pack in self.offer.packs]
-
-    @property
-    def years(self) -> list[int]:
-        """The day on which each contract year begins, and the day after the term."""
-        return [self.number(years_later(self.start, year)) for year in range(self.offer.years + 1)]
-
-    def use_by_year(self) -> Units:
-        """What each path uses in each contract year."""
-        return np.add.reduceat(self.paths, self.years[:-1], axis=1)
-
-
-def months_later(day: date, months: int) -> date:
-    """The same day some months later, or the month's last where it has no such day."""
-    year, month = divmod(day.year * _DECEMBER + day.month - 1 + months, _DECEMBER)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
-
-
 def quantile_of(values: Units, share: Fraction) -> int:
     """The least value that so large a part of the values does not exceed; 0 for none of them."""
     ordered = np.sort(values, axis=None)
@@ -124,18 +79,26 @@ def quantile_of(values: Units, share: Fraction) -> int:
     return int(ordered[place - 1]) if place > 0 else 0
 
 
-def critical_ratio(unit_price: Fraction, overage_price: Fraction) -> Fraction:
-    """The part of all futures in which a token is worth having: `(overage price - price) / overage price`."""
-    return max(Fraction(0), 1 - unit_price / overage_price) if overage_price else Fraction(0)
+def critical_ratio(unit_price: Fraction, late_price: Fraction) -> Fraction:
+    """The part of all futures in which a token is worth having: `(late price - price) / late price`."""
+    return max(Fraction(0), 1 - unit_price / late_price) if late_price else Fraction(0)
 
 
-def newsvendor(plan: Plan, unit_price: Fraction) -> dict[str, int]:
+def late_price_of(offer: Offer, top_up: int) -> Fraction:
+    """What a token costs that was not bought when the plan begins: that of a top-up of a size, or of overage if 0."""
+    if not top_up:
+        return Fraction(offer.overage_price)
+    tokens = tables.decimal(top_up)
+    return Fraction(offer.cost_of_top_up(tokens)) / Fraction(tokens)
+
+
+def newsvendor(plan: Plan, unit_price: Fraction, late_price: Fraction) -> dict[str, int]:
     """The closed form for each kind of pool if there were only that one, at one price: tokens in all."""
-    ratio = critical_ratio(unit_price, Fraction(plan.offer.overage_price))
-    whole = quantile_of(plan.paths.sum(axis=1), ratio)
+    ratio = critical_ratio(unit_price, late_price)
+    whole = quantile_of(plan.needs.sum(axis=1), ratio)
     if not plan.offer.years:
         return {"pack": whole}
-    found = {"annual": plan.offer.years * quantile_of(plan.use_by_year(), ratio), "contract": whole}
+    found = {"annual": plan.count * quantile_of(plan.needs, ratio), "contract": whole}
     return {pool: tokens for pool, tokens in found.items() if pool in plan.offer.pools}
 
 
@@ -143,36 +106,49 @@ def newsvendor(plan: Plan, unit_price: Fraction) -> dict[str, int]:
 
 
 def term_ways(plan: Plan, quantities: int | Sequence[object]) -> list[TermWay]:
-    """Each quantity, with each split between annual and contract tokens."""
-    step = tables.units(plan.offer.step)
-    totals = _totals(plan, quantities) if isinstance(quantities, int) else _given(plan, quantities)
-    ways = {way: None for total in totals for way in _splits(plan.offer, total, step)}
+    """Each quantity with each split between annual and contract tokens, and each size of top-ups or none."""
+    sizes = top_up_sizes(plan)
+    totals = _totals(plan, quantities, sizes) if isinstance(quantities, int) else _given(plan, quantities)
+    ways = {way._replace(top_up=size): None for total in totals for way in _splits(plan, total) for size in sizes}
     return list(ways)
 
 
-def _splits(offer: Offer, total: int, step: int) -> Iterator[TermWay]:
+def top_up_sizes(plan: Plan) -> list[int]:
+    """The sizes of top-ups that are tried, first 0 for none: some times the least, and where a price begins."""
+    if not plan.offer.top_up_prices:
+        return [0]
+    step = tables.units(plan.offer.step)
+    tiers = [tables.units(tier.from_tokens) for tier in plan.offer.top_up_prices]
+    least = max(-(-tiers[0] // step), 1) * step
+    most = int(plan.needs.sum(axis=1).max())
+    sizes = {-(-tier // step) * step for tier in tiers if tier} | {least * lots for lots in TOP_UP_LOTS}
+    return [0, *sorted(size for size in sizes if size == least or size <= most)]
+
+
+def _splits(plan: Plan, total: int) -> Iterator[TermWay]:
+    offer, step = plan.offer, tables.units(plan.offer.step)
     shares = range(SHARES if "annual" in offer.pools else 0, -1 if "contract" in offer.pools else SHARES - 1, -1)
     for share in shares:
-        annual = total * share // (SHARES * offer.years * step) * step
-        yield TermWay(annual, total - offer.years * annual)
+        annual = total * share // (SHARES * plan.count * step) * step
+        yield TermWay(annual, total - plan.count * annual)
 
 
 def _multiple(plan: Plan) -> int:
     """What a quantity in all is a multiple of."""
     step = tables.units(plan.offer.step)
-    return step * plan.offer.years if plan.offer.pools == ("annual",) else step
+    return step * plan.count if plan.offer.pools == ("annual",) else step
 
 
-def _totals(plan: Plan, count: int) -> list[int]:
+def _totals(plan: Plan, count: int, top_ups: Sequence[int]) -> list[int]:
     """Quantities from the least to the greatest use, and those where a price or the closed form has a corner."""
     offer, multiple = plan.offer, _multiple(plan)
-    top = int(plan.paths.sum(axis=1).max())
+    top = int(plan.needs.sum(axis=1).max())
     if "annual" in offer.pools:
-        top = max(top, offer.years * int(plan.use_by_year().max()))
+        top = max(top, plan.count * int(plan.needs.max()))
     least, spacing = tables.units(offer.least), _round_number(max(top // max(count - 1, 1), 1), multiple)
     corners = [tables.units(tier.from_tokens) for tier in offer.prices]
-    for tier in offer.prices:
-        corners += newsvendor(plan, Fraction(tier.unit_price)).values()
+    for tier, late in product(offer.prices, {late_price_of(offer, size) for size in top_ups}):
+        corners += newsvendor(plan, Fraction(tier.unit_price), late).values()
     totals = {*range(0, top + spacing, spacing), least, *corners}
     return sorted({-(-max(total, least) // multiple) * multiple for total in totals})
 
@@ -215,16 +191,19 @@ def flex_ways(plan: Plan, quantities: int, dates: Iterable[date] | None) -> list
     """Equal purchases every so many months, and reorder points; or all combinations on the dates that are given."""
     if dates is not None:
         return list(_combinations(plan, _days_of(plan, dates)))
-    return [*_regular(plan, quantities), *_reordering(plan, quantities)]
+    nothing = [DatedWay((), None)] if _lasts(plan, []) else []
+    return [*nothing, *_regular(plan, quantities), *_reordering(plan, quantities)]
 
 
 def _regular(plan: Plan, quantities: int) -> Iterator[DatedWay]:
-    top = int(plan.paths.sum(axis=1).max())
+    top = int(plan.needs.max())
     seen = set()
-    for months in MONTHS:
+    for first, months in product(sorted({0, _reach(plan.lives)}), MONTHS):
         days: list[int] = []
-        while (day := plan.number(months_later(plan.start, months * len(days)))) < plan.days:
+        while (day := plan.number(months_later(plan.day(first), months * len(days)))) < plan.days:
             days.append(day)
+        if not days:
+            continue
         if tuple(days) in seen:
             continue
         seen.add(tuple(days))
@@ -267,13 +246,13 @@ def _days_of(plan: Plan, dates: Iterable[date]) -> list[int]:
 
 def _combinations(plan: Plan, days: list[int]) -> Iterator[DatedWay]:
     """What can be bought on each day, so that there always is a pack: without any nothing can be launched."""
-    if days[0] != 0:
+    if days[0] > _reach(plan.lives):
         raise ArgumentError(
             f"dates begin on {plan.day(days[0])}, and the paths on {plan.start}: without any pack nothing can be "
-            "launched, so the first purchase is on the first day",
+            "launched, so the first purchase is on the first day, or while packs that are held last",
             location="dates",
         )
-    top = int(plan.paths.sum(axis=1).max())
+    top = int(plan.needs.max())
     most = int(MOST_COMBINATIONS ** (1 / len(days)) + 1e-9)
     values = (most - 1) // len(plan.size)
     if values < 1:
@@ -289,12 +268,21 @@ def _combinations(plan: Plan, days: list[int]) -> Iterator[DatedWay]:
             location="dates",
         )
     choices = [(pack, n) for pack, size in enumerate(plan.size) for n in _counts(-(-top // size), values)]
-    for first, chosen in product(choices, product([None, *choices], repeat=len(days) - 1)):
-        later = [Order(day, *choice) for day, choice in zip(days[1:], chosen, strict=True) if choice is not None]
-        if _lasts(plan, [0, *(order.day for order in later)]):
-            yield DatedWay((Order(0, *first), *later), None)
+    for chosen in product([None, *choices], repeat=len(days)):
+        orders = [Order(day, *choice) for day, choice in zip(days, chosen, strict=True) if choice is not None]
+        if _lasts(plan, [order.day for order in orders]):
+            yield DatedWay(tuple(orders), None)
 
 
 def _lasts(plan: Plan, days: Sequence[int]) -> bool:
     """Whether on each day some pack has not ended, be it empty."""
-    return all(until <= plan.lapses(day) for day, until in pairwise([*days, plan.days]))
+    return _reach([*plan.lives, *((day, plan.lapses(day)) for day in days)]) >= plan.days
+
+
+def _reach(lives: Sequence[tuple[int, int]]) -> int:
+    """The first day on which no pack is alive."""
+    reach = 0
+    for comes, ends in sorted(lives):
+        if comes <= reach:
+            reach = max(reach, ends)
+    return reach
