@@ -67,7 +67,8 @@ def live(path: list[int], start: date, tanks: list[Tank], *, spent: int = 0, lot
         if rest:
             story.overage += rest
             story.short.append(day)
-    story.left = sum(tank.tokens for tank in tanks)
+    # What comes behind the path is no part of it.
+    story.left = sum(tank.tokens for tank in tanks if tank.opens < start + len(path) * ONE_DAY)
     return story
 
 

@@ -312,7 +312,7 @@ def add_months(day: date, months: int) -> date:
 
 
 @given(data=st.data(), zone=ZONES, start=st.dates(date(2024, 1, 1), date(2026, 1, 1)))
-@settings(max_examples=12)
+@settings(max_examples=9)
 def test_a_plan_with_packs_held_is_that_of_brute_force(data: Any, zone: str, start: date) -> None:
     check_a_plan_with_packs_held_is_that_of_brute_force(data, zone, start)
 
