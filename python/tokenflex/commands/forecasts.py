@@ -75,7 +75,7 @@ def forecast_of(
     **more: Any,  # noqa: ANN401 - of each its own
 ) -> tf.Forecast:
     """The forecast of charges as the options ask for it."""
-    charges = dated(charged.charges)
+    charges = charged.charges
     options = _options(asked)
     options["scenarios"] = [
         *options["scenarios"],
@@ -119,7 +119,7 @@ def day_after(charged: Charged, asked: FutureOptions) -> date | None:
     """The first day that nothing is known of, or None where nothing is known at all."""
     if asked.until is not None:
         return day_of(asked.until, "--until") + ONE_DAY
-    charges = dated(charged.charges)
+    charges = charged.charges
     days = charges.get_column("usage_date", default=None)
     if days is None and isinstance(charges.schema.get("charged_at"), pl.Datetime):
         days = charges["charged_at"].dt.date()
@@ -161,18 +161,6 @@ def _check(option: str, given: str | None, known: Iterable[str]) -> None:
     names = list(known)
     if given is not None and given not in names:
         fail(f"{option} {given}: it has to be {' or '.join(names)}")
-
-
-def dated(charges: pl.DataFrame) -> pl.DataFrame:
-    """Dates of a CSV file are text."""
-    if "usage_date" not in charges.columns or charges.schema["usage_date"] != pl.String:
-        return charges
-    text = charges["usage_date"]
-    dates = text.str.to_date("%Y-%m-%d", strict=False)
-    wrong = dates.is_null() & text.is_not_null()
-    if wrong.any():
-        fail(f"usage_date is {text.filter(wrong)[0]!r}, but has to be a date such as 2026-01-31")
-    return charges.with_columns(dates)
 
 
 def _countries(given: list[str] | None) -> str | dict[str, str] | None:
