@@ -225,9 +225,9 @@ def forecasted(
     since, used = found.history["date"][0], sum_of(found.history["tokens"])
     said = (
         f"{many(asked.number, 'path')} of a forecast by {screen.tokens(used)} tokens in the "
-        f"{many((found.start - since).days, 'day')} since {since}, model {found.model}. Tried on the past for "
-        f"{found.tested_days} days ahead: what lies behind them is less sure than shown."
+        f"{many((found.start - since).days, 'day')} since {since}, model {found.model}."
     )
+    said = " ".join([said, *(f"{doubt}." for doubt in found.doubts)])
     return Scenarios(found, first, said, _settled(held, charged, asked, first, problems))
 
 

@@ -336,7 +336,7 @@ def _forecast(
 def _doubts(days: int, horizon: int, tested: int, wanders: float) -> Iterator[str]:
     """Where intervals of sums were too narrow on firms of known processes; docs/forecast.md has the figures."""
     if horizon > days:
-        yield f"It looks {horizon} days ahead and knows {days}: sums of all of them are less sure than shown"
+        yield f"It looks {horizon:,} days ahead and knows {days:,}: sums of all of them are less sure than shown"
     if horizon > tested and wanders > LIKELY:
         yield (
             f"The level of use seems to wander without coming back ({wanders:.0%}): sums of more than {tested} days "
