@@ -21,6 +21,8 @@ ACCENT, WARN, REST = "var(--accent)", "var(--warn)", "var(--s0)"
 SERIES: Final = tuple(f"var(--s{number})" for number in range(1, 7))
 """Colours of the series of one chart, in order; what is left over has `REST`."""
 
+VALIDATED = False
+"""Whether charts are held against the schema of Vega-Lite. The tests do; on each report it would only take time."""
 LIGHT: Final = {
     "ground": "#ffffff",
     "panel": "#f6f7f9",
@@ -120,7 +122,7 @@ class Picture:
 def drawn(chart: alt.Chart | alt.LayerChart, *, says: str, marks: int, height: int) -> Picture:
     """Draws a chart, without any network."""
     sized = chart.properties(width=WIDTH, height=height, autosize={"type": "fit", "contains": "padding"})
-    spec = _plain(sized.to_dict())
+    spec = _plain(sized.to_dict(validate=VALIDATED))
     spec["config"] = _CONFIG
     # Letters are measured without the reader's fonts, so names at the left get some room more.
     spec["padding"] = {"left": 22, "right": 8, "top": 6, "bottom": 4}

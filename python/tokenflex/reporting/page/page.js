@@ -140,18 +140,18 @@
   const barsOf = (parts, what) => {
     const shown = parts.slice(0, BARS);
     const rest = parts.slice(BARS);
-    if (rest.length) shown.push({ name: `${whole.format(rest.length)} others`, ...total(rest.flatMap((part) => part.of)) });
-    const most = Math.max(...shown.map((part) => part.tokens), 1);
+    if (rest.length) shown.push({ name: many(rest.length, "other"), ...total(rest.flatMap((part) => part.of)), rest: true });
+    const most = Math.max(...shown.map((part) => (part.rest ? 0 : part.tokens)), 1);
     const height = shown.length * 30 + 12;
     const said = shown.slice(0, 12).map((part) => `${part.name} ${tokens(part.tokens)}`).join(", ");
     const chart = svg(760, height, `Bars, tokens by ${what} of the part that is chosen: ${said}.`);
     shown.forEach((part, place) => {
       const y = place * 30 + 15;
-      const width = Math.max(0, part.tokens / most * 440);
+      const width = part.rest ? 0 : Math.max(0, part.tokens / most * 440);
       chart.append(
         label(200, y, cut(part.name, 26), { "text-anchor": "end", "font-size": 13 }),
         drawn("rect", { x: 208, y: y - 9, width, height: 18, fill: "var(--accent)" }),
-        label(214 + width, y, whole.format(part.tokens / cube.unit)),
+        label(214 + width, y, whole.format(part.tokens / cube.unit) + (part.rest ? " together" : "")),
       );
     });
     return chart;
@@ -267,7 +267,7 @@
       place.hidden = words === "";
       if (words === "") continue;
       const dim = dims.get(place.dataset.dim);
-      if (!found.length) { place.append(node("p", { class: "note" }, `Only ${words}: nothing was charged.`)); continue; }
+      if (!found.length) { place.append(node("h3", {}, `Tokens by ${dim.label}, only ${words}: nothing was charged`)); continue; }
       const byTime = dim.key === cube.time;
       const parts = grouped(found, dim.key)
         .sort((a, b) => (byTime ? a.key - b.key : b.tokens - a.tokens || b.charges - a.charges || a.key - b.key));
@@ -275,7 +275,7 @@
       frame.append(byTime ? columnsOf(found) : barsOf(parts, dim.label));
       const figure = node("figure");
       figure.append(frame);
-      place.append(node("p", { class: "note" }, `Only ${words}.`), figure, tableOf(parts, dim, sum, `only ${words}`));
+      place.append(node("h3", {}, `Tokens by ${dim.label}, only ${words}`), figure, tableOf(parts, dim, sum, `only ${words}`));
     }
     scrolls();
   };
@@ -290,5 +290,6 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(show));
   form.reset();
+  form.hidden = false;
   show();
 })();

@@ -63,9 +63,16 @@ def _writer(values: pl.Series) -> Callable[..., str]:
         return str if values.name in _PLAIN else _whole
     if dtype.is_float():
         return _share if values.name.endswith(_SHARES) or values.name.startswith(_SHARES) else _fraction
+    if isinstance(dtype, pl.Enum) and dtype.categories.str.contains("^[a-z_]+$").all():
+        return word
     if isinstance(dtype, pl.List):
         return _list
     return _any
+
+
+def word(value: str) -> str:
+    """One of our own words, which a table writes as `left_open_overnight`."""
+    return value.replace("_", " ")
 
 
 def _money(value: Decimal) -> str:
@@ -96,7 +103,7 @@ def _any(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}" if value.second else f"{value:%Y-%m-%d %H:%M}"
+        return f"{value:%Y-%m-%d\u00a0%H:%M:%S}" if value.second else f"{value:%Y-%m-%d\u00a0%H:%M}"
     if isinstance(value, date):
         return f"{value:%Y-%m-%d}"
     if isinstance(value, timedelta):

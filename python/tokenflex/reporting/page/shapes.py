@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import altair as alt
 
-from tokenflex.reporting.page.look import ACCENT, INK, REST, SERIES, SOFT, WARN, Picture, drawn
+from tokenflex.reporting.page.look import ACCENT, INK, REST, SERIES, SOFT, WARN, WIDTH, Picture, drawn
 from tokenflex.screen import tokens as exact
 
 if TYPE_CHECKING:
@@ -42,27 +42,45 @@ class Mark:
     label: str
 
 
-def bars(rows: Sequence[tuple[str, Number]], *, unit: str, texts: Sequence[str] | None = None) -> Picture:
-    """A bar for each name, in the order given, with its value at its end. Those of negative values go to the left."""
+def bars(
+    rows: Sequence[tuple[str, Number]],
+    *,
+    unit: str,
+    texts: Sequence[str] | None = None,
+    rest: tuple[str, Number] | None = None,
+) -> Picture:
+    """A bar for each name, in the order given, with its value at its end. Those of negative values go to the left.
+
+    `rest` is the sum of all that is not shown: words without a bar, since it is no thing like the others.
+    """
     words = list(texts) if texts is not None else [number(value) for _, value in rows]
-    data = [
-        {"label": name, "value": float(value), "text": text, "colour": ACCENT if value >= 0 else WARN}
+    data: list[dict[str, Any]] = [
+        {"label": name, "value": float(value), "text": text, "side": "left" if value < 0 else "right"}
         for (name, value), text in zip(rows, words, strict=True)
     ]
-    least, most = _domain([float(value) for _, value in rows])
-    room = (most - least) * 0.14
-    scale = alt.Scale(domain=[least - (room if least < 0 else 0), most + room], nice=False)
-    base = alt.Chart(_data(data)).encode(
-        y=_names("label"), x=alt.X("value:Q", title=unit, scale=scale, axis=_axis(grid=True))
-    )
-    drawing = base.mark_bar(height=_BAR).encode(color=alt.Color("colour:N", scale=None))
-    right = base.mark_text(align="left", dx=5).encode(text="text:N").transform_filter("datum.value >= 0")
-    left = base.mark_text(align="right", dx=-5).encode(text="text:N").transform_filter("datum.value < 0")
+    pairs = [(row["label"], row["text"]) for row in data]
+    if rest is not None:
+        data.append({"label": rest[0], "value": 0.0, "text": f"{number(rest[1])} together", "side": "right"})
+        pairs.append((data[-1]["label"], data[-1]["text"]))
+    least, most = _domain([row["value"] for row in data])
+    # Room for the words at the ends, about seven pixels a letter.
+    room = (most - least) * min(0.8, 7.5 * max(len(text) for _, text in pairs) / WIDTH)
+    scale = alt.Scale(domain=[least - (room if least < 0 else 0), most + room], nice=False, zero=False)
+    # The values stand at the bars, so an axis would say them twice.
+    axis = alt.Axis(labels=False, grid=False)
+    layers: list[alt.Chart] = []
+    for side in ("right", "left"):
+        half = [row for row in data if row["side"] == side]
+        if half:
+            base = alt.Chart(_data(half)).encode(
+                y=_names("label", [row["label"] for row in data]), x=alt.X("value:Q", title=unit, scale=scale, axis=axis)
+            )
+            layers.append(base.mark_bar(height=_BAR, color=ACCENT if side == "right" else WARN))
+            toward = 5 if side == "right" else -5
+            align: Literal["left", "right"] = "left" if side == "right" else "right"
+            layers.append(base.mark_text(align=align, dx=toward).encode(text="text:N"))
     return drawn(
-        alt.layer(drawing, right, left) if least < 0 else alt.layer(drawing, right),
-        says=f"Bars, {unit}: {_listed((name, text) for (name, _), text in zip(rows, words, strict=True))}.",
-        marks=len(rows),
-        height=len(rows) * _STEP + 40,
+        alt.layer(*layers), says=f"Bars, {unit}: {_listed(pairs)}.", marks=len(rows), height=len(data) * _STEP + 26
     )
 
 
@@ -321,9 +339,10 @@ def _data(rows: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=rows)
 
 
-def _names(field: str) -> alt.Y:
+def _names(field: str, order: Sequence[str] | None = None) -> alt.Y:
+    """Names down the side, in the order of the rows or the one that is given."""
     axis = alt.Axis(labelLimit=_NAMES, labelFontSize=13, labelColor=INK)
-    return alt.Y(f"{field}:N", sort=None, title=None, axis=axis)
+    return alt.Y(f"{field}:N", sort=list(order) if order is not None else None, title=None, axis=axis)
 
 
 def _axis(*, grid: bool = True) -> alt.Axis:

@@ -17,9 +17,11 @@ from markupsafe import Markup
 from tokenflex._core import __version__
 from tokenflex.reporting.page import cube as cubes
 from tokenflex.reporting.page import look
+from tokenflex.reporting.page.columns import columns_of
 from tokenflex.reporting.page.drawings import picture_of
 from tokenflex.reporting.page.grid import ROWS_SHOWN, grid
 from tokenflex.reporting.page.plain import plain
+from tokenflex.reporting.page.shapes import number
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 TONES: Final = {"good": "in order", "watch": "watch", "act": "act"}
 """The tone of an answer in a word: colour alone says nothing to many."""
+
+
+DIMS: Final = {"by_month": "month", "by_product": "product", "by_group": "group", "by_site": "site"}
+"""Sections that the filters reach, and by what they lay out."""
 
 
 def write_page(report: Report, path: str | Path) -> None:
@@ -101,3 +107,103 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(_asset("page.html"))
+
+
+def _period(report: Report) -> str:
+    if report.start is None or report.end is None:
+        return "Nothing was charged."
+    return f"{report.start:%d %B %Y} to {report.end:%d %B %Y}"
+
+
+def _cards(report: Report) -> list[dict[str, Any]]:
+    """The answers of the first screen."""
+    known = {chapter.key for chapter in report.chapters}
+    return [
+        {
+            "label": row["label"],
+            "answer": row["answer"],
+            "detail": row["detail"] or "",
+            "tone": row["tone"],
+            "word": TONES.get(row["tone"], ""),
+            "chapter": _id(row["chapter"]) if row["chapter"] in known else "",
+        }
+        for row in report.answers.iter_rows(named=True)
+    ]
+
+
+def _todo(report: Report) -> list[dict[str, Any]]:
+    """What to do this week, what matters most first."""
+    return [
+        {"action": row["action"], "gain": f"{number(row['tokens'])} tokens" if row["tokens"] else ""}
+        for row in report.actions.iter_rows(named=True)
+    ]
+
+
+def _chapter(chapter: Chapter, report: Report) -> dict[str, Any]:
+    sections = [_section(section, report) for section in chapter.sections]
+    return {
+        "id": _id(chapter.key),
+        "question": chapter.question,
+        "headline": chapter.headline,
+        "missing": chapter.missing,
+        "sections": sections,
+        "filters": any(section["dim"] for section in sections),
+        "empty": all(section["missing"] for section in sections),
+    }
+
+
+def _section(section: Section, report: Report) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "id": f"s-{_id(section.key)}",
+        "title": section.title,
+        "note": section.note,
+        "missing": section.missing,
+        "dim": "",
+        "picture": None,
+        "drawing": "",
+        "table": "",
+        "summary": "",
+    }
+    if section.table is None:
+        return said
+    table = report.tables[section.table]
+    picture = picture_of(section.key, table, report.tables)
+    shown = table.head(ROWS_SHOWN)
+    columns = columns_of(section.table, table)
+    rows = f"{ROWS_SHOWN} of {table.height:,} rows" if table.height > ROWS_SHOWN else many(table.height, "row")
+    notes = []
+    if table.height > ROWS_SHOWN or len(columns) < table.width:
+        parts = [rows] if table.height > ROWS_SHOWN else []
+        parts += [f"{len(columns)} of {many(table.width, 'column')}"] if len(columns) < table.width else []
+        notes.append(f"{' and '.join(parts)}: the whole is the table {section.table} of the workbook and the folders.")
+    return said | {
+        "dim": DIMS.get(section.key, ""),
+        "picture": picture,
+        "drawing": Markup(picture.svg) if picture else "",  # noqa: S704 - vl-convert has escaped the names
+        "table": _grid(section, shown.select(columns), notes),
+        "summary": f"Table: {rows}",
+    }
+
+
+def _grid(section: Section, table: pl.DataFrame, notes: list[str]) -> Markup:
+    if table.is_empty():
+        return Markup("")
+    html = grid(table, name=_id(section.key), caption=section.title, notes=notes)
+    return Markup(html)  # noqa: S704 - great-tables has escaped the cells, grid() the rest
+
+
+def _filters(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of the form: the first and last month, then each dimension."""
+    fields = []
+    for dim in content["dims"]:
+        choices = [{"place": place, "text": text} for place, text in enumerate(dim["values"])]
+        if dim["key"] == content["time"]:
+            fields.append({"name": "from", "label": "from", "all": "the first month", "choices": choices})
+            fields.append({"name": "to", "label": "to", "all": "the last month", "choices": choices})
+        else:
+            fields.append({"name": dim["key"], "label": dim["label"], "all": f"every {dim['label']}", "choices": choices})
+    return fields
+
+
+def _id(key: str) -> str:
+    return key.replace("_", "-")
