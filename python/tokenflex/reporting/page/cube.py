@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
 from tokenflex.reporting.page.plain import plain
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 UNIT: Final = 10_000
 """Tokens are counted in ten-thousandths: whole numbers, which JavaScript adds without rounding up to 2**53."""
 TIME: Final = "month"
-DIMENSIONS: Final[Mapping[str, str]] = {TIME: "month", "product": "product", "group": "group", "site": "site"}
-"""What can be chosen, and what it is called."""
+DIMENSIONS: Final = (TIME, "product", "group", "site", "server")
+"""What can be chosen; one of which nothing is known is left out."""
 _UNKNOWN: Final = "not known"
 
 
 def of(cube: pl.DataFrame) -> dict[str, Any]:
     """The cube by columns, each name once: `dims` with their names, `rows` with places in them, tokens, charges."""
     dims, rows = [], {}
-    for key, label in DIMENSIONS.items():
-        if key not in cube.columns:
+    for key in DIMENSIONS:
+        if cube[key].null_count() == cube.height:
             continue
         texts = _texts(cube[key])
         names = texts.unique().sort()
         places = pl.DataFrame({"name": names}).with_row_index("place")
         rows[key] = pl.DataFrame({"name": texts}).join(places, on="name", how="left", maintain_order="left")["place"]
-        dims.append({"key": key, "label": label, "values": [plain(name) for name in names]})
+        dims.append({"key": key, "label": key, "values": [plain(name) for name in names]})
     tokens = (cube["tokens"].fill_null(0) * UNIT).cast(pl.Int64)
     return {
         "unit": UNIT,

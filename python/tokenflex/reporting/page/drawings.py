@@ -304,13 +304,14 @@ def _top(by: str, **how: Any) -> Callable[..., Picture | None]:
 
 
 DRAWN: Final[dict[str, Callable[..., Picture | None]]] = {
-    "by_month": _alone(by_month),
-    "by_product": _top("product"),
-    "by_user": _top("user"),
-    "by_group": _top("group"),
-    "by_site": _top("site"),
-    "by_server": _top("server"),
-    "by_version": _top("version"),
+    "tokens_by_month": _alone(by_month),
+    "tokens_by_product": _top("product"),
+    "tokens_by_user": _top("user"),
+    "tokens_by_group": _top("group"),
+    "tokens_by_cost_centre": _top("cost_centre"),
+    "tokens_by_site": _top("site"),
+    "tokens_by_server": _top("server"),
+    "tokens_by_version": _top("version"),
     "ledger": lambda table, tables: balance(table, tables.get("burn")),
     "reconciliation_summary": _alone(bridge),
     "rules": _alone(rules),

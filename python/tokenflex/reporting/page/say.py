@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex.reporting.page.plain import plain
-from tokenflex.screen import tokens
+from tokenflex.words import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import altair as alt
 
 from tokenflex.reporting.page.look import ACCENT, INK, REST, SERIES, SOFT, WARN, WIDTH, Picture, drawn
-from tokenflex.screen import tokens as exact
+from tokenflex.words import tokens as exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -32,7 +32,7 @@ TONES: Final = {"good": "in order", "watch": "watch", "act": "act"}
 """The tone of an answer in a word: colour alone says nothing to many."""
 
 
-DIMS: Final = {"by_month": "month", "by_product": "product", "by_group": "group", "by_site": "site"}
+DIMS: Final = {f"tokens_by_{dim}": dim for dim in cubes.DIMENSIONS}
 """Sections that the filters reach, and by what they lay out."""
 
 
@@ -133,8 +133,14 @@ def _cards(report: Report) -> list[dict[str, Any]]:
 
 def _todo(report: Report) -> list[dict[str, Any]]:
     """What to do this week, what matters most first."""
+    known = {chapter.key for chapter in report.chapters}
     return [
-        {"action": row["action"], "gain": f"{number(row['tokens'])} tokens" if row["tokens"] else ""}
+        {
+            "action": row["action"],
+            "why": row["why"] or "",
+            "gain": f"{number(row['tokens'])} tokens" if row["tokens"] else "",
+            "chapter": _id(row["chapter"]) if row["chapter"] in known else "",
+        }
         for row in report.actions.iter_rows(named=True)
     ]
 
