@@ -1647,7 +1647,9 @@ CHARGE_LEDGER: Final = _table(
     "One row for each window that is paid in the time of a report: when, why, at which rate, and who it is laid to.",
     {name: (CHARGES[name], MEANINGS["charges"][name]) for name in CHARGES}
     | {
+        "rule_id": (NAME, "the rule"),
         "rate": (TOKENS, "of the product at that instant; more than `tokens` where only a difference was due"),
+        "person": (NAME, "who the user is by `identity`; the user without it"),
         "host": (NAME, "of the session that caused it; null if the sessions have none"),
         "version": (NAME, "of that session, likewise"),
         "session_start": (TIME, "of that session"),
@@ -1704,8 +1706,8 @@ REPORT_ACTIONS: Final = _table(
 
 REPORT_CUBE: Final = _table(
     "report_cube",
-    "One row for each month, product, group, site and server of which something was charged, for filters; sums of rows are"
-    " the sums of the charges.",
+    "One row for each month, product, group, site and server of which something was charged, for filters; sums of rows"
+    " are the sums of the charges.",
     {
         "month": (pl.Date(), "its first day, by `usage_date`"),
         "product": (pl.String(), "product line"),

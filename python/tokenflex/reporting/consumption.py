@@ -13,6 +13,8 @@ from tokenflex.summary import tokens_by_month, top_users
 from tokenflex.words import many, share, tokens
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from tokenflex.reporting.given import Given
 
 CUBE: Final = ("month", "product", "group", "site", "server")
@@ -31,7 +33,7 @@ def consumption(given: Given, shelf: Shelf) -> Chapter:
     shelf.put("tokens_by_month", tokens_by_month(charged), "By month and product")
     shelf.put("tokens_by_day", consumed(charged, ["usage_date"]).sort("usage_date"), "By day")
     shelf.put("tokens_by_product", named, _leader(by_product, "product", "By product: "))
-    users = top_users(charged, charged.height)
+    users = top_users(charged.with_columns(user="person"), charged.height)
     shelf.put("tokens_by_user", users, f"By user: {many(users.height, 'user')}")
     for name in ("group", "cost_centre", "site"):
         found = consumed(charged, [name])
@@ -45,22 +47,23 @@ def consumption(given: Given, shelf: Shelf) -> Chapter:
         shelf.put(f"tokens_by_{name}", found, _leader(found, by[-1], f"By {name}: "))
     days = charged["usage_date"].n_unique()
     headline = (
-        f"{tokens(total)} tokens in {many(charged.height, 'charge')} of {many(charged['user'].n_unique(), 'user')} "
+        f"{tokens(total)} tokens in {many(charged.height, 'charge')} of {many(charged['person'].n_unique(), 'user')} "
         f"and {many(charged['product'].n_unique(), 'product')} on {many(days, 'day')}."
     )
     return Chapter("consumption", "What was used, and of what?", headline, shelf.sections())
 
 
-def total_of(charged: pl.DataFrame):
+def total_of(charged: pl.DataFrame) -> Decimal | None:
     """Tokens of charges in all; None where none has a rate."""
-    return charged.select(pl.when(_KNOWN).then(pl.col("tokens").sum())).item()
+    total: Decimal | None = charged.select(pl.when(_KNOWN).then(pl.col("tokens").sum())).item()
+    return total
 
 
 def consumed(charged: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """Charges laid by some of their columns, the dearest first, see `tables.CONSUMPTION`."""
     everything = charged["tokens"].sum()
     found = charged.group_by(pl.col(name).cast(pl.String) if name != "usage_date" else pl.col(name) for name in by).agg(
-        users=pl.col("user").n_unique(),
+        users=pl.col("person").n_unique(),
         charges=pl.len(),
         tokens=pl.when(_KNOWN).then(pl.col("tokens").sum()),
         charges_without_rate=pl.col("tokens").null_count(),

@@ -105,7 +105,9 @@ class Given:
     @cached_property
     def charged(self) -> pl.DataFrame:
         """The charges of the period with all that a report lays them by, see `tables.CHARGE_LEDGER`."""
-        return tables.finish(self._placed(self._described(self.within(self.charges, "usage_date"))), tables.CHARGE_LEDGER)
+        return tables.finish(
+            self._placed(self._described(self.within(self.charges, "usage_date"))), tables.CHARGE_LEDGER
+        )
 
     def _described(self, charges: pl.DataFrame) -> pl.DataFrame:
         """Charges with what their sessions and rates say."""
@@ -116,28 +118,32 @@ class Given:
             else pl.Series(name, [None] * charges.height, dtype=pl.String)
             for name in ("host", "version", "start", "end")
         ]
-        known = charges.with_columns(
-            pl.lit(None).alias(name) for name in tables.CHARGES if name not in charges.columns
-        )
+        known = charges.with_columns(pl.lit(None).alias(name) for name in tables.CHARGES if name not in charges.columns)
         rated = rate_of(known, self.rates)
         return known.with_columns(
-            *(column.alias({"start": "session_start", "end": "session_end"}.get(column.name, column.name)) for column in of_session),
+            *(
+                column.alias({"start": "session_start", "end": "session_end"}.get(column.name, column.name))
+                for column in of_session
+            ),
             rate=rated,
         )
 
     def _placed(self, charges: pl.DataFrame) -> pl.DataFrame:
         """Charges with group, cost centre and site."""
         none = pl.lit(None, pl.String)
-        placed = charges.with_columns(group=none, cost_centre=none, site=none)
+        person = charges.select(user=pl.col("user").cast(pl.String), charged_at="charged_at")
+        if self.identity is not None:
+            person = self.identity.apply(person, at="charged_at", problems=self.problems).select(person.columns)
+        placed = charges.with_columns(person["user"].alias("person"), group=none, cost_centre=none, site=none)
         if self.sites is not None:
-            site = pl.col("server").cast(pl.String).replace_strict(dict(self.sites), default=None, return_dtype=pl.String)
+            site = (
+                pl.col("server").cast(pl.String).replace_strict(dict(self.sites), default=None, return_dtype=pl.String)
+            )
             placed = placed.with_columns(site=site)
         if self.groups is None:
             return placed
         joined = {
-            dimension: self.groups.join(
-                charges.select("user", "charged_at"), at="charged_at", dimension=dimension, problems=self.problems
-            )
+            dimension: self.groups.join(person, at="charged_at", dimension=dimension, problems=self.problems)
             for dimension in self.dimensions
         }
         for dimension, table in joined.items():
