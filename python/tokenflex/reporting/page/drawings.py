@@ -1,10 +1,10 @@
-"""Which table is drawn how: from the report's tables to the rows of a shape. A table without a drawing stays a table."""
+"""Which table is drawn how: from the report's tables to the rows of a shape. What has no drawing stays a table."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import polars as pl
 
@@ -14,17 +14,18 @@ from tokenflex.reporting.page.shapes import REST_NAME, Mark, number
 from tokenflex.words import many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from tokenflex.reporting.page.look import Picture
 
 BARS: Final = 12
 SERIES: Final = 6
 UNKNOWN: Final = "not known"
+_DAYS_SHOWN: Final = 120
+_FEWEST: Final = 3
+"""Fewer points than this are no line."""
 POINTS: Final = 400
 """More points than this are more than a line of 700 pixels shows."""
-
-Tables = "Mapping[str, pl.DataFrame]"
 
 
 def top(table: pl.DataFrame, by: str, *, value: str = "tokens", unit: str = "tokens") -> Picture | None:
@@ -55,10 +56,32 @@ def by_month(table: pl.DataFrame) -> Picture | None:
     if rows.is_empty():
         return None
     return shapes.columns(
-        [(f"{month:%b %Y}", name, tokens) for month, name, tokens in rows.select("month", "name", "tokens").iter_rows()],
+        [
+            (f"{month:%b %Y}", name, tokens)
+            for month, name, tokens in rows.select("month", "name", "tokens").iter_rows()
+        ],
         unit="tokens",
         series=series,
     )
+
+
+def by_day(table: pl.DataFrame) -> Picture | None:
+    """Tokens of each day, or of each whole week where there are many days."""
+    days = table.select(date=pl.col("usage_date"), tokens=pl.col("tokens").fill_null(0)).sort("date")
+    many_days = days.height > _DAYS_SHOWN
+    if many_days:
+        whole = days.upsample("date", every="1d").with_columns(pl.col("tokens").fill_null(0))
+        days = _weeks(whole, "tokens").rename({"monday": "date"})
+    if days.height < _FEWEST:
+        return None
+    unit = "tokens a week" if many_days else "tokens a day"
+    return shapes.lines([(unit, day, tokens) for day, tokens in days.iter_rows()], unit=unit, series=[unit])
+
+
+def by_version(table: pl.DataFrame) -> Picture | None:
+    """Tokens by product and version."""
+    named = pl.concat_str(_name("product"), pl.lit(" "), pl.col("version").cast(pl.String).fill_null("?"))
+    return top(table.with_columns(release=named), "release")
 
 
 def balance(ledger: pl.DataFrame, burn: pl.DataFrame | None = None) -> Picture | None:
@@ -147,7 +170,7 @@ def week(table: pl.DataFrame) -> Picture | None:
 
 
 def in_use(table: pl.DataFrame) -> Picture | None:
-    """Licenses in use at once: the peak of each product, with what was enough for 95 % of the time, and what is owned."""
+    """Licenses of each product in use at once: the peak, what was enough for 95 % of the time, and what is owned."""
     name = _first_name(table)
     rows = table.filter(pl.col("peak").is_not_null()).sort("peak", descending=True).head(BARS)
     if rows.is_empty() or name is None:
@@ -157,7 +180,9 @@ def in_use(table: pl.DataFrame) -> Picture | None:
         owned = f", {row['limit']:,} owned" if row.get("limit") is not None else ""
         words.append(f"{row['peak']:,} · 95 %: {row['p95']:,}{owned}")
     pairs = [(str(label), peak) for label, peak in rows.select(_name(name), "peak").iter_rows()]
-    return shapes.bars(pairs, unit="licenses in use at once: the peak, and what was enough for 95 % of the time", texts=words)
+    return shapes.bars(
+        pairs, unit="licenses in use at once: the peak, and what was enough for 95 % of the time", texts=words
+    )
 
 
 def uncertain(table: pl.DataFrame) -> Picture | None:
@@ -199,14 +224,16 @@ def quantities(tried: pl.DataFrame) -> Picture | None:
         return None
     same = tried.filter(pl.col("policy").cast(pl.String) == str(chosen["policy"][0]))
     rows = same.sort("tokens", "expected_cost").unique("tokens", keep="first", maintain_order=True)
-    if rows.height < 3:  # noqa: PLR2004 - two points are no curve
+    if rows.height < _FEWEST:
         return None
     best = chosen.row(0, named=True)
     dear = Decimal(best["expected_cost"]) * 2
     rows = rows.filter((pl.col("expected_cost") <= dear) | pl.col("is_chosen"))
     values = rows.select("tokens", "low_cost", "expected_cost", "high_cost")
     mark = Mark(best["tokens"], f"{number(best['tokens'])} tokens: {number(best['expected_cost'])} expected")
-    return shapes.curve(list(values.iter_rows()), along="tokens bought", unit="cost, with the range of eight in ten", chosen=mark)
+    return shapes.curve(
+        list(values.iter_rows()), along="tokens bought", unit="cost, with the range of eight in ten", chosen=mark
+    )
 
 
 def models(table: pl.DataFrame) -> Picture | None:
@@ -214,6 +241,28 @@ def models(table: pl.DataFrame) -> Picture | None:
     rows = table.filter(pl.col("cost").is_not_null())
     pairs = [(str(model).replace("_", " "), cost) for model, cost in rows.select("model", "cost").iter_rows()]
     return shapes.bars(pairs, unit="money a year") if pairs else None
+
+
+def above(table: pl.DataFrame) -> Picture | None:
+    """How many users of each product use it on more days than a subscription takes to pay."""
+    rows = table.filter(pl.col("break_even_days").is_not_null() & (pl.col("users") > 0))
+    rows = rows.sort("users_above", "users", "product", descending=[True, True, False]).head(BARS)
+    if rows.is_empty():
+        return None
+    words = [
+        f"{over:,} of {users:,} users, from {number(days)} days a year on"
+        for over, users, days in rows.select("users_above", "users", "break_even_days").iter_rows()
+    ]
+    pairs = list(rows.select(_name("product"), "users_above").iter_rows())
+    return shapes.bars(pairs, unit="users for whom a subscription is cheaper", texts=words)
+
+
+def refused(table: pl.DataFrame) -> Picture | None:
+    """Refusals by product, each case once, and how many of them kept somebody from working."""
+    rows = table.group_by(name=_name("product")).agg(pl.col("cases", "real").sum())
+    rows = rows.sort("cases", "name", descending=[True, False]).head(BARS)
+    words = [f"{cases:,}, {real:,} of them real" for cases, real in rows.select("cases", "real").iter_rows()]
+    return shapes.bars(list(rows.select("name", "cases").iter_rows()), unit="refusals, repeats once", texts=words)
 
 
 def covered(table: pl.DataFrame) -> Picture | None:
@@ -250,12 +299,18 @@ def _runs(first: date, last: date, gaps: set[date]) -> Iterator[tuple[date, date
 
 def _sums(table: pl.DataFrame, by: str, value: str) -> list[tuple[str, Any]]:
     """Sums by name, the greatest first."""
-    sums = table.group_by(name=_name(by)).agg(pl.col(value).fill_null(0).sum())
+    sums = table.group_by(name=_words(table, by)).agg(pl.col(value).fill_null(0).sum())
     return list(sums.sort(value, "name", descending=[True, False]).iter_rows())
 
 
 def _name(column: str) -> pl.Expr:
     return pl.col(column).cast(pl.String).fill_null(UNKNOWN)
+
+
+def _words(table: pl.DataFrame, column: str) -> pl.Expr:
+    """Names, and our own words without underscores."""
+    name = _name(column)
+    return name.str.replace_all("_", " ", literal=True) if isinstance(table.schema[column], pl.Enum) else name
 
 
 def _first_name(table: pl.DataFrame) -> str | None:
@@ -291,32 +346,55 @@ def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
 
 def picture_of(key: str, table: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Picture | None:
     """The chart of a section, or none where its table says more as it is."""
-    draw = DRAWN.get(key)
-    return draw(table, tables) if draw is not None and not table.is_empty() else None
+    if table.is_empty():
+        return None
+    if key in _BY_KEY:
+        return _BY_KEY[key](table)
+    for columns, draw in _BY_COLUMNS:
+        if columns <= set(table.columns):
+            return draw(table, tables)
+    return None
 
 
-def _alone(draw: Callable[[pl.DataFrame], Picture | None]) -> Callable[..., Picture | None]:
+def _top(by: str) -> Callable[[pl.DataFrame], Picture | None]:
+    return lambda table: top(table, by)
+
+
+def _alone(draw: Callable[[pl.DataFrame], Picture | None]) -> _Draw:
     return lambda table, _: draw(table)
 
 
-def _top(by: str, **how: Any) -> Callable[..., Picture | None]:
-    return lambda table, _: top(table, by, **how)
+_Draw: TypeAlias = "Callable[[pl.DataFrame, Mapping[str, pl.DataFrame]], Picture | None]"
 
-
-DRAWN: Final[dict[str, Callable[..., Picture | None]]] = {
-    "tokens_by_month": _alone(by_month),
+_BY_KEY: Final[dict[str, Callable[[pl.DataFrame], Picture | None]]] = {
+    "tokens_by_month": by_month,
+    "tokens_by_day": by_day,
     "tokens_by_product": _top("product"),
     "tokens_by_user": _top("user"),
     "tokens_by_group": _top("group"),
     "tokens_by_cost_centre": _top("cost_centre"),
     "tokens_by_site": _top("site"),
     "tokens_by_server": _top("server"),
-    "tokens_by_version": _top("version"),
-    "ledger": lambda table, tables: balance(table, tables.get("burn")),
-    "reconciliation_summary": _alone(bridge),
-    "rules": _alone(rules),
-    "avoidable": _top("habit"),
-    "capacity": _alone(in_use),
-    "heat_map": _alone(week),
-    "coverage": _alone(covered),
+    "tokens_by_version": by_version,
 }
+"""Tables of one kind, each drawn by what it is laid by."""
+
+_BY_COLUMNS: Final[tuple[tuple[frozenset[str], _Draw], ...]] = (
+    (frozenset({"entry", "at", "pool", "balance_after", "kind"}), lambda table, all_: balance(table, all_.get("burn"))),
+    (frozenset({"outcome", "cause", "ours", "vendors", "difference"}), _alone(bridge)),
+    (frozenset({"zone", "site", "tokens", "saving", "sessions"}), _alone(whatif)),
+    (frozenset({"rule_id", "differs", "tokens", "difference"}), _alone(rules)),
+    (frozenset({"cause", "is_claimable", "working_date", "gap"}), _alone(_top("cause"))),
+    (frozenset({"habit", "charges", "tokens"}), _alone(_top("habit"))),
+    (frozenset({"after", "tokens_saved"}), _alone(replay)),
+    (frozenset({"weekday", "hour", "mean"}), _alone(week)),
+    (frozenset({"peak", "p95", "mean", "requests"}), _alone(in_use)),
+    (frozenset({"product", "denials", "cases", "real"}), _alone(refused)),
+    (frozenset({"source", "item", "low", "base", "high"}), _alone(uncertain)),
+    (frozenset({"date", "mean", "low", "high"}), lambda table, all_: ahead(table, all_.get("forecast_history"))),
+    (frozenset({"policy", "tokens", "expected_cost", "is_chosen"}), _alone(quantities)),
+    (frozenset({"model", "cost", "subscriptions"}), _alone(models)),
+    (frozenset({"users_above", "break_even_days", "product"}), _alone(above)),
+    (frozenset({"server", "days_without_lines", "first", "last"}), _alone(covered)),
+)
+"""Tables that a verb makes, each known by its columns, so that their names are the report's business."""

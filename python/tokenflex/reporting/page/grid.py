@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Final
 
 import great_tables as gt
 import polars as pl
@@ -11,36 +10,33 @@ import polars as pl
 from tokenflex.reporting.page import say
 from tokenflex.reporting.page.plain import plain
 
-ROWS_SHOWN: Final = 15
 
-
-def grid(table: pl.DataFrame, *, name: str, caption: str, notes: list[str], total: pl.DataFrame | None = None) -> str:
-    """The table as HTML: the first column heads the rows, the caption names it, notes stand at its foot.
+def grid(table: pl.DataFrame, *, name: str, caption: str, note: str) -> str:
+    """The table as HTML: the first column heads the rows, the caption names it, the note stands at its foot.
 
     Args:
         table: as it is shown, already cut
         name: of the table, unique on the page
         caption: what it shows
-        notes: what has to be said of it
-        total: a last row of the same columns, if there is one
+        note: what has to be said of it at its foot, or nothing
     """
-    rows = table if total is None else pl.concat([table, total], how="vertical_relaxed")
     # Values are written here, not by great-tables: its formats go through binary floats, and tokens are exact.
     texts = pl.DataFrame(
-        {f"c{place}": say.cells(column) for place, column in enumerate(rows.iter_columns())},
-        schema={f"c{place}": pl.String for place in range(rows.width)},
+        {f"c{place}": say.cells(column) for place, column in enumerate(table.iter_columns())},
+        schema={f"c{place}": pl.String for place in range(table.width)},
     )
-    numbers = [f"c{place}" for place, column in enumerate(rows.iter_columns()) if say.is_number(column)]
+    numbers = [f"c{place}" for place, column in enumerate(table.iter_columns()) if say.is_number(column)]
     others = [column for column in texts.columns if column not in numbers]
     made = gt.GT(texts, id=f"t-{name}", rowname_col="c0", auto_align=False)
     # As HTML that is escaped here: in labels of text, great-tables takes `{{m^2}}` for a unit.
-    heads = {f"c{place}": gt.html(escape(say.heading(column))) for place, column in enumerate(rows.iter_columns())}
-    made = made.tab_stubhead(heads["c0"]).cols_label(heads)
+    heads = [gt.html(escape(say.heading(column))) for column in table.iter_columns()]
+    made = made.tab_stubhead(heads[0])
+    made = made.cols_label(None, **{f"c{place}": head for place, head in enumerate(heads)})
     if numbers:
         made = made.cols_align("right", columns=numbers)
     if others:
         made = made.cols_align("left", columns=others)
-    for note in notes:
+    if note:
         made = made.tab_source_note(plain(note))
     html = made.as_raw_html()
     # Its own style sheet is left out: 20 kB for each table, and the page has one for all, as its policy wants.

@@ -14,7 +14,7 @@ from tokenflex.words import tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOTHING: Final = "–"
+NOTHING: Final = "-"
 _CENTS: Final = 8
 """Money has this scale; see `tables.MONEY`."""
 _NAMED: Final = 12
@@ -98,16 +98,20 @@ def _list(value: list[object]) -> str:
 
 
 def _any(value: object) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d\u00a0%H:%M:%S}" if value.second else f"{value:%Y-%m-%d\u00a0%H:%M}"
-    if isinstance(value, date):
-        return f"{value:%Y-%m-%d}"
-    if isinstance(value, timedelta):
-        return span(value)
-    if isinstance(value, Decimal):
-        return tokens(value)
-    return plain(str(value))
+    for kind, write in _KINDS:
+        if isinstance(value, kind):
+            return write(value)
+    return NOTHING if value is None else plain(str(value))
+
+
+def _instant(value: datetime) -> str:
+    return f"{value:%Y-%m-%d\u00a0%H:%M:%S}" if value.second else f"{value:%Y-%m-%d\u00a0%H:%M}"
+
+
+_KINDS: Final[tuple[tuple[type, Callable[..., str]], ...]] = (
+    (bool, lambda value: "yes" if value else "no"),
+    (datetime, _instant),
+    (date, date.isoformat),
+    (timedelta, span),
+    (Decimal, tokens),
+)

@@ -73,14 +73,15 @@ def bars(
         half = [row for row in data if row["side"] == side]
         if half:
             base = alt.Chart(_data(half)).encode(
-                y=_names("label", [row["label"] for row in data]), x=alt.X("value:Q", title=unit, scale=scale, axis=axis)
+                y=_names("label", [row["label"] for row in data]),
+                x=alt.X("value:Q", title=unit, scale=scale, axis=axis),
             )
             layers.append(base.mark_bar(height=_BAR, color=ACCENT if side == "right" else WARN))
             toward = 5 if side == "right" else -5
             align: Literal["left", "right"] = "left" if side == "right" else "right"
             layers.append(base.mark_text(align=align, dx=toward).encode(text="text:N"))
     return drawn(
-        alt.layer(*layers), says=f"Bars, {unit}: {_listed(pairs)}.", marks=len(rows), height=len(data) * _STEP + 26
+        _layered(*layers), says=f"Bars, {unit}: {_listed(pairs)}.", marks=len(rows), height=len(data) * _STEP + 26
     )
 
 
@@ -129,7 +130,7 @@ def lines(
     said = "; ".join(f"{mark.label} at {_said(mark.at)}" for mark in (*levels, *days))
     names = ", ".join(series)
     return drawn(
-        alt.layer(*layers),
+        _layered(*layers),
         says=f"Lines over time, {unit}: {names}, from {_day(first[1])} to {_day(last[1])}."
         + (f" Marked: {said}." if said else ""),
         marks=len(rows),
@@ -156,14 +157,18 @@ def band(
     ]
     order = [was, middle, interval]
     legend = _legend(order, [SOFT, ACCENT, "var(--band)"])
-    area = alt.Chart(_data(between)).mark_area(opacity=1).encode(
-        x=_time(), y=alt.Y("low:Q", title=unit, axis=_axis()), y2="high:Q", color=legend
+    area = (
+        alt.Chart(_data(between))
+        .mark_area(opacity=1)
+        .encode(x=_time(), y=alt.Y("low:Q", title=unit, axis=_axis()), y2="high:Q", color=legend)
     )
     line = alt.Chart(_data(data)).mark_line(strokeWidth=1.8).encode(x=_time(), y="value:Q", color=legend)
-    low, high = (sum((Decimal(row[place]) for row in ahead), Decimal(0)) for place in (1, 3))
-    mean = sum((Decimal(row[2]) for row in ahead), Decimal(0))
+    low, mean, high = (
+        sum((Decimal(value) for value in values), Decimal(0))
+        for values in zip(*((low, mean, high) for _, low, mean, high in ahead), strict=True)
+    )
     return drawn(
-        alt.layer(area, line),
+        _layered(area, line),
         says=f"Lines over time, {unit}: {was} until {_day(past[-1][0]) if past else 'then'}, then {middle} until "
         f"{_day(ahead[-1][0])}, in all {number(mean)}, with the {interval} of each step, "
         f"lower ends {number(low)} and upper ends {number(high)} in all.",
@@ -182,8 +187,10 @@ def curve(
     """A value against a quantity with a low and a high: rows of quantity, low, middle and high."""
     data = [{"x": float(x), "low": float(low), "value": float(mid), "high": float(high)} for x, low, mid, high in rows]
     x = alt.X("x:Q", title=along, axis=_axis(), scale=alt.Scale(zero=False, nice=False))
-    area = alt.Chart(_data(data)).mark_area(color="var(--band)").encode(
-        x=x, y=alt.Y("low:Q", title=unit, axis=_axis(), scale=alt.Scale(zero=False)), y2="high:Q"
+    area = (
+        alt.Chart(_data(data))
+        .mark_area(color="var(--band)")
+        .encode(x=x, y=alt.Y("low:Q", title=unit, axis=_axis(), scale=alt.Scale(zero=False)), y2="high:Q")
     )
     line = alt.Chart(_data(data)).mark_line(color=ACCENT, strokeWidth=2).encode(x=x, y="value:Q")
     layers: list[alt.Chart] = [area, line]
@@ -197,7 +204,7 @@ def curve(
     said = f" Chosen: {chosen.label}." if chosen is not None else ""
     cheapest = min(rows, key=lambda row: row[2])
     return drawn(
-        alt.layer(*layers),
+        _layered(*layers),
         says=f"A line of {unit} against {along}, from {number(rows[0][0])} to {number(rows[-1][0])}; the least is "
         f"{number(cheapest[2])} at {number(cheapest[0])}.{said}",
         marks=len(data),
@@ -208,9 +215,7 @@ def curve(
 def heat(rows: Sequence[tuple[int, int, Number | None]], *, unit: str) -> Picture:
     """A cell for each hour of the week, darker the more: rows of weekday from 1, Monday, hour, and value."""
     most = max((float(value) for _, _, value in rows if value is not None), default=0.0)
-    data = [
-        {"label": WEEKDAYS[weekday - 1], "x": hour, "value": float(value or 0)} for weekday, hour, value in rows
-    ]
+    data = [{"label": WEEKDAYS[weekday - 1], "x": hour, "value": float(value or 0)} for weekday, hour, value in rows]
     chart = (
         alt.Chart(_data(data))
         .mark_rect(color=ACCENT, stroke="var(--ground)", strokeWidth=2)
@@ -272,19 +277,23 @@ def ranges(
         .mark_text(align="left", dx=5)
         .encode(x=alt.X("high:Q", scale=scale), y=_names("label"), text="text:N")
     )
-    rule = alt.Chart(_data([{"x": float(str(base.at))}])).mark_rule(color=INK, strokeDash=[4, 3]).encode(
-        x=alt.X("x:Q", scale=scale)
+    rule = (
+        alt.Chart(_data([{"x": float(str(base.at))}]))
+        .mark_rule(color=INK, strokeDash=[4, 3])
+        .encode(x=alt.X("x:Q", scale=scale))
     )
     parts = _listed((name, text) for (name, _, _), text in zip(rows, words, strict=True))
     return drawn(
-        alt.layer(drawing, said, rule),
+        _layered(drawing, said, rule),
         says=f"Bars from low to high, {unit}: {parts}. The line across: {base.label}.",
         marks=len(rows),
         height=len(rows) * _STEP + 44,
     )
 
 
-def bridge(start: tuple[str, Number], steps: Sequence[tuple[str, Number]], end: tuple[str, Number], *, unit: str) -> Picture:
+def bridge(
+    start: tuple[str, Number], steps: Sequence[tuple[str, Number]], end: tuple[str, Number], *, unit: str
+) -> Picture:
     """From one sum to another, a step for each difference between them."""
     data: list[dict[str, Any]] = [
         {"label": start[0], "low": 0.0, "high": float(start[1]), "text": number(start[1]), "colour": REST}
@@ -320,7 +329,7 @@ def bridge(start: tuple[str, Number], steps: Sequence[tuple[str, Number]], end: 
     parts = _listed((row["label"], row["text"]) for row in data)
     cut = f" The axis begins at {number(Decimal(round(least)))}." if least else ""
     return drawn(
-        alt.layer(drawing, said),
+        _layered(drawing, said),
         says=f"Steps from one sum to the other, {unit}: {parts}.{cut}",
         marks=len(data),
         height=len(data) * _STEP + 44,
@@ -337,6 +346,11 @@ def number(value: Number) -> str:
 
 def _data(rows: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=rows)
+
+
+def _layered(*charts: alt.Chart) -> alt.LayerChart:
+    """Charts one above the other."""
+    return alt.LayerChart(layer=list(charts))
 
 
 def _names(field: str, order: Sequence[str] | None = None) -> alt.Y:
@@ -364,9 +378,7 @@ def _legend(series: Sequence[str], colours: Sequence[str], *, symbol: str = "squ
 
 
 def _colours(series: Sequence[str]) -> list[str]:
-    return [
-        REST if name == REST_NAME else SERIES[place % len(SERIES)] for place, name in enumerate(series)
-    ]
+    return [REST if name == REST_NAME else SERIES[place % len(SERIES)] for place, name in enumerate(series)]
 
 
 def _levels(marks: Sequence[Mark]) -> list[alt.Chart]:

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
-import polars as pl
 from markupsafe import Markup
 
 from tokenflex._core import __version__
+from tokenflex.reporting.page import columns, look
 from tokenflex.reporting.page import cube as cubes
-from tokenflex.reporting.page import look
-from tokenflex.reporting.page.columns import columns_of
 from tokenflex.reporting.page.drawings import picture_of
-from tokenflex.reporting.page.grid import ROWS_SHOWN, grid
+from tokenflex.reporting.page.grid import grid
 from tokenflex.reporting.page.plain import plain
 from tokenflex.reporting.page.shapes import number
 from tokenflex.words import many
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tokenflex.reporting.chapter import Chapter, Section
     from tokenflex.reporting.report import Report
 
@@ -174,27 +174,21 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         return said
     table = report.tables[section.table]
     picture = picture_of(section.key, table, report.tables)
-    shown = table.head(ROWS_SHOWN)
-    columns = columns_of(section.table, table)
-    rows = f"{ROWS_SHOWN} of {table.height:,} rows" if table.height > ROWS_SHOWN else many(table.height, "row")
-    notes = []
-    if table.height > ROWS_SHOWN or len(columns) < table.width:
-        parts = [rows] if table.height > ROWS_SHOWN else []
-        parts += [f"{len(columns)} of {many(table.width, 'column')}"] if len(columns) < table.width else []
-        notes.append(f"{' and '.join(parts)}: the whole is the table {section.table} of the workbook and the folders.")
+    view, left_out = columns.shown(section.table, table)
+    note = f"{left_out}: the whole is the table {section.table} of the workbook and the folders." if left_out else ""
     return said | {
         "dim": DIMS.get(section.key, ""),
         "picture": picture,
         "drawing": Markup(picture.svg) if picture else "",  # noqa: S704 - vl-convert has escaped the names
-        "table": _grid(section, shown.select(columns), notes),
-        "summary": f"Table: {rows}",
+        "table": _grid(section, view, note),
+        "summary": f"Table: {left_out or many(view.height, 'row')}",
     }
 
 
-def _grid(section: Section, table: pl.DataFrame, notes: list[str]) -> Markup:
+def _grid(section: Section, table: pl.DataFrame, note: str) -> Markup:
     if table.is_empty():
         return Markup("")
-    html = grid(table, name=_id(section.key), caption=section.title, notes=notes)
+    html = grid(table, name=_id(section.key), caption=section.title, note=note)
     return Markup(html)  # noqa: S704 - great-tables has escaped the cells, grid() the rest
 
 
@@ -207,7 +201,9 @@ def _filters(content: dict[str, Any]) -> list[dict[str, Any]]:
             fields.append({"name": "from", "label": "from", "all": "the first month", "choices": choices})
             fields.append({"name": "to", "label": "to", "all": "the last month", "choices": choices})
         else:
-            fields.append({"name": dim["key"], "label": dim["label"], "all": f"every {dim['label']}", "choices": choices})
+            fields.append(
+                {"name": dim["key"], "label": dim["label"], "all": f"every {dim['label']}", "choices": choices}
+            )
     return fields
 
 
