@@ -149,6 +149,7 @@ def _lighter(tag: re.Match[str]) -> str:
     text = tag[0]
     if text.startswith(('<path class="background"', '<path class="foreground"')):
         return ""
-    text = re.sub(r' (?:pointer-events="none"|aria-hidden="true"|opacity="1"|stroke-miterlimit="10")', "", text)
+    text = re.sub(r' (?:pointer-events|aria-hidden|role|aria-roledescription|stroke-miterlimit)="[^"]*"', "", text)
+    text = text.replace(' opacity="1"', "")
     text = text.replace(f' font-family="{FONT}"', "")
     return re.sub(r"(\d\.\d\d)\d+", r"\1", text)
