@@ -26,7 +26,8 @@ def grid(table: pl.DataFrame, *, name: str, caption: str, note: str) -> str:
         schema={f"c{place}": pl.String for place in range(table.width)},
     )
     numbers = [f"c{place}" for place, column in enumerate(table.iter_columns()) if say.is_number(column)]
-    others = [column for column in texts.columns if column not in numbers]
+    times = [f"c{place}" for place, column in enumerate(table.iter_columns()) if column.dtype.is_temporal()]
+    others = [column for column in texts.columns if column not in numbers and column not in times]
     made = gt.GT(texts, id=f"t-{name}", rowname_col="c0", auto_align=False)
     # As HTML that is escaped here: in labels of text, great-tables takes `{{m^2}}` for a unit.
     heads = [gt.html(escape(say.heading(column))) for column in table.iter_columns()]
@@ -34,6 +35,9 @@ def grid(table: pl.DataFrame, *, name: str, caption: str, note: str) -> str:
     made = made.cols_label(None, **{f"c{place}": head for place, head in enumerate(heads)})
     if numbers:
         made = made.cols_align("right", columns=numbers)
+    if times:
+        # To the left as well: the style sheet knows by this class what not to break at its hyphens.
+        made = made.cols_align("center", columns=[column for column in times if column not in numbers])
     if others:
         made = made.cols_align("left", columns=others)
     if note:
