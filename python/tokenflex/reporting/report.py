@@ -16,9 +16,7 @@ from tokenflex.reporting.shelf import Shelf
 from tokenflex.reporting.work import Work
 
 if TYPE_CHECKING:
-    from tokenflex.reporting.chapter import Chapter
-    from collections.abc import Callable, Mapping
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date, datetime
     from pathlib import Path
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from tokenflex.contract.ledger import Ledger
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.reading.user_zones import Users
     from tokenflex.planning.forecast import Forecast
     from tokenflex.planning.offer import Offer
     from tokenflex.planning.price_list import PriceList
@@ -39,6 +36,8 @@ if TYPE_CHECKING:
     from tokenflex.reading.contract import ContractSnapshot
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
+    from tokenflex.reporting.chapter import Chapter
     from tokenflex.usage.hours import BusinessHours
 
 
