@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tokenflex.audit.reconcile import Reconciliation
     from tokenflex.contract.ledger import Ledger
     from tokenflex.reporting.shelf import Shelf
-from tokenflex.reporting.consumption import sum_of
 from tokenflex.reporting.work import Work
 
 SOON: Final = timedelta(days=366)

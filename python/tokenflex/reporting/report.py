@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems
+from tokenflex.progress import Progress, watched
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reporting import billing, consumption, planning_chapters, saving_chapters, trust, use_chapters
 from tokenflex.reporting.answers import actions_of, answers_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from tokenflex.planning.offer import Offer
     from tokenflex.planning.price_list import PriceList
     from tokenflex.planning.purchase_plan import PurchasePlan
-    from tokenflex.progress import Progress
     from tokenflex.reading.contract import ContractSnapshot
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
@@ -228,16 +228,25 @@ def report(
         problems=found,
     )
     shelf = Shelf()
-    made = tuple(make(given, shelf) for key, make in CHAPTERS.items() if key in given.chapters)
+    keys = [key for key in CHAPTERS if key in given.chapters]
+    made = []
+    with watched(progress, "reporting", len(keys), counts_bytes=False) as told:
+        for place, key in enumerate(keys, 1):
+            made.append(CHAPTERS[key](given, shelf))
+            if told is not None:
+                told(place)
     actions = actions_of(given)
-    return Report(
+    whole = Report(
         title=title or "Token use",
         start=start,
         end=end,
         answers=answers_of(given, actions),
         actions=actions,
-        chapters=made,
+        chapters=tuple(made),
         tables=shelf.tables,
         cube=consumption.cube_of(given.charged),
         provenance=trust.provenance_of(given),
     )
+    if path is not None:
+        whole.write(path)
+    return whole

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -23,7 +24,6 @@ from tokenflex.words import many
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from decimal import Decimal
-from math import isfinite
     from pathlib import Path
 
     from tokenflex.reporting.chapter import Section
