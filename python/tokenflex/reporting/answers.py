@@ -189,11 +189,15 @@ def _balance(work: Work) -> Iterator[Answer]:
     )
     until = burn.exhausted_at
     if until is None:
-        detail = f"{pace}; {tokens(burn.expected_expiry)} tokens will expire" if burn.expected_expiry else pace
+        detail = (
+            f"{pace}; {tokens(Decimal(round(burn.expected_expiry)))} tokens will expire"
+            if burn.expected_expiry
+            else pace
+        )
         yield Answer("lasts", "Lasts until", "the contract's end", None, "days", detail, "good", "contract")
         return
     left = until - at
-    detail = f"{pace}; {tokens(burn.expected_overage)} tokens will be lacking until the last pool ends"
+    detail = f"{pace}; {tokens(Decimal(round(burn.expected_overage)))} tokens will be lacking until the last pool ends"
     tone = "act" if left <= SHORT else "watch" if left <= LONG else "good"
     yield Answer("lasts", "Lasts until", f"{until:%Y-%m-%d}", Decimal(left.days), "days", detail, tone, "contract")
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tokenflex.contract.ledger import Ledger
     from tokenflex.reporting.shelf import Shelf
 from tokenflex.reporting.work import Work
-from tokenflex.reporting.consumption import sum_of
 
 SOON: Final = timedelta(days=366)
 """What expires in a year is shown, whenever that is an action."""
@@ -125,13 +124,13 @@ def vendor(work: Work, shelf: Shelf) -> Chapter:
     if found is None:
         return Chapter("vendor", question, "", missing=work.reconciled.missing)
     summary = found.summary
-    sums = {name: sum_of(summary, name) for name in ("ours", "vendors")}
     compared = compared_of(found)
+    sums = {name: sum_of(compared, name) for name in ("ours", "vendors")}
     agreed = int(compared.filter(pl.col("outcome") == "agreed")["rows"].sum())
     lines = int(compared["rows"].sum())
     shelf.put(
         "reconciliation_summary", summary,
-        f"{agreed:,} of {lines:,} comparable lines agree; the vendor says {tokens(sums['vendors'])}, we {tokens(sums['ours'])}",
+        f"{agreed:,} of {lines:,} comparable lines agree; in them the vendor has {tokens(sums['vendors'])} tokens, we {tokens(sums['ours'])}",
     )  # fmt: skip
     odd = found.rows.filter(pl.col("cause").is_not_null())
     shelf.put("differences", odd, f"{many(odd.height, 'line')} that differ or cannot be compared, each with its cause")

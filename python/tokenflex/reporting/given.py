@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tokenflex.contract.ledger import Ledger
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.reading.user_zones import Users
     from tokenflex.planning.forecast import Forecast
     from tokenflex.planning.offer import Offer
     from tokenflex.planning.price_list import PriceList
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from tokenflex.reading.catalog import Catalog
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
     from tokenflex.usage.hours import BusinessHours
 
 Period: TypeAlias = str | tuple[date | str, date | str] | None

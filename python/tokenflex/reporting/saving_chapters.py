@@ -18,12 +18,11 @@ from tokenflex.reporting.chapter import Chapter
 from tokenflex.reporting.consumption import sum_of
 from tokenflex.reporting.work import attempt
 from tokenflex.usage.inactive import inactive
-from tokenflex.words import many, tokens
+from tokenflex.words import many, spoken, tokens
 
 if TYPE_CHECKING:
     from tokenflex.reporting.shelf import Shelf
 from tokenflex.reporting.work import Work
-from tokenflex.reporting.consumption import sum_of
 
 LONG_AGO: Final = 30
 """Days without use after which somebody is called inactive here; the table says the days of all."""
@@ -49,7 +48,7 @@ def avoided(work: Work, shelf: Shelf) -> Chapter:
         shelf.lack("harvest_replay", "What taking idle licenses back would have saved", work.replayed.missing)
     else:
         best = replayed.sort("tokens_saved", descending=True, maintain_order=True).row(0, named=True)
-        title = f"Taking licenses back that were idle for {best['after']} would have saved {tokens(best['tokens_saved'])} tokens"
+        title = f"Taking licenses back that were idle for {spoken(best['after'])} would have saved {tokens(best['tokens_saved'])} tokens"
         shelf.put("harvest_replay", replayed, title, "Licenses that were opened again count against it.")
     return Chapter("avoidable", "What could have been saved?", f"{'; '.join(said)}." if said else "", shelf.sections())
 

@@ -351,7 +351,12 @@ class Work(Given):
             return Attempt(None, "horizon= (days to come) shows what will be used")
         return attempt(
             lambda: forecast(
-                self.charges, horizon=self.horizon, coverage=self.coverage, incomplete="cut", problems=self.problems
+                self.charges,
+                horizon=self.horizon,
+                coverage=self.coverage,
+                incomplete="cut",
+                model="weekday",
+                problems=self.problems,
             )
         )
 
@@ -369,7 +374,12 @@ class Work(Given):
         days = self._days_to_plan(offer.years)
         longer = attempt(
             lambda: forecast(
-                self.charges, horizon=days, coverage=self.coverage, incomplete="cut", problems=self.problems
+                self.charges,
+                horizon=days,
+                coverage=self.coverage,
+                incomplete="cut",
+                model="weekday",
+                problems=self.problems,
             )
         )
         return longer.then(lambda found: plan_purchase(found, offer=offer))
