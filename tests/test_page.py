@@ -22,7 +22,6 @@ from browser import browser, opened
 from tokenflex import tables
 from tokenflex.reporting.page import cube, drawings, look, say
 from tokenflex.reporting.page.plain import plain
-from tokenflex.reporting.page.write import write_page
 
 __all__ = ["browser"]
 """A fixture, which pytest finds here by its name."""
@@ -91,7 +90,7 @@ def hostile() -> tf.Report:
 @pytest.fixture(scope="session")
 def hostile_page(hostile: tf.Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(hostile, path)
+    hostile.write(path)
     return path
 
 
@@ -198,7 +197,7 @@ def test_a_year_of_a_large_firm_is_less_than_five_megabytes(hostile: tf.Report, 
         }
     )
     whole = vars(hostile) | {"cube": tables.finish(large, tables.REPORT_CUBE)}
-    write_page(tf.Report(**whole), tmp_path / "large.html")
+    tf.Report(**whole).write(tmp_path / "large.html")
     assert large.height > 50_000
     assert (tmp_path / "large.html").stat().st_size < 5_000_000
 

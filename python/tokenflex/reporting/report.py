@@ -15,6 +15,7 @@ from tokenflex.reporting import billing, consumption, planning_chapters, saving_
 from tokenflex.reporting.answers import actions_of, answers_of
 from tokenflex.reporting.folder import write_folder
 from tokenflex.reporting.given import Period, charges_of, period_of
+from tokenflex.reporting.page import write_page
 from tokenflex.reporting.shelf import Shelf
 from tokenflex.reporting.work import Work
 from tokenflex.reporting.workbook import write_workbook
@@ -95,8 +96,9 @@ class Report:
         """Writes the report, whole or not at all.
 
         Args:
-            path: A name that ends in `.xlsx` for a workbook, which needs xlsxwriter (`tokenflex[report]`) and takes the
-                place of a file of that name; a name without ending for a new folder, with a file for each table.
+            path: A name that ends in `.html` for a page, one that ends in `.xlsx` for a workbook, which both need
+                `tokenflex[report]` and take the place of a file of that name; a name without ending for a new folder,
+                with a file for each table.
             format: How the tables in a folder are written: `"parquet"` (unless given), which is exact, or `"csv"`, for
                 people: text that a spreadsheet might run as a formula has an apostrophe before it.
 
@@ -116,9 +118,11 @@ class Report:
             write_folder(self, to, format or "parquet")
         elif to.suffix.lower() == ".xlsx":
             write_workbook(self, to)
+        elif to.suffix.lower() in (".html", ".htm"):
+            write_page(self, to)
         else:
             raise ArgumentError(
-                f"{to}: give a name that ends in .xlsx, or one without ending for a folder", location="path"
+                f"{to}: give a name that ends in .html or .xlsx, or one without ending for a folder", location="path"
             )
 
     def __repr__(self) -> str:

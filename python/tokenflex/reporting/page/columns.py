@@ -48,7 +48,7 @@ SHOWN: Final[dict[str, tuple[str, ...]]] = {
     "denials": ("time", "server", "product", "user", "host", "reason", "outcome", "is_real", "wait"),
     "inactive": ("user", "product", "last_use", "days_since", "sessions", "used", "is_short_only"),
     "model_products": (
-        "product", "users", "days_used", "tokens", "rate", "subscription_price", "break_even_days", "users_above", "peak",
+        "product", "users", "days_used", "tokens", "rate", "subscription_price", "break_even_days", "users_above",
     ),
     "model_users": ("user", "products", "cost_tokens", "current", "cost_current", "best", "cost", "changes"),
     "estimate": ("source", "item", "low", "base", "high", "count", "of", "how"),
