@@ -30,4 +30,4 @@ def write_page(report: Report, path: Path) -> None:
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise SourceError(f"cannot write {path}: {error.strerror or error}", location=str(path)) from error
+        raise SourceError(f"{path} cannot be written: {error}", location=str(path)) from error

@@ -176,9 +176,12 @@ def whatif(table: pl.DataFrame) -> Picture | None:
     rows = pl.concat([sums.filter(pl.col("name") == OWN), best])
     if rows.is_empty():
         return None
-    words = [f"{signed(-saving)} to {number(tokens)}" for saving, tokens in rows.select("saving", "tokens").iter_rows()]
+    words = [
+        f"{number(abs(saving))} {'less' if saving >= 0 else 'more'}" + ("" if zone == OWN else f", {number(tokens)}")
+        for zone, saving, tokens in rows.select("name", "saving", "tokens").iter_rows()
+    ]
     pairs = [
-        ("each user's own" if zone == OWN else zone, saving)
+        ("each user's own, where known" if zone == OWN else zone, saving)
         for zone, saving in rows.select("name", "saving").iter_rows()
     ]
     unit = "tokens saved against today, all sites together, if days were those of the zone"

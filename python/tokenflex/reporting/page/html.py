@@ -1,4 +1,4 @@
-"""The text of the page: the report as one HTML file that needs nothing else: no network, no other file, and no script to be read."""
+"""The text of the page: one HTML file that needs nothing else, neither network nor another file nor scripts."""
 
 from __future__ import annotations
 
