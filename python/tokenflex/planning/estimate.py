@@ -181,7 +181,7 @@ def estimate(
     """
     _check(rule, rates, identity, open_sessions)
     others = _others(rule, servers) if rules is None else _given(rules, rule)
-    price = _price(token_price)
+    price = price_of(token_price)
     if as_of is not None:
         instant_in_data(as_of, "as_of")
     met = Problems()
@@ -438,12 +438,17 @@ def _others(rule: Rule, servers: Mapping[str, str] | None) -> list[Rule]:
     return others
 
 
-def _price(given: object) -> Decimal | None:
+def price_of(given: object, what: str = "estimate") -> Decimal | None:
+    """A token price as it was given to an estimate or a report.
+
+    Raises:
+        FieldsError: It is no price.
+    """
     if given is None:
         return None
     checks = Checks()
     price = checks.price("token_price", given)
-    checks.refuse("estimate")
+    checks.refuse(what)
     return price
 
 
