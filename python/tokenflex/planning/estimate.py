@@ -18,6 +18,7 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.metering.rule_grid import checked_rules, described
 from tokenflex.metering.terms import terms_of
+from tokenflex.notebook import Shown
 from tokenflex.planning.past import Ends, Pair, Past, Reading, prices_without_rate
 from tokenflex.problems import Problems, report
 from tokenflex.reading.identity import Identity
@@ -45,7 +46,7 @@ _ENDS: Final[dict[Ends, str]] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimate:
+class Estimate(Shown):
     """What `estimate` found. All tokens are exact.
 
     Attributes:
@@ -79,6 +80,9 @@ class Estimate:
             return None
         with localcontext(prec=MOST_DIGITS):
             return self.low * self.token_price, self.base * self.token_price, self.high * self.token_price
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"what makes it uncertain": self.contributions, "products": self.products}
 
     def __repr__(self) -> str:
         lines = [f"<Estimate {shown(self.base)} tokens, between {shown(self.low)} and {shown(self.high)}"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.notebook import Shown
 from tokenflex.planning.estimate import price_of
 from tokenflex.planning.offer import Offer
 from tokenflex.planning.price_list import PriceList
@@ -77,7 +78,7 @@ CHAPTERS: Final[Mapping[str, Callable[[Work, Shelf], Chapter]]] = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Report:
+class Report(Shown):
     """What an administrator reports of a time: answers, chapters, and every table behind them. Made by `report`.
 
     Attributes:
@@ -131,6 +132,9 @@ class Report:
             raise ArgumentError(
                 f"{to}: give a name that ends in .xlsx, or one without ending for a folder", location="path"
             )
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"answers": self.answers.drop("key", "chapter"), "what to do": self.actions.drop("chapter", "table")}
 
     def __repr__(self) -> str:
         return f"<Report {self.title!r}: {len(self.chapters)} chapters, {len(self.tables)} tables>"
