@@ -26,8 +26,8 @@ def needed(work: Work, shelf: Shelf) -> Chapter:
     found = work.needed.value
     if found is None:
         shelf.lack("capacity", "How many are in use at once", work.needed.missing)
-    elif found.height:
-        top = found.sort("peak", descending=True, maintain_order=True).row(0, named=True)
+    elif found["p95"].count():
+        top = found.sort("peak", descending=True, nulls_last=True, maintain_order=True).row(0, named=True)
         said = f"{top['product']} peaks at {top['peak']:,}, {top['p95']:,} are enough for 95% of the time"
         shelf.put("capacity", found, f"How many of each product are in use at once: {said}", _hours(work))
         headline = f"{said}."
