@@ -13,13 +13,14 @@ import tokenflex as tf
 from tokenflex.demo import DemoFirm, write_logs
 
 PLACE: Final = Path(__file__).with_name("report.png")
-SIZE: Final = {"width": 1240, "height": 1180}
+SIZE: Final = {"width": 1240, "height": 1660}
 
 
 def report_of(firm: DemoFirm) -> tf.Report:
     """The report of the demo, with what an administrator has."""
     problems = tf.Problems()
-    log = tf.read_flexlm(firm.folder / "logs", timezone=firm.servers, problems=problems)
+    log = tf.read_flexlm(firm.folder / "logs", timezone=firm.servers)
+    problems.add(log.problems)
     return tf.report(
         tf.pair(log.events, packages=log.packages, problems=problems),
         rule=tf.Rule.read(firm.rule_path),
@@ -45,7 +46,7 @@ def main() -> None:
         path = Path(folder) / "report.html"
         report_of(write_logs(folder, months=5)).write(path)
         browser = engine.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page = browser.new_page(viewport=SIZE, device_scale_factor=0.8, color_scheme="light")
         page.goto(path.as_uri())
         page.screenshot(path=PLACE)
         browser.close()
