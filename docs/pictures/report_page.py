@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex.demo import DemoFirm, write_logs
 
 PLACE: Final = Path(__file__).with_name("report.png")
-SIZE: Final = {"width": 1240, "height": 1660}
+SIZE: Final = {"width": 1240, "height": 1830}
 
 
 def report_of(firm: DemoFirm) -> tf.Report:

@@ -173,6 +173,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "table": "",
         "summary": "",
         "open": False,
+        "empty": False,
     }
     if section.table is None:
         return said
@@ -187,6 +188,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "table": _grid(section, view, note),
         "summary": f"Table: {left_out or many(view.height, 'row')}",
         "open": picture is None and view.height <= OPEN,
+        "empty": table.is_empty(),
     }
 
 
