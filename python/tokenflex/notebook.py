@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
 
 from tokenflex.words import spoken, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import polars as pl
 
@@ -66,19 +67,23 @@ def _cell(value: object) -> str:
 
 def _words(value: object) -> str:
     """A value for the eye."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Decimal):
-        return tokens(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}{'Z' if value.tzinfo else ''}"
-    if isinstance(value, timedelta):
-        return spoken(value) if value >= timedelta(0) else f"-{spoken(-value)}"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    kind = next((kind for kind in _KINDS if isinstance(value, kind)), None)
+    text = str(value) if kind is None else _KINDS[kind](value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _lasting(value: timedelta) -> str:
+    return spoken(value) if value >= timedelta(0) else f"-{spoken(-value)}"
+
+
+_KINDS: Final[dict[type, Callable[[Any], str]]] = {
+    NoneType: lambda _: "",
+    bool: lambda value: "yes" if value else "no",
+    Decimal: tokens,
+    int: lambda value: f"{value:,}",
+    float: lambda value: f"{value:,.4g}",
+    datetime: lambda value: f"{value:%Y-%m-%d %H:%M:%S}{'Z' if value.tzinfo else ''}",
+    timedelta: _lasting,
+    list: lambda value: ", ".join(map(str, value)),
+}
+"""By kind, the first that fits, how a value is shown; anything else as text."""

@@ -79,7 +79,7 @@ def _used(work: Work) -> Iterator[Answer]:
 
 
 def _shown(amount: Decimal | None) -> str:
-    return "not known: no rate" if amount is None else f"{tokens(amount)} tokens"
+    return "nothing that has a rate" if amount is None else f"{tokens(amount)} tokens"
 
 
 def _unknown(key: str, label: str, missing: str, chapter: str) -> Answer:

@@ -64,7 +64,10 @@ def _open_now(work: Work, shelf: Shelf, said: list[str]) -> None:
         f"{many(found.height, 'session')} open at {work.last:%Y-%m-%d %H:%M}Z, {worth.height:,} of them idle and soon "
         "to be charged"
     )
-    shelf.put("harvest", found, title, "`command` takes a license back; all `open_with` have to be closed.")
+    note = "`command` takes a license back; all `open_with` have to be closed."
+    if work.users is None and work.activity is None:
+        note += " Nobody knows what is idle: activity= or users= would say it."
+    shelf.put("harvest", found, title, note)
     said.append(f"{many(worth.height, 'idle license')} can be taken back now")
 
 
@@ -130,7 +133,7 @@ def ruled(work: Work, shelf: Shelf) -> Chapter:
     else:
         rows = compared.value
         amounts = rows["tokens"].sort()
-        spread = f"{tokens(amounts[0])} to {tokens(amounts[-1])}"
+        spread = tokens(amounts[0]) + ("" if amounts[0] == amounts[-1] else f" to {tokens(amounts[-1])}")
         shelf.put("rule_comparison", rows, f"All sessions under {many(rows.height, 'rule')}: {spread} tokens")
         headline = f"{headline} Other rules would charge {spread} tokens for all sessions."
     inferred = work.inferred.value
