@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import vl_convert
 
-from tokenflex.reporting.page.plain import plain
+from tokenflex.reporting.page.plain import NAME, plain
 
 if TYPE_CHECKING:
     import altair as alt
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a tree of JSON
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return plain(value) if isinstance(value, str) else value
+    return plain(value, NAME) if isinstance(value, str) else value
 
 
 def _lighter(tag: re.Match[str]) -> str:

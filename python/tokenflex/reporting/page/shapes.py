@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import altair as alt
 
 from tokenflex.reporting.page.look import ACCENT, INK, REST, SERIES, SOFT, WARN, WIDTH, Picture, drawn
+from tokenflex.reporting.page.plain import NAME, plain
 from tokenflex.words import tokens as exact
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def columns(rows: Sequence[tuple[str, str, Number]], *, unit: str, series: Seque
         )
     )
     parts = _listed((at, number(value)) for at, value in sums.items())
-    shown = ", ".join(series)
+    shown = ", ".join(plain(name, NAME) for name in series)
     return drawn(chart, says=f"Columns by month, {unit}: {parts}. Parts: {shown}.", marks=len(rows), height=320)
 
 
@@ -143,7 +144,7 @@ def lines(
     layers = [*drawings, *_levels(levels), *_days(days)]
     first, last = rows[0], rows[-1]
     said = "; ".join(f"{mark.label} at {_said(mark.at)}" for mark in (*levels, *days))
-    names = ", ".join(series)
+    names = ", ".join(plain(name, NAME) for name in series)
     return drawn(
         _layered(*layers),
         says=f"Lines over time, {unit}: {names}, from {_day(first[1])} to {_day(last[1])}."
@@ -464,7 +465,7 @@ def _said(at: Number | Moment) -> str:
 
 def _listed(pairs: Iterable[tuple[str, str]]) -> str:
     """`ACD 1,234, RVT 200 and 5 more`."""
-    every = list(pairs)
+    every = [(plain(name, NAME), text) for name, text in pairs]
     shown = ", ".join(f"{name} {text}" for name, text in every[:_SAID])
     more = len(every) - _SAID
     return f"{shown} and {more:,} more" if more > 0 else shown
