@@ -463,7 +463,35 @@ def demo_page(demo_firm: DemoFirm, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
-DRAWN = ["tokens-by-month", "tokens-by-day", "tokens-by-product", "tokens-by-user", "tokens-by-group", "tokens-by-cost-centre", "tokens-by-site", "tokens-by-server", "tokens-by-version", "ledger", "reconciliation-summary", "differences", "double-charges-by-cause", "vendor-double-charges-by-cause", "avoidable-summary", "harvest-replay", "zone-whatif", "rule-comparison", "capacity", "peaks", "heat-map", "heat-map-by-product", "denial-summary", "model-costs", "model-products", "estimate", "forecast-days", "purchase-curve", "coverage-days"]
+DRAWN = (
+    "tokens-by-month",
+    "tokens-by-day",
+    "tokens-by-product",
+    "tokens-by-user",
+    "tokens-by-group",
+    "tokens-by-cost-centre",
+    "tokens-by-site",
+    "tokens-by-server",
+    "tokens-by-version",
+    "ledger",
+    "reconciliation-summary",
+    "differences",
+    "double-charges-by-cause",
+    "vendor-double-charges-by-cause",
+    "avoidable-summary",
+    "harvest-replay",
+    "zone-whatif",
+    "rule-comparison",
+    "capacity",
+    "peaks",
+    "heat-map",
+    "heat-map-by-product",
+    "denial-summary",
+    "model-costs",
+    "model-products",
+    "estimate",
+    "coverage-days",
+)
 """Sections of the demo's report that have a chart: what deserves one of all that an administrator reports."""
 
 
@@ -561,6 +589,35 @@ def test_the_balance_is_counted_back_from_its_end(monkeypatch: pytest.MonkeyPatc
     assert [mark.label for mark in drawn_with["days"]] == ["b expires", "used up 01 Apr 2026"]
     drawings.balance(ledger, {"balances": balances, "burn": burn.with_columns(exhausted_at=None)})
     assert {name for name, _, _ in drawn_with["rows"]} == {"balance"}
+
+
+def test_a_forecast_and_a_purchase_are_drawn() -> None:
+    days = [date(2026, 1, 5) + timedelta(days=place) for place in range(30)]
+    ahead = pl.DataFrame(
+        {"date": days, "mean": [Decimal(10)] * 30, "low": [Decimal(8)] * 30, "high": [Decimal(15)] * 30}
+    )
+    past = pl.DataFrame({"date": [day - timedelta(days=28) for day in days[:28]], "tokens": [Decimal(9)] * 28})
+    picture = drawings.picture_of("forecast_days", ahead, {"forecast_history": past})
+    assert picture is not None
+    # Four whole weeks of each: two days are left over.
+    assert "in all 280, with the interval" in picture.says
+    assert "lower ends 224 and upper ends 420" in picture.says
+    assert picture.marks == 12
+    costs = [Decimal(40), Decimal(30), Decimal(35)]
+    tried = pl.DataFrame(
+        {
+            "policy": ["term"] * 3,
+            "tokens": [Decimal(100), Decimal(200), Decimal(300)],
+            "expected_cost": costs,
+            "low_cost": [cost - 5 for cost in costs],
+            "high_cost": [cost + 5 for cost in costs],
+            "is_chosen": [False, True, False],
+        }
+    )
+    picture = drawings.picture_of("purchase_curve", tried, {"purchase_curve": tried})
+    assert picture is not None
+    assert picture.says.endswith("the least is 30 at 200. Chosen: 200 tokens: 30 expected.")
+    assert drawings.picture_of("purchase_tried", pl.concat([tried, tried]), {"purchase_curve": tried}) is None
 
 
 def test_every_shape_keeps_to_the_schema_of_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None:
