@@ -17,6 +17,7 @@ import tokenflex as tf
 from reported import EVIL, MONDAY, demo_report, evil_report, inputs_of
 from tokenflex import tables
 from tokenflex.notebook import html_of
+from tokenflex.reporting import consumption
 from tokenflex.reporting.contents import contents_of
 from tokenflex.reporting.given import period_of, rate_of
 from tokenflex.reporting.report import CHAPTERS
@@ -92,6 +93,20 @@ def test_the_cube_adds_up_and_filters_as_the_charges_do(whole: tf.Report) -> Non
     assert cube.filter(month=date(2025, 10, 1))["tokens"].sum() == (
         ledger.filter(pl.col("usage_date").dt.month() == 10)["tokens"].sum()
     )
+
+
+def test_a_cube_that_would_be_too_large_has_the_small_groups_as_one(
+    whole: tf.Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = whole.tables["charge_ledger"]
+    monkeypatch.setattr(consumption, "MOST_CELLS", 110)
+    cube = consumption.cube_of(ledger)
+    assert cube.height <= 110 < whole.cube.height
+    assert cube["tokens"].sum() == ledger["tokens"].sum()
+    assert cube["charges"].sum() == ledger.height
+    largest = whole.tables["tokens_by_group"]["group"][0]
+    assert cube.filter(group=largest).equals(whole.cube.filter(group=largest))
+    assert consumption.OTHER_GROUPS in cube["group"].to_list()
 
 
 def test_chapters_show_what_their_verbs_give(whole: tf.Report, demo_firm: DemoFirm) -> None:
