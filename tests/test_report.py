@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 import tokenflex as tf
 from reported import EVIL, MONDAY, demo_report, evil_report, inputs_of
@@ -95,18 +96,22 @@ def test_the_cube_adds_up_and_filters_as_the_charges_do(whole: tf.Report) -> Non
     )
 
 
-def test_a_cube_that_would_be_too_large_has_the_small_groups_as_one(
+def test_a_cube_that_would_be_too_large_has_servers_and_small_groups_as_one(
     whole: tf.Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = whole.tables["charge_ledger"]
-    monkeypatch.setattr(consumption, "MOST_CELLS", 110)
-    cube = consumption.cube_of(ledger)
-    assert cube.height <= 110 < whole.cube.height
-    assert cube["tokens"].sum() == ledger["tokens"].sum()
-    assert cube["charges"].sum() == ledger.height
-    largest = whole.tables["tokens_by_group"]["group"][0]
-    assert cube.filter(group=largest).equals(whole.cube.filter(group=largest))
-    assert consumption.OTHER_GROUPS in cube["group"].to_list()
+    ledger, sums = whole.tables["charge_ledger"], pl.col("charges", "tokens", "charges_without_rate").sum()
+    for most in (whole.cube.height - 1, 110):
+        monkeypatch.setattr(consumption, "MOST_CELLS", most)
+        cube = consumption.cube_of(ledger)
+        assert cube.height <= most
+        assert cube["server"].unique().to_list() == [consumption.ALL_SERVERS]
+        assert cube.select(sums).equals(whole.cube.select(sums))
+        assert (consumption.OTHER_GROUPS in cube["group"].to_list()) == (most == 110)
+        largest = whole.tables["tokens_by_group"]["group"][0]
+        laid = [
+            each.filter(group=largest).group_by("month", "product", "site").agg(sums) for each in (cube, whole.cube)
+        ]
+        assert_frame_equal(*laid, check_row_order=False)
 
 
 def test_chapters_show_what_their_verbs_give(whole: tf.Report, demo_firm: DemoFirm) -> None:

@@ -1752,13 +1752,14 @@ REPORT_ACTIONS: Final = _table(
 
 REPORT_CUBE: Final = _table(
     "report_cube",
-    "One row for each month, product, group and site of which something was charged, for filters; sums of rows"
+    "One row for each month, product, group, site and server of which something was charged, for filters; sums of rows"
     " are the sums of the charges.",
     {
         "month": (pl.Date(), "its first day, by `usage_date`"),
         "product": (pl.String(), "product line"),
         "group": (pl.String(), "null where it is not known; `(other groups)` where there would be too many rows"),
         "site": (pl.String(), "null where it is not known"),
+        "server": (pl.String(), "null where it is not known; `(all servers)` where there would be too many rows"),
         "charges": (pl.UInt64(), "how many"),
         "tokens": (TOKENS, "in all, without those that have no rate"),
         "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),

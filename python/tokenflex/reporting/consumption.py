@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from tokenflex.reporting.shelf import Shelf
     from tokenflex.reporting.work import Work
 
-CUBE: Final = ("month", "product", "group", "site")
+CUBE: Final = ("month", "product", "group", "site", "server")
 MOST_CELLS: Final = 100_000
 """Rows of the cube, so that a page can hold it."""
+ALL_SERVERS: Final = "(all servers)"
 OTHER_GROUPS: Final = "(other groups)"
 _KNOWN: Final = pl.col("tokens").is_not_null().any()
 _GROUPS: Final = "groups= (who belongs to which group and cost centre, see tokenflex.Groups) shows tokens by {}"
@@ -86,11 +87,15 @@ def consumed(charged: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 def cube_of(charged: pl.DataFrame) -> pl.DataFrame:
     """Charges by all that a page filters by, see `tables.REPORT_CUBE`.
 
-    Where there would be too many rows, the groups with the fewest tokens are one.
+    Where there would be too many rows, all servers are one; if that is not enough, so are the groups with the fewest
+    tokens.
     """
     month = pl.col("usage_date").dt.truncate("1mo").alias("month")
     named = charged.select(month, *(pl.col(name).cast(pl.String) for name in CUBE[1:]), "tokens")
     found = _cells(named)
+    if found.height > MOST_CELLS:
+        named = named.with_columns(server=pl.lit(ALL_SERVERS))
+        found = _cells(named)
     groups = named.group_by("group").agg(pl.col("tokens").sum()).sort("tokens", "group", descending=[True, False])
     kept = groups["group"].drop_nulls()
     while found.height > MOST_CELLS and len(kept) > 1:

@@ -146,7 +146,7 @@ def _sheets_of(report: Report) -> Iterable[_Sheet]:
     room = MOST_ROWS - HEAD - 1
     for name, table in {**report.tables, CUBE: report.cube}.items():
         section: Section | None = sections.get(name)
-        title = "Tokens by month, product, group and site" if section is None else section.title
+        title = "Tokens by month, product, group, site and server" if section is None else section.title
         note = "" if section is None else section.note
         sums = ("charges", "tokens") if section is None else section.sums
         for part, first in enumerate(range(0, max(table.height, 1), room), 1):
