@@ -662,3 +662,29 @@ def test_every_shape_keeps_to_the_schema_of_vega_lite(monkeypatch: pytest.Monkey
 )
 def test_spans_are_said(value: timedelta, text: str) -> None:
     assert say.span(value) == text
+
+
+def test_little_or_nothing_makes_a_page_too(browser: Browser, tmp_path: Path) -> None:
+    sessions = pl.DataFrame(
+        {"user": ["ana"], "product": ["ACD"], "start": [START], "end": [START + timedelta(hours=2)]},
+    )
+    cases = {
+        "one": (sessions, tf.Rates({"ACD": 7}), "7 tokens in 1 charge"),
+        "without a rate": (sessions, tf.Rates({"RVT": 7}), "1 charge without a rate not counted"),
+        "nothing": (sessions.head(0), tf.Rates({"ACD": 7}), ""),
+    }
+    for title, (rows, rates, said) in cases.items():
+        path = tmp_path / f"{title}.html"
+        report = tf.report(
+            rows, rule=tf.FLEX, rates=rates, title=title, problems=tf.Problems(), chapters=["consumption", "charges"]
+        )
+        report.write(path)
+        with opened(browser, path) as (shown, seen):
+            assert shown.inner_text("h1") == title
+            if said:
+                shown.select_option("#f-from", index=1)
+                assert said in shown.inner_text("#filter-words")
+            else:
+                assert "Nothing was charged." in shown.inner_text("header")
+                assert shown.locator("#filters").count() == 0
+            assert (seen.messages, seen.requests) == ([], [path.as_uri()])
