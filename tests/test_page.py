@@ -261,6 +261,8 @@ def assert_drawn(page: Page, section: str) -> None:
     assert chart.count() == 1, section
     assert chart.get_attribute("role") == "img"
     assert len(chart.get_attribute("aria-label") or "") > 20
+    above = " ".join(page.locator(f"#s-{section} .whole > :is(h3, .note)").all_inner_texts())
+    assert any(map(str.isdigit, above)), f"{section}: neither title nor finding says a number"
     assert chart.locator("path, rect").count() > 0, section
     box = chart.bounding_box()
     assert box is not None

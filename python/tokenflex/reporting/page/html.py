@@ -168,6 +168,7 @@ def _section(section: Section, report: Report, dims: dict[str, str]) -> dict[str
         "missing": section.missing,
         "dim": "",
         "picture": None,
+        "finding": "",
         "drawing": "",
         "table": "",
         "summary": "",
@@ -183,6 +184,8 @@ def _section(section: Section, report: Report, dims: dict[str, str]) -> dict[str
     return said | {
         "dim": dims.get(section.key, ""),
         "picture": picture,
+        # A chart says what it shows in numbers; the title above it has not always one.
+        "finding": picture.finding if picture and not any(map(str.isdigit, section.title)) else "",
         "drawing": Markup(picture.svg) if picture else "",  # noqa: S704 - vl-convert has escaped the names
         "table": _grid(section, view, note),
         "summary": f"Table: {left_out or many(view.height, 'row')}",

@@ -87,7 +87,11 @@ def bars(
             align: Literal["left", "right"] = "left" if side == "right" else "right"
             layers.append(base.mark_text(align=align, dx=toward).encode(text="text:N"))
     return drawn(
-        _layered(*layers), says=f"Bars, {unit}: {_listed(pairs)}.", marks=len(rows), height=len(data) * _STEP + 26
+        _layered(*layers),
+        says=f"Bars, {unit}: {_listed(pairs)}.",
+        marks=len(rows),
+        height=len(data) * _STEP + 26,
+        finding=f"{pairs[0][0]}: {pairs[0][1]}.",
     )
 
 
@@ -110,7 +114,13 @@ def columns(rows: Sequence[tuple[str, str, Number]], *, unit: str, series: Seque
     )
     parts = _listed((at, number(value)) for at, value in sums.items())
     shown = ", ".join(plain(name, NAME) for name in series)
-    return drawn(chart, says=f"Columns by month, {unit}: {parts}. Parts: {shown}.", marks=len(rows), height=320)
+    return drawn(
+        chart,
+        says=f"Columns by month, {unit}: {parts}. Parts: {shown}.",
+        marks=len(rows),
+        height=320,
+        finding=_ends(list(sums.items()), unit),
+    )
 
 
 def lines(
@@ -151,6 +161,7 @@ def lines(
         + (f" Marked: {said}." if said else ""),
         marks=len(rows),
         height=300,
+        finding=_ends([(_day(at), value) for name, at, value in rows if name == series[0]], _of(series, unit)),
     )
 
 
@@ -229,6 +240,7 @@ def curve(
         f"{number(cheapest[2])} at {number(cheapest[0])}.{said}",
         marks=len(data),
         height=300,
+        finding=f"Least at {number(cheapest[0])} {along}: {cheapest[2]:,.0f}.",
     )
 
 
@@ -355,6 +367,17 @@ def bridge(
         marks=len(data),
         height=len(data) * _STEP + 44,
     )
+
+
+def _of(series: Sequence[str], unit: str) -> str:
+    return unit if len(series) == 1 else f"{plain(series[0], NAME)}, {unit}"
+
+
+def _ends(rows: Sequence[tuple[str, Number]], unit: str) -> str:
+    """The most and the least, in words."""
+    most = max(rows, key=lambda row: row[1])
+    least = min(rows, key=lambda row: row[1])
+    return f"{unit[0].upper()}{unit[1:]}: most {number(most[1])} ({most[0]}), least {number(least[1])} ({least[0]})."
 
 
 def number(value: Number) -> str:
