@@ -433,7 +433,9 @@ def test_results_have_tables_in_a_notebook(whole: tf.Report, demo_firm: DemoFirm
         offer=tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)]),
         start=date(2026, 7, 1),
     )
-    for shown in (whole, ledger, plan, inputs["problems"]):
+    burn = ledger.burn()
+    assert repr(burn).startswith("<Burn of ")
+    for shown in (whole, ledger, burn, plan, inputs["problems"]):
         text = shown._repr_html_()
         assert "<table>" in text
         assert "<tbody><tr>" in text
