@@ -87,6 +87,17 @@ def hostile() -> tf.Report:
         groups=groups,
         title=f"Report of {HOSTILE[0]}{HOSTILE[1]}",
         problems=tf.Problems(),
+        chapters=(
+            "consumption",
+            "charges",
+            "contract",
+            "avoidable",
+            "places",
+            "rules",
+            "capacity",
+            "quality",
+            "provenance",
+        ),
     )
 
 
