@@ -277,6 +277,44 @@ def uncertain(table: pl.DataFrame) -> Picture | None:
     return shapes.ranges(pairs, unit="tokens", base=Mark(base, f"the base, {number(base)}"))
 
 
+def changed(table: pl.DataFrame) -> Picture | None:
+    """What each product would draw more or less by the new rates."""
+    rows = table.filter(pl.col("difference") != 0).sort(pl.col("difference").abs(), descending=True).head(BARS)
+    if rows.is_empty():
+        return None
+    words = [
+        f"{signed(difference)} to {number(after)}"
+        for difference, after in rows.select("difference", "new_tokens").iter_rows()
+    ]
+    pairs = list(rows.select(_name("product"), "difference").iter_rows())
+    return shapes.bars(pairs, unit="tokens more or less by the new rates", texts=words, worse="more")
+
+
+def sensitive(table: pl.DataFrame) -> Picture | None:
+    """Between what costs each change alone would move the whole, the widest first."""
+    known = table.filter(pl.col("cost").is_not_null() & pl.col("difference_cost").is_not_null())
+    if known.is_empty():
+        return None
+    base = known["cost"][0] - known["difference_cost"][0]
+    item = pl.when(pl.col("item").is_null()).then(pl.lit("")).otherwise(": " + pl.col("item").cast(pl.String))
+    ends = (
+        known.group_by(name=_words(known, "change") + item)
+        .agg(
+            low=pl.min_horizontal(pl.col("cost").min(), pl.lit(base)),
+            high=pl.max_horizontal(pl.col("cost").max(), pl.lit(base)),
+        )
+        .with_columns(width=pl.col("high") - pl.col("low"))
+        .filter(pl.col("width") > 0)
+        .sort("width", "name", descending=[True, False])
+        .head(BARS)
+    )
+    if ends.is_empty():
+        return None
+    words = [f"{low:,.0f} to {high:,.0f}" for low, high in ends.select("low", "high").iter_rows()]
+    mark = Mark(base, f"the base, {base:,.0f}")
+    return shapes.ranges(list(ends.select("name", "low", "high").iter_rows()), unit="cost", base=mark, texts=words)
+
+
 def ahead(days: pl.DataFrame, history: pl.DataFrame | None = None) -> Picture | None:
     """Tokens a week: what was used, and what is forecast with its interval."""
     if days.is_empty():
@@ -453,6 +491,9 @@ _BY_COLUMNS: Final[tuple[tuple[frozenset[str], _Draw], ...]] = (
     (frozenset({"zone", "site", "tokens", "saving", "sessions"}), _alone(whatif)),
     (frozenset({"rule_id", "differs", "tokens", "difference"}), _alone(rules)),
     (frozenset({"cause", "cases", "tokens", "claimable"}), _alone(_top("cause"))),
+    (frozenset({"product", "tokens", "new_tokens", "difference"}), _alone(changed)),
+    (frozenset({"change", "item", "cost", "difference_cost", "swing"}), _alone(sensitive)),
+    (frozenset({"group", "cost_centre", "tokens", "cost", "tokens_without_price"}), _alone(_top("group"))),
     (frozenset({"habit", "charges", "tokens"}), _alone(_top("habit"))),
     (frozenset({"after", "tokens_saved"}), _alone(replay)),
     (frozenset({"product", "weekday", "hour", "mean"}), _alone(week_of_one)),
