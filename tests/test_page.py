@@ -635,6 +635,13 @@ def test_a_forecast_and_a_purchase_are_drawn() -> None:
     assert drawings.picture_of("purchase_tried", pl.concat([tried, tried]), {"purchase_curve": tried}) is None
 
 
+def test_a_product_without_a_rate_is_not_drawn_as_nothing() -> None:
+    table = pl.DataFrame({"product": ["ACD", "NEW"], "tokens": [Decimal(7), None]})
+    picture = drawings.picture_of("tokens_by_product", table, {})
+    assert picture is not None
+    assert picture.says == "Bars, tokens: ACD 7, NEW not known."
+
+
 def test_changes_of_rates_and_of_all_else_are_drawn() -> None:
     rates = pl.DataFrame(
         {

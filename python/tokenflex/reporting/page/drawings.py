@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
@@ -36,8 +36,14 @@ def top(table: pl.DataFrame, by: str, *, value: str = "tokens", unit: str = "tok
     if not any(each for _, each in sums):
         return None
     shown, others = sums[:BARS], sums[BARS:]
-    rest = (f"{many(len(others), 'other')}", sum((each for _, each in others), Decimal(0))) if others else None
-    return shapes.bars(shown, unit=unit, rest=rest)
+    rest = (
+        (many(len(others), "other"), sum((each for _, each in others if each is not None), Decimal(0)))
+        if others
+        else None
+    )
+    # Of what has no rate nothing is known: that is no 0.
+    words = ["not known" if each is None else number(each) for _, each in shown]
+    return shapes.bars([(name, each or Decimal(0)) for name, each in shown], unit=unit, texts=words, rest=rest)
 
 
 def by_month(table: pl.DataFrame) -> Picture | None:
@@ -406,10 +412,11 @@ LINES: Final = "lines in the log"
 NO_LINES: Final = "no line"
 
 
-def _sums(table: pl.DataFrame, by: str, value: str) -> list[tuple[str, Any]]:
-    """Sums by name, the greatest first."""
-    sums = table.group_by(name=_words(table, by)).agg(pl.col(value).fill_null(0).sum())
-    return list(sums.sort(value, "name", descending=[True, False]).iter_rows())
+def _sums(table: pl.DataFrame, by: str, value: str) -> list[tuple[str, Decimal | None]]:
+    """Sums by name, the greatest first, those of which nothing is known last."""
+    known = pl.when(pl.col(value).is_not_null().any()).then(pl.col(value).sum())
+    sums = table.group_by(name=_words(table, by)).agg(sum=known)
+    return list(sums.sort("sum", "name", descending=[True, False], nulls_last=True).iter_rows())
 
 
 def _name(column: str) -> pl.Expr:
