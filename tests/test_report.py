@@ -354,6 +354,24 @@ def test_a_bad_call_is_an_error(more: dict[str, Any], error: type[Exception]) ->
         tf.report(FEW, rule=UTC_DAYS, rates=RATES, **more)
 
 
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("a.docx", tf.ArgumentError),
+        ("there", tf.ArgumentError),
+        ("no/a.xlsx", tf.SourceError),
+        ("no/a", tf.SourceError),
+    ],
+)
+def test_a_path_that_cannot_be_taken_is_refused_before_the_work(
+    path: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("tokenflex.reporting.given"), "charge", None)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(error):
+        tf.report(FEW, rule=UTC_DAYS, rates=RATES, path=tmp_path / path)
+
+
 def test_charges_of_other_sessions_are_refused() -> None:
     charges = tf.charge(FEW, rule=UTC_DAYS, rates=RATES)
     with pytest.raises(tf.ArgumentError, match="sessions"):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, SourceError
 from tokenflex.notebook import Shown
 from tokenflex.planning.estimate import price_of
+from tokenflex.planning.extras import needed
 from tokenflex.planning.offer import Offer
 from tokenflex.planning.price_list import PriceList
 from tokenflex.problems import Problems
@@ -158,6 +159,26 @@ def wanted_of(chapters: Iterable[str] | None) -> frozenset[str]:
     return wanted
 
 
+_ENDINGS: Final = ("", ".xlsx", ".html", ".htm")
+
+
+def _check_path(path: str | Path | None) -> None:
+    """Raises before the long work for what `Report.write` would refuse after it."""
+    if path is None:
+        return
+    to = Path(path)
+    if to.suffix.lower() not in _ENDINGS:
+        raise ArgumentError(
+            f"{to}: give a name that ends in .html or .xlsx, or one without ending for a folder", location="path"
+        )
+    if not to.suffix and to.exists():
+        raise ArgumentError(f"{to} is there already: choose another name, or take it away first", location="path")
+    if not to.parent.is_dir():
+        raise SourceError(f"{to}: there is no folder {to.parent}", location="path")
+    if to.suffix.lower() == ".xlsx":
+        needed("xlsxwriter", "a workbook", extra="report")
+
+
 _TYPES: Final[dict[str, type]] = {
     "groups": Groups,
     "identity": Identity,
@@ -273,6 +294,7 @@ def report(
     Raises:
         ArgumentError: The period is none, there is no such chapter, charges are others than those of the sessions, or
             `path` cannot be taken. What a single verb lacks is said in its section and raises nothing.
+        SourceError: `path` is in no folder that there is, or cannot be written.
         ArgumentTypeError, FieldsError: An argument is of a wrong type, or a price is none.
         ZoneError, MissingColumnError, ColumnTypeError: As for `charge`, and as for the verbs that take a table.
 
@@ -294,6 +316,7 @@ def report(
         'contract= (a tokenflex.Contract) shows balances, expiries and how long tokens last'
     """
     wanted = wanted_of(chapters)
+    _check_path(path)
     _check_types(groups=groups, identity=identity, catalog=catalog, offer=offer, price_list=price_list)
     if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 0:
         raise ArgumentError(f"horizon is {horizon!r}, but has to be a number of days, 0 for none", location="horizon")
