@@ -24,6 +24,7 @@ PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
 ONE_CHARGE: Final = "one `charge` of the same"
 ITS_CHARGES: Final = "one `charge` of each rule"
+ITS_TABLES: Final = "its verbs, called one after the other"
 ONE_REPLAY: Final = "replay of one of the rules"
 TEN_SECONDS: Final = "10 s"
 CUMULATED: Final = "numpy cumulates the paths once"
@@ -42,6 +43,7 @@ FLOORS: Final = (
     BUDGET,
     ONE_CHARGE,
     ITS_CHARGES,
+    ITS_TABLES,
     ONE_REPLAY,
     TEN_SECONDS,
     CUMULATED,
@@ -90,6 +92,7 @@ ESTIMATE: Final = "`estimate`, 3 rules, 10 M sessions"
 ESTIMATE_FILLED: Final = "the same, with days without lines filled"
 SENSITIVITY: Final = "`sensitivity` of rates, price and heads under the rolling rule, 10 M sessions"
 SENSITIVITY_ZONES: Final = "the same under the day rule, with 12 servers in 27 zones"
+REPORT: Final = "`report` of a year of 5,000 users, 5 M sessions"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -119,6 +122,7 @@ ORDER: Final = (
     ESTIMATE_FILLED,
     SENSITIVITY,
     SENSITIVITY_ZONES,
+    REPORT,
 )
 
 BEGIN: Final = "<!-- table: begin -->"

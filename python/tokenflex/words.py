@@ -1,6 +1,12 @@
-"""Counts and durations in words, for people."""
+"""Counts, tokens and durations in words, for people."""
+
+from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 NAMES_SHOWN = 3
 
@@ -14,6 +20,19 @@ def some(names: list[str]) -> str:
 def many(count: int, noun: str) -> str:
     """`1 session`, `2,000 sessions`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def tokens(value: Decimal | None) -> str:
+    """Exact tokens for the eye: thousands parted, no empty decimals; a dash where no rate is known."""
+    if value is None:
+        return "-"
+    text = f"{value:,.4f}".rstrip("0")
+    return text.removesuffix(".")
+
+
+def share(part: float) -> str:
+    """`12.5%`."""
+    return f"{part:.1%}"
 
 
 def spoken(duration: timedelta) -> str:

@@ -14,9 +14,10 @@ from tokenflex.audit.cases import cases_of, lines_behind, rows_behind, sessions_
 from tokenflex.audit.pack_words import readme_of
 from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.stated import told_of
-from tokenflex.content import digest, parquet_of
+from tokenflex.content import csv_of, digest, parquet_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, TokenflexError
 from tokenflex.metering.charge import charge
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems, report
 from tokenflex.reading.contract import ContractSnapshot
 
@@ -30,7 +31,7 @@ _SOURCES: Final = "evidence/sources.parquet"
 _EVENTS: Final = ("time", "kind", "user", "host", "feature", "file", "line")
 
 
-class Dispute:
+class Dispute(Shown):
     """An evidence pack: the cases of a reconciliation, and all that a third party needs to find the same.
 
     Made by `dispute`, or read by `read_dispute`. Two are equal if their files are, byte by byte.
@@ -104,6 +105,9 @@ class Dispute:
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"cases": self.cases}
 
     def __repr__(self) -> str:
         return f"<Dispute of {self.cases.height:,} cases, {self.cases['difference'].sum()} tokens in all>"
@@ -277,12 +281,12 @@ def _made(inputs: Inputs, causes: list[str] | None, given: Mapping[str, bytes]) 
     }
     answers = {
         "README.md": readme_of(found, inputs, parts["cases"], about, checks).encode(),
-        "cases.csv": pack.csv_of(parts["cases"]),
-        "sessions.csv": pack.csv_of(parts["sessions"]),
-        "statement.csv": pack.csv_of(parts["rows"]),
-        "lines.csv": pack.csv_of(parts["lines"]),
-        "sources.csv": pack.csv_of(parts["sources"]),
-        "summary.csv": pack.csv_of(found.summary),
+        "cases.csv": csv_of(parts["cases"], is_guarded=True),
+        "sessions.csv": csv_of(parts["sessions"], is_guarded=True),
+        "statement.csv": csv_of(parts["rows"], is_guarded=True),
+        "lines.csv": csv_of(parts["lines"], is_guarded=True),
+        "sources.csv": csv_of(parts["sources"], is_guarded=True),
+        "summary.csv": csv_of(found.summary, is_guarded=True),
     }
     files = {**answers, **dict(sorted(given.items()))}
     return Dispute({**files, pack.MANIFEST: pack.manifest_of(files, about)}, parts)

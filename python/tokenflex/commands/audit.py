@@ -17,6 +17,7 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.audit.causes import WORDS
+from tokenflex.audit.reconcile import finest_level
 from tokenflex.commands.contracts import local, money
 from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import (
@@ -193,7 +194,7 @@ def _reconciled(
         fail("--statement is missing: the vendor's usage export (CSV, JSON or XLSX), to hold your logs against")
     problems = tf.Problems()
     stated = _statement_of(path, asked, problems)
-    level = asked.level or _level_of(stated)
+    level = asked.level or finest_level(stated)
     if level not in tables.RECONCILIATION_LEVELS:
         fail(f"--level {level}: it has to be session, day or month")
     identity = tf.Identity() if asked.aliases is None else tf.Identity.read(asked.aliases)
@@ -223,13 +224,6 @@ def _statement_of(path: Path, asked: AuditOptions, problems: tf.Problems) -> pl.
     if path.is_file() and kind_of_file(path) == "json" and tf.inspect(path).verb == "read_contract":
         return tf.read_contract(path)
     return tf.read_statement(path, timezone=asked.zones, problems=problems)
-
-
-def _level_of(stated: pl.DataFrame | tf.ContractSnapshot) -> str:
-    """As fine as the statement is."""
-    if isinstance(stated, tf.ContractSnapshot) or stated["usage_date"].count() == 0:
-        return "month"
-    return "session" if stated["start"].count() > 0 else "day"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tokenflex.contract.contract import Contract
 from tokenflex.contract.days import first_instants, years_later
 from tokenflex.contract.terms import ContractYear, Pack, PriceTier, TopUp
 from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems
 from tokenflex.times import MICROSECOND
 
@@ -35,7 +36,7 @@ _ZERO: Final = Decimal("0E-8")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PurchasePlan:
+class PurchasePlan(Shown):
     """What to buy so that the expected cost is least. Made by `plan_purchase`.
 
     Attributes:
@@ -70,6 +71,9 @@ class PurchasePlan:
     _plan: Plan = field(repr=False)
     """Without its scenarios."""
     _way: Way = field(repr=False)
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"purchases": self.purchases, "what other quantities would cost": self.curve}
 
     def __repr__(self) -> str:
         return f"<PurchasePlan: {self._chosen('purchase')}, expected cost {self.expected_cost:,.2f}>"
