@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +15,7 @@ from rich.text import Text
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.hours import hours_in
 from tokenflex.commands.logs import servers_of
 from tokenflex.commands.options import (
     AsOfOption,
@@ -217,33 +217,10 @@ def _hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -
         if days is not None or holidays:
             fail("--days and --holiday go with --hours, such as --hours 08:00-18:00")
         return None
-    parts = re.fullmatch(r"(\d\d?:\d\d)-(\d\d?:\d\d)", hours)
-    if parts is None:
-        fail(f"--hours {hours}: write it as 08:00-18:00")
     try:
-        return tf.BusinessHours(
-            start=_time_of(parts[1]),
-            end=_time_of(parts[2]),
-            days=_days_of(days or "1-5"),
-            holidays=[date.fromisoformat(day) for day in holidays or []],
-        )
-    except ValueError as error:
-        fail(f"--hours {hours}: {error}")
-
-
-def _time_of(text: str) -> time:
-    hour, minute = text.split(":")
-    return time(0) if (hour, minute) == ("24", "00") else time(int(hour), int(minute))
-
-
-def _days_of(text: str) -> list[int]:
-    days: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not (first.isdigit() and (last or first).isdigit()):
-            fail(f"--days {text}: write it as 1-5 or 1,2,6; 1 is Monday")
-        days += range(int(first), int(last or first) + 1)
-    return days
+        return hours_in(hours, days=days, holidays=holidays or ())
+    except tf.ArgumentError as error:
+        fail(f"--{error.location} {error}")
 
 
 def _limits_of(path: Path, name: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ from tokenflex.commands.options import (
     VariantsOption,
     fail,
     instant_of,
+    is_from_file,
     is_statement,
     readable_errors,
     takes,
@@ -85,7 +86,7 @@ def doubles(
         same = None if variants is None else variants_of(variants)
         if is_statement(source):
             charged = _of_statement(source[0], logs or [], asked)
-        elif logs:
+        elif logs and not is_from_file("logs"):
             fail("--logs goes with a statement: give the logs as they are, without --logs")
         else:
             charged = _of_logs(source, asked, until)

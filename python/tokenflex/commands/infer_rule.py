@@ -25,6 +25,7 @@ from tokenflex.commands.options import (
     UsersOption,
     counting_bar,
     fail,
+    is_from_file,
     may_be_written,
     rates_of,
     readable_errors,
@@ -90,7 +91,7 @@ def infer_rule(
         write = writer_of(out)
         if save_rule is not None:
             may_be_written(save_rule, "--save-rule", (".toml",))
-        if server is not None and not logs:
+        if server is not None and not logs and not is_from_file("server"):
             fail("--server goes with --logs: it names the server of logs that do not say it")
         zones = zones_of(timezone)
         lives = _lives(users)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +14,7 @@ import tokenflex as tf
 from tokenflex.commands.options import fail, reading_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from tokenflex.commands.options import LogOptions
@@ -99,13 +101,25 @@ def sessions_of_logs(
 
 def rates_template(sessions: pl.DataFrame) -> NoReturn:
     """Says that rates are missing; the template goes to stdout, so that `> rates.csv` makes the file."""
-    typer.echo("product,tokens,effective_from")
-    for product in sessions["product"].cast(pl.String).unique().drop_nulls().sort():
-        typer.echo(f"{product},,")
+    typer.echo(rates_to_fill_in(products_of(sessions)), nl=False)
     fail(
         "--rates is missing: what is a day of each product worth?",
         "Fill in the template above (your contract has the tokens), save it, and give it by --rates rates.csv.",
     )
+
+
+def products_of(sessions: pl.DataFrame) -> list[str]:
+    """The products that were used, by name."""
+    return sessions["product"].cast(pl.String).unique().drop_nulls().sort().to_list()
+
+
+def rates_to_fill_in(products: Iterable[str]) -> str:
+    """A file of rates without tokens."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("product", "tokens", "effective_from"))
+    rows.writerows((product, "", "") for product in products)
+    return text.getvalue()
 
 
 def servers_of(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:

@@ -20,6 +20,7 @@ from tokenflex.commands.options import (
     JsonOption,
     LogOptions,
     fail,
+    is_from_file,
     may_be_written,
     readable_errors,
     takes,
@@ -139,6 +140,8 @@ class Scenarios(NamedTuple):
 
 
 def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.Problems) -> Scenarios:
+    if asked.paths is not None and is_from_file("source"):
+        source = []
     if (asked.paths is None) == (not source):
         fail("give logs or charges to draw scenarios from, or scenarios of your own with --paths, one of the two")
     if offer.years and asked.days is not None:
