@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from decimal import Decimal
 
 NAMES_SHOWN = 3
 
@@ -26,3 +27,16 @@ def near(name: str, known: Iterable[str]) -> str:
     """` (did you mean rates?)` where one of the known names is near, else nothing."""
     found = get_close_matches(name, list(known), n=1)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def tokens(value: Decimal | None) -> str:
+    """Exact tokens for the eye: thousands parted, no empty decimals; a dash where no rate is known."""
+    if value is None:
+        return "-"
+    text = f"{value:,.4f}".rstrip("0")
+    return text.removesuffix(".")
+
+
+def share(part: float) -> str:
+    """`12.5%`."""
+    return f"{part:.1%}"

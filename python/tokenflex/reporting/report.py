@@ -1,0 +1,182 @@
+"""The verb `report` and what it returns: answers, chapters and all tables behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from tokenflex import tables
+from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
+from tokenflex.problems import Problems
+from tokenflex.reading.catalog import Catalog
+from tokenflex.reporting import consumption
+from tokenflex.reporting.given import Given, Period, charges_of, period_of
+from tokenflex.reporting.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date, datetime
+    from pathlib import Path
+
+    import polars as pl
+
+    from tokenflex.audit.reconcile import Reconciliation
+    from tokenflex.contract.contract import Contract
+    from tokenflex.contract.fields import Exact
+    from tokenflex.contract.ledger import Ledger
+    from tokenflex.metering.rates import Rates
+    from tokenflex.metering.rule import Rule
+    from tokenflex.metering.terms import Users
+    from tokenflex.planning.forecast import Forecast
+    from tokenflex.planning.offer import Offer
+    from tokenflex.planning.price_list import PriceList
+    from tokenflex.planning.purchase_plan import PurchasePlan
+    from tokenflex.progress import Progress
+    from tokenflex.reading.contract import ContractSnapshot
+    from tokenflex.reading.groups import Groups
+    from tokenflex.reading.identity import Identity
+    from tokenflex.reporting.chapter import Chapter
+    from tokenflex.usage.hours import BusinessHours
+
+
+Format: TypeAlias = Literal["parquet", "csv"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """What an administrator reports of a time: answers, chapters, and every table behind them. Made by `report`.
+
+    Attributes:
+        title: Its title.
+        start: First day of the period; None where nothing was charged and no period was given.
+        end: Last day of the period.
+        answers: The first screen, see `tables.REPORT_ANSWERS`.
+        actions: What to do this week, what matters most first, see `tables.REPORT_ACTIONS`.
+        chapters: The questions, each with its sections.
+        tables: Every table that a section shows, by name, whole.
+        cube: Tokens by month, product, group and site, for filters, see `tables.REPORT_CUBE`.
+        provenance: What the report rests on, see `tables.REPORT_PROVENANCE`.
+    """
+
+    title: str
+    start: date | None
+    end: date | None
+    answers: pl.DataFrame
+    actions: pl.DataFrame
+    chapters: tuple[Chapter, ...]
+    tables: Mapping[str, pl.DataFrame]
+    cube: pl.DataFrame
+    provenance: pl.DataFrame
+
+    def write(self, path: str | Path, *, format: Format | None = None) -> None:  # noqa: A002 - what others call it
+        """Writes the report, whole or not at all.
+
+        Args:
+            path: A name that ends in `.xlsx` for a workbook, one without ending for a folder of tables.
+            format: Of the tables in a folder: `"parquet"` (the default) or `"csv"`.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<Report {self.title!r}: {len(self.chapters)} chapters, {len(self.tables)} tables>"
+
+
+@refuses_clearly
+def report(
+    sessions: AnyTable,
+    *,
+    rule: Rule,
+    rates: Rates,
+    servers: Mapping[str, str] | None = None,
+    users: Users | None = None,
+    path: str | Path | None = None,
+    charges: AnyTable | None = None,
+    title: str | None = None,
+    period: Period = None,
+    as_of: datetime | None = None,
+    identity: Identity | None = None,
+    variants: Mapping[str, str] | None = None,
+    groups: Groups | None = None,
+    sites: Mapping[str, str] | None = None,
+    catalog: Catalog | None = None,
+    activity: AnyTable | None = None,
+    limits: Mapping[str, int] | None = None,
+    business_hours: BusinessHours | None = None,
+    coverage: AnyTable | None = None,
+    events: AnyTable | None = None,
+    packages: AnyTable | None = None,
+    denials: AnyTable | None = None,
+    files: AnyTable | None = None,
+    contract: Contract | Ledger | None = None,
+    statement: AnyTable | ContractSnapshot | None = None,
+    reconciliation: Reconciliation | None = None,
+    token_price: Exact | None = None,
+    price_list: PriceList | None = None,
+    current: Mapping[str, Iterable[str]] | None = None,
+    offer: Offer | None = None,
+    forecast: Forecast | None = None,
+    plan: PurchasePlan | None = None,
+    horizon: int = 91,
+    rules: Iterable[Rule] | None = None,
+    new_rates: Rates | None = None,
+    chapters: Iterable[str] | None = None,
+    progress: Progress = None,
+    problems: Problems | None = None,
+) -> Report:
+    """Everything of a time in one report."""
+    used = frame_of(sessions)
+    found = Problems()
+    terms: dict[str, Any] = {"rule": rule, "rates": rates, "servers": servers, "users": users, "problems": found}
+    moves = None if activity is None else frame_of(activity)
+    charged = charges_of(used, charges, activity=moves, as_of=as_of, **terms)
+    start, end = period_of(period, charged)
+    given = Given(
+        sessions=used,
+        rule=rule,
+        rates=rates,
+        servers=servers,
+        users=users,
+        charges=charged,
+        start=start,
+        end=end,
+        as_of=as_of,
+        identity=identity,
+        variants=variants,
+        groups=groups,
+        sites=sites,
+        catalog=Catalog.default() if catalog is None else catalog,
+        activity=moves,
+        limits=limits,
+        business_hours=business_hours,
+        coverage=None if coverage is None else frame_of(coverage),
+        events=None if events is None else frame_of(events),
+        packages=None if packages is None else frame_of(packages),
+        denials=None if denials is None else frame_of(denials),
+        files=None if files is None else frame_of(files),
+        contract=contract,
+        statement=statement,
+        reconciliation=reconciliation,
+        token_price=token_price,
+        price_list=price_list,
+        current=current,
+        offer=offer,
+        forecast=forecast,
+        plan=plan,
+        horizon=horizon,
+        rules=None if rules is None else tuple(rules),
+        new_rates=new_rates,
+        problems=found,
+    )
+    shelf = Shelf()
+    made = (consumption.consumption(given, shelf),)
+    return Report(
+        title=title or "Token use",
+        start=start,
+        end=end,
+        answers=tables.empty(tables.REPORT_ANSWERS),
+        actions=tables.empty(tables.REPORT_ACTIONS),
+        chapters=made,
+        tables=shelf.tables,
+        cube=consumption.cube_of(given.charged),
+        provenance=tables.empty(tables.REPORT_PROVENANCE),
+    )
