@@ -65,7 +65,7 @@ One question at a time; what tokenflex.toml says need not be given:
 _EPILOG = """\b
 The program ends with
   0    all is well
-  1    there is something to look at: run, audit pack not the same
+  1    somebody has to look (run), or a pack is not the same (rerun)
   2    something was given wrongly; a line on stderr says what to do
   130  it was interrupted
 
@@ -128,7 +128,8 @@ def root(
     """What stands before any command."""
 
 
-START, MONTH, BEFORE, CHECK = "Start here", "The month", "Before a contract", "By the way"
+START, MONTH, BEFORE = "Start here", "The month", "Before a contract"
+RULE, MACHINE = "The rule", "For machines"
 _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...]] = (
     ("init", START, init.init, init.HELP, "write tokenflex.toml from a look at your files", False),
     ("run", START, run.run, run.HELP, "do the month: charge, audit, ledger, report", True),
@@ -148,10 +149,17 @@ _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...
     ("compare", BEFORE, compare.compare, compare.HELP, "tokens, subscriptions, licenses, or a mix", True),
     ("forecast", BEFORE, forecast.forecast, forecast.HELP, "the tokens of the days to come", True),
     ("plan", BEFORE, plan.plan, plan.HELP, "how many tokens to buy, of which kind and when", True),
-    ("infer-rule", BEFORE, infer_rule.infer_rule, infer_rule.HELP, "which rule the vendor charges by", True),
-    ("whatif", BEFORE, whatif.whatif, whatif.HELP, "what servers in other time zones would cost", True),
-    ("rerun", CHECK, rerun.rerun, rerun.HELP, "check an evidence pack of `audit --dispute`", False),
-    ("completion", CHECK, completion.completion, completion.HELP, "complete commands and options in your shell", False),
+    ("infer-rule", RULE, infer_rule.infer_rule, infer_rule.HELP, "which rule the vendor charges by", True),
+    ("whatif", RULE, whatif.whatif, whatif.HELP, "what servers in other time zones would cost", True),
+    ("rerun", MACHINE, rerun.rerun, rerun.HELP, "check an evidence pack of `audit --dispute`", False),
+    (
+        "completion",
+        MACHINE,
+        completion.completion,
+        completion.HELP,
+        "complete commands and options in a shell",
+        False,
+    ),
 )
 """Name, heading, code, help, the same in a few words, and whether `tokenflex.toml` is asked."""
 

@@ -145,9 +145,9 @@ def capacity(
     with readable_errors():
         if out is not None:
             may_be_written(out, "--out", (".parquet", ".csv"))
-        working = _hours_of(hours, days, holiday)
+        working = hours_of(hours, days, holiday)
         columns = by or ["product"]
-        owned = None if limits is None else _limits_of(limits, columns[0])
+        owned = None if limits is None else limits_of(limits, columns[0])
         period: dict[str, Any] = {
             "since": instant_of(since, "--since"),
             "until": instant_of(until, "--until"),
@@ -212,7 +212,8 @@ def _clock(log: tf.FlexlmLog, zones: str | dict[str, str] | None, zone: str | No
     return {"servers": servers_of(log, zones)} if zones else {"zone": "UTC"}
 
 
-def _hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -> tf.BusinessHours | None:
+def hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -> tf.BusinessHours | None:
+    """What `--hours`, `--days` and `--holiday` say."""
     if hours is None:
         if days is not None or holidays:
             fail("--days and --holiday go with --hours, such as --hours 08:00-18:00")
@@ -223,7 +224,8 @@ def _hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -
         fail(f"--{error.location} {error}")
 
 
-def _limits_of(path: Path, name: str) -> dict[str, int]:
+def limits_of(path: Path, name: str) -> dict[str, int]:
+    """How many licenses are owned of each, by a file."""
     frame = read_rows(path, "limits")
     for column in (name, "licenses"):
         if column not in frame.columns:

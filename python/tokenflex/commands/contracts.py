@@ -66,7 +66,7 @@ def settled(
     after: tf.Ledger | None = None,
 ) -> Settled:
     """Charges what is in logs, or reads charges, and settles them with the contract, behind what was closed before."""
-    contract = _contract_of(asked.contract)
+    contract = contract_of(asked.contract)
     if after is not None and after.contract.number != contract.number:
         fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
@@ -102,7 +102,8 @@ def charges_of(source: list[str], asked: LogOptions, problems: tf.Problems, *, a
     return Charged(run.charges, run)
 
 
-def _contract_of(path: Path | None) -> tf.Contract:
+def contract_of(path: Path | None) -> tf.Contract:
+    """The contract in a file; without one the program ends, and says how to write it."""
     if path is None:
         fail(
             "--contract is missing: how many tokens were bought, and until when do they last?",

@@ -145,7 +145,7 @@ def _looked_at(
     sessions = tf.pair(log.events, packages=log.packages, problems=tf.Problems())
     if sessions.is_empty():
         fail(f"no checkouts in {many(len(logs), 'log')}: are these debug logs of a FlexNet license server?")
-    fields: dict[str, Any] = {"logs": [_written(path, folder) for path in together(logs, given)]}
+    fields: dict[str, Any] = {"logs": [_written(path, folder) for path in together(logs, given, folder)]}
     fields |= {} if server is None else {"server": server}
     fields["servers"] = _servers(log, zones)
     passed: list[tuple[str, str]] = []
@@ -195,7 +195,7 @@ def _take(
         fields[name] = path
 
 
-def together(logs: list[Path], given: Iterable[Path]) -> list[Path]:
+def together(logs: list[Path], given: Iterable[Path], home: Path) -> list[Path]:
     """The logs as few paths: a folder where the reader takes all of them and nothing else from it, else each file."""
     found: list[Path] = []
     left = set(logs)
@@ -203,7 +203,14 @@ def together(logs: list[Path], given: Iterable[Path]) -> list[Path]:
     for folder in folders:
         inside = {log for log in left if folder in log.parents}
         is_within = any(folder == root or root in folder.parents for root in given)
-        if inside and is_within and inside == {each for each in files_in([folder]) if FOLDERS.takes(each)}:
+        # In the folder of the configuration other files come and go, unless the logs themselves lie there.
+        is_in_the_way = folder.resolve() == home.resolve() and not any(log.parent == folder for log in inside)
+        if (
+            inside
+            and is_within
+            and not is_in_the_way
+            and inside == {each for each in files_in([folder]) if FOLDERS.takes(each)}
+        ):
             found.append(folder)
             left -= inside
     return sorted([*found, *left])
@@ -274,8 +281,8 @@ def _show(found: Found, written: list[Path], folder: Path) -> None:
         path = folder / found.config.rates if found.config.rates else folder / RATES
         to.print(f"{number}. In {path}, fill in the tokens of a day (your contract has them) of", soft_wrap=True)
         for product in found.unrated:
-            name = catalog.name(product)
-            to.print(f"   {product}" + ("" if name is None else f"  {name}"))
+            known = catalog.name(product)
+            to.print(f"   {product}" + ("" if known is None else f"  {known}"))
         to.print("   0 where it is free; without a line a product is charged, and told as of unknown tokens")
         number += 1
     to.print(f"{number}. tokenflex run" if number > 1 else "Next: tokenflex run", style="bold green")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
@@ -58,13 +58,20 @@ def paired(
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
     if sessions.is_empty():
         fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
+    if rates is None:
+        rates_template(sessions)
+    run = Paired(log, servers_of(log, zones), rates, sessions, pl.concat([log.problems, problems.frame]))
+    return put_right(run, identity, variants)
+
+
+def put_right(run: Paired, identity: tf.Identity | None, variants: Mapping[str, str] | None) -> Paired:
+    """The same with persons in place of their spellings, and product lines in place of their variants."""
+    problems, sessions = tf.Problems(), run.sessions
     if identity is not None:
         sessions = identity.apply(sessions, problems=problems)
     if variants:
         sessions = sessions.with_columns(pl.col("product").cast(pl.String).replace(variants))
-    if rates is None:
-        rates_template(sessions)
-    return Paired(log, servers_of(log, zones), rates, sessions, pl.concat([log.problems, problems.frame]))
+    return replace(run, sessions=sessions, problems=pl.concat([run.problems, problems.frame]))
 
 
 def metered(
@@ -76,7 +83,11 @@ def metered(
     variants: Mapping[str, str] | None = None,
 ) -> Metered:
     """Reads, pairs and charges, as `paired` does."""
-    run, rule = paired(logs, asked, as_of=as_of, identity=identity, variants=variants), asked.terms
+    return charged(paired(logs, asked, as_of=as_of, identity=identity, variants=variants), asked.terms, as_of=as_of)
+
+
+def charged(run: Paired, rule: tf.Rule, *, as_of: datetime | None = None) -> Metered:
+    """What was read and paired, with its charges."""
     problems = tf.Problems()
     charges = tf.charge(run.sessions, rule=rule, rates=run.rates, servers=run.servers, as_of=as_of, problems=problems)
     found = pl.concat([run.problems, problems.frame])
