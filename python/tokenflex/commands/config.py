@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import tokenflex as tf
 from tokenflex.commands.hours import WEEKDAYS, hours_in
-from tokenflex.contract.fields import Checks, Exact, fill, no_field, plain_value
+from tokenflex.contract.fields import MISSING, Checks, Exact, fill, no_field, plain_value
 from tokenflex.contract.files import parsed_toml, text_in, told_of_file, toml_literal, toml_of
 
 NAME: Final = "tokenflex.toml"
@@ -193,7 +193,7 @@ class Config:
             found |= {"hours": hours.get("hours"), "days": hours.get("days"), "holiday": hours.get("holidays")}
         if command == "plan":
             # Its scenarios are a number.
-            del found["scenarios"]
+            found.pop("scenarios", None)
         if command == "run":
             found["out"] = None if self.out is None else self.at(self.out)
         return {name: value for name, value in found.items() if value not in (None, [], ())}
@@ -247,7 +247,9 @@ def _values(given: str | Mapping[str, str] | None) -> list[str]:
 
 
 def _comments(note: str | None) -> list[str]:
-    return [] if note is None else [f"# {line}" for line in note.splitlines()]
+    """Lines that say it. TOML allows no control characters in them, and names of files and products may have any."""
+    lines = [] if note is None else note.splitlines()
+    return ["# " + "".join(letter if letter.isprintable() else "?" for letter in line) for line in lines]
 
 
 def _hint(path: Path) -> str:
@@ -328,7 +330,7 @@ def _business_hours(value: object, checks: Checks) -> Mapping[str, Any] | None:
     for name in value:
         if name not in _HOURS:
             checks.fault(f"business_hours.{name}", no_field(name, _HOURS))
-    hours = checks.text("business_hours.hours", value.get("hours", ""))
+    hours = checks.text("business_hours.hours", value.get("hours", MISSING))
     days = _text("business_hours.days", value.get("days"), checks)
     free = value.get("holidays", [])
     if not isinstance(free, list | tuple):

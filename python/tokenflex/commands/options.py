@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NoReturn, get_type_hints
 
 import polars as pl
 import typer
@@ -41,6 +41,7 @@ LOOK_AT = 1
 """How a program ends whose answer needs somebody: an audit with differences that nothing explains, for one."""
 PRESETS = {"token-flex": tf.TOKEN_FLEX, "flex": tf.FLEX}
 _BOTH = "--config and --no-config exclude each other"
+_ARGUMENTS: Final = {"logs": "logs", "source": "logs", "statement": "statement"}
 _from_file: ContextVar[frozenset[str]] = ContextVar("_from_file", default=frozenset())
 
 LogsArgument = Annotated[
@@ -153,7 +154,8 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
             fail(_BOTH)
         taken = [param for param in ctx.command.params if param.name and _source(ctx, param.name) == "DEFAULT_MAP"]
         if taken and not (given.get("quiet") or given.get("as_json")):
-            names = [name if name.startswith("-") else name.upper() for name in (param.opts[0] for param in taken)]
+            # Arguments are logs, or a statement.
+            names = [param.opts[0] if param.opts[0].startswith("-") else _ARGUMENTS[param.name] for param in taken]
             typer.echo(f"from {config}: {', '.join(names)}", err=True)
         token = _from_file.set(frozenset(param.name for param in taken if param.name))
         try:
@@ -294,6 +296,9 @@ def rates_of(path: Path | None) -> tf.Rates | None:
         return tf.Rates.read(path)
     except tf.SourceError:
         raise
+    except tf.ColumnValueError as error:
+        hint = "Your contract has them. Without its line a product is charged, and told as of unknown tokens."
+        fail(f"--rates {path}: {error}", hint if error.column == "tokens" else "")
     except tf.TokenflexError as error:
         fail(f"--rates {path}: {error}")
 
