@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import tokenflex as tf
@@ -160,9 +161,8 @@ def test_a_path_with_backslashes_says_how_it_is_written(tmp_path: Path) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "some where" / NAME
     path.parent.mkdir()
-    path.write_text(
-        f'logs = ["my logs/", "{tmp_path.as_posix()}/whole.log"]\nrates = "../rates.csv"\nrule = "r.toml"\n'
-    )
+    whole = tmp_path / "whole.log"
+    path.write_text(f'logs = ["my logs/", "{whole.as_posix()}"]\nrates = "../rates.csv"\nrule = "r.toml"\n')
     said = Config.read(path).options("charge")
     assert said["logs"] == [str(tmp_path / "some where" / "my logs"), str(whole)]
     assert said["rates"] == str(tmp_path / "some where" / ".." / "rates.csv")
@@ -184,10 +184,10 @@ def test_each_name_of_an_option_is_one_of_the_commands() -> None:
         | {"logs": ["x"], "timezone": "UTC", "rule": "flex", "token_price": 1, "country": "ES"}
         | {"business_hours": {"hours": "08:00-18:00", "days": "1-5", "holidays": ["2026-01-01"]}}
     )
-    group = cli.typer.main.get_command(cli.app)
+    group = get_command(cli.app)
     taken = set()
     for name, _, _, _, _, is_configured in cli._COMMANDS:
-        names = {param.name for param in group.commands[name].params}  # type: ignore[attr-defined]  # of a group
+        names = {param.name for param in group.commands[name].params}
         if is_configured:
             assert {"config", "no_config"} <= names
             taken |= names & set(config.options(name))
