@@ -35,7 +35,7 @@ RULES = st.builds(
     machine_metered=st.frozensets(TEXT, max_size=2),
 )
 SERVERS = st.dictionaries(TEXT.filter(lambda name: "=" not in name), ZONES | st.just(""), min_size=1, max_size=3)
-WHO_STANDS_WHERE = st.one_of(
+WHO_STANDS_WHERE: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"servers": SERVERS}), st.fixed_dictionaries({"timezone": ZONES}), st.just({})
 )
 HOURS = st.fixed_dictionaries(
@@ -184,7 +184,7 @@ def test_each_name_of_an_option_is_one_of_the_commands() -> None:
         | {"logs": ["x"], "timezone": "UTC", "rule": "flex", "token_price": 1, "country": "ES"}
         | {"business_hours": {"hours": "08:00-18:00", "days": "1-5", "holidays": ["2026-01-01"]}}
     )
-    group = get_command(cli.app)
+    group: Any = get_command(cli.app)
     taken = set()
     for name, _, _, _, _, is_configured in cli._COMMANDS:
         names = {param.name for param in group.commands[name].params}

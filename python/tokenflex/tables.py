@@ -1672,6 +1672,52 @@ CONSUMPTION: Final = _table(
     },
 )
 
+DAILY_PEAKS: Final = _table(
+    "daily_peaks",
+    "One row for each product and day on which it was in use.",
+    {
+        "product": (pl.String(), "product line"),
+        "date": (pl.Date(), "day, by UTC"),
+        "peak": (pl.UInt32(), "most licenses in use at once on it; what was in use at its midnight counts"),
+    },
+)
+
+COVERAGE_DAYS: Final = _table(
+    "coverage_days",
+    "One row for each day of each server, from the first line of its logs to the last.",
+    {
+        "server": (pl.String(), "license server"),
+        "date": (pl.Date(), "by the server's clock; by UTC where its zone is not known"),
+        "has_lines": (pl.Boolean(), "false: the logs have no line of that day, so what was used is not known"),
+        "sessions": (pl.UInt64(), "how many began on it"),
+    },
+)
+
+PRODUCTS_WITHOUT_RATE: Final = _table(
+    "products_without_rate",
+    "One row for each product with charges that have no rate; they are in no sum of tokens.",
+    {
+        "product": (pl.String(), "product line"),
+        "users": (pl.UInt32(), "how many have such a charge"),
+        "charges": (pl.UInt64(), "how many"),
+        "first": (TIME, "the first of them"),
+        "last": (TIME, "the last"),
+    },
+)
+
+RATE_CHANGES: Final = _table(
+    "rate_changes",
+    "One row for each product: the same use at the rates of today and at others.",
+    {
+        "product": (pl.String(), "product line"),
+        "charges": (pl.UInt64(), "at the rates of the report"),
+        "tokens": (TOKENS, "likewise, without charges that have no rate"),
+        "new_charges": (pl.UInt64(), "at the other rates; families may make them fewer or more"),
+        "new_tokens": (TOKENS, "likewise"),
+        "difference": (TOKENS, "the new tokens less the others"),
+    },
+)
+
 REPORT_ANSWER_TONES: Final = ("good", "watch", "act", "none")
 """What an answer asks for: nothing, an eye on it, something to be done; or it is not known, or just a fact."""
 
@@ -1816,6 +1862,10 @@ TABLES: Final[Mapping[str, Schema]] = {
     "break_even": BREAK_EVEN,
     "charge_ledger": CHARGE_LEDGER,
     "consumption": CONSUMPTION,
+    "daily_peaks": DAILY_PEAKS,
+    "coverage_days": COVERAGE_DAYS,
+    "products_without_rate": PRODUCTS_WITHOUT_RATE,
+    "rate_changes": RATE_CHANGES,
     "report_answers": REPORT_ANSWERS,
     "report_actions": REPORT_ACTIONS,
     "report_cube": REPORT_CUBE,

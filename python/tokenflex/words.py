@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -40,3 +41,11 @@ def tokens(value: Decimal | None) -> str:
 def share(part: float) -> str:
     """`12.5%`."""
     return f"{part:.1%}"
+
+
+def spoken(duration: timedelta) -> str:
+    """A duration as one writes it, to the minute."""
+    minutes = duration // timedelta(minutes=1)
+    days, hours = divmod(minutes // 60, 24)
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes % 60} min" if minutes % 60 else ""]
+    return " ".join(part for part in parts if part) or "0 min"

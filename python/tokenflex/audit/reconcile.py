@@ -272,3 +272,10 @@ def _with_masks(theirs: pl.DataFrame, ours: pl.DataFrame) -> pl.DataFrame:
     known = pl.col("payer").is_in(ours["payer"].unique().drop_nulls().implode()).fill_null(value=False)
     hidden = pl.col("is_masked").fill_null(value=False) & ~known & pl.col("aside").is_null()
     return theirs.with_columns(aside=pl.when(hidden).then(pl.lit("masked", tables.NAME)).otherwise("aside"))
+
+
+def finest_level(statement: pl.DataFrame | ContractSnapshot) -> Level:
+    """As fine as a statement is: sessions where it has times, days where it has dates, else months."""
+    if isinstance(statement, ContractSnapshot) or statement["usage_date"].count() == 0:
+        return "month"
+    return "session" if statement["start"].count() > 0 else "day"

@@ -17,6 +17,7 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.audit.causes import WORDS
+from tokenflex.audit.reconcile import finest_level
 from tokenflex.commands.contracts import local, money
 from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import (
@@ -226,7 +227,7 @@ def held_against(
     return tf.reconcile(
         run.charges,
         stated,
-        level=cast("Any", level or _level_of(stated)),
+        level=cast("Any", level or finest_level(stated)),
         tolerance=tolerance,
         rates=run.rates,
         servers=run.servers,
@@ -243,13 +244,6 @@ def statement_of(
     if path.is_file() and kind_of_file(path) == "json" and tf.inspect(path).verb == "read_contract":
         return tf.read_contract(path)
     return tf.read_statement(path, timezone=zones, problems=problems)
-
-
-def _level_of(stated: pl.DataFrame | tf.ContractSnapshot) -> str:
-    """As fine as the statement is."""
-    if isinstance(stated, tf.ContractSnapshot) or stated["usage_date"].count() == 0:
-        return "month"
-    return "session" if stated["start"].count() > 0 else "day"
 
 
 @dataclass(frozen=True)

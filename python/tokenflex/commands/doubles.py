@@ -33,6 +33,7 @@ from tokenflex.commands.options import (
     variants_of,
     writer_of,
 )
+from tokenflex.summary import doubles_by_cause
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -155,9 +156,7 @@ class Doubles:
     @property
     def by_cause(self) -> pl.DataFrame:
         """Cases and tokens of each leading cause, the costliest first."""
-        claimable = pl.col("tokens").filter(pl.col("is_claimable")).sum()
-        counted = self.cases.group_by("cause").agg(pl.len().alias("cases"), pl.col("tokens").sum(), claimable=claimable)
-        return counted.sort("tokens", "cause", descending=[True, False])
+        return doubles_by_cause(self.cases)
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain values."""

@@ -30,10 +30,10 @@ from tokenflex.commands.options import (
     rates_of,
     readable_errors,
     users_of,
-    whole_file,
     writer_of,
     zones_of,
 )
+from tokenflex.content import whole_file
 from tokenflex.metering.rule_grid import described
 from tokenflex.summary import problem_groups
 from tokenflex.words import many

@@ -23,9 +23,9 @@ from tokenflex.commands.options import (
     fail,
     readable_errors,
     reading_bar,
-    whole_file,
     zones_of,
 )
+from tokenflex.content import whole_file
 from tokenflex.inspection import ANY_ZONE, kind_of_file
 from tokenflex.reading.flexlm import FOLDERS
 from tokenflex.words import many, near, some

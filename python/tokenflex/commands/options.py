@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
 import tomllib
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, get_type_hints
 
 import polars as pl
 import typer
@@ -29,6 +28,7 @@ from rich.progress import (
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.config import NAME, Config
+from tokenflex.content import whole_file
 from tokenflex.inspection import kind_of_file
 from tokenflex.words import some
 
@@ -333,18 +333,6 @@ def may_be_written(path: Path, option: str, endings: tuple[str, ...]) -> None:
         fail(f"{option} {path}: give a name that ends in {' or '.join(endings)}")
     if not path.parent.is_dir():
         fail(f"{option} {path}: there is no folder {path.parent}")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from tokenflex import tables
 from tokenflex.reporting.chapter import Chapter
-from tokenflex.reporting.shelf import Shelf
 from tokenflex.summary import tokens_by_month, top_users
 from tokenflex.words import many, share, tokens
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from tokenflex.reporting.given import Given
+    from tokenflex.reporting.shelf import Shelf
+    from tokenflex.reporting.work import Work
 
 CUBE: Final = ("month", "product", "group", "site", "server")
 _KNOWN: Final = pl.col("tokens").is_not_null().any()
 _GROUPS: Final = "groups= (who belongs to which group and cost centre, see tokenflex.Groups) shows tokens by {}"
 
 
-def consumption(given: Given, shelf: Shelf) -> Chapter:
+def consumption(work: Work, shelf: Shelf) -> Chapter:
     """What was used, and of what."""
-    charged = given.charged
+    charged = work.charged
     total = total_of(charged)
     by_product = consumed(charged, ["product"])
     named = by_product.with_columns(
-        pl.col("product").map_elements(given.catalog.name, return_dtype=pl.String).alias("name")
+        pl.col("product").map_elements(work.catalog.name, return_dtype=pl.String).alias("name")
     ).select("product", "name", pl.exclude("product", "name"))
     shelf.put("tokens_by_month", tokens_by_month(charged), "By month and product")
     shelf.put("tokens_by_day", consumed(charged, ["usage_date"]).sort("usage_date"), "By day")
@@ -57,6 +56,11 @@ def total_of(charged: pl.DataFrame) -> Decimal | None:
     """Tokens of charges in all; None where none has a rate."""
     total: Decimal | None = charged.select(pl.when(_KNOWN).then(pl.col("tokens").sum())).item()
     return total
+
+
+def sum_of(table: pl.DataFrame, column: str) -> Decimal:
+    """The exact sum of a column of decimals; 0 without rows."""
+    return Decimal(table[column].sum())
 
 
 def consumed(charged: pl.DataFrame, by: list[str]) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -18,14 +17,14 @@ from tokenflex.metering.charge import charge
 from tokenflex.problems import Problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from tokenflex.arrow import AnyTable
     from tokenflex.audit.reconcile import Reconciliation
     from tokenflex.contract.contract import Contract
     from tokenflex.contract.ledger import Ledger
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
     from tokenflex.planning.forecast import Forecast
     from tokenflex.planning.offer import Offer
     from tokenflex.planning.price_list import PriceList
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from tokenflex.reading.catalog import Catalog
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
     from tokenflex.usage.hours import BusinessHours
 
 Period: TypeAlias = str | tuple[date | str, date | str] | None
@@ -58,6 +58,8 @@ class Given:
     users: Users | None
     charges: pl.DataFrame
     """Of all sessions."""
+    period: Period
+    """As given."""
     start: date | None
     """First day of the period, None where there is no charge and none was given."""
     end: date | None
@@ -88,7 +90,14 @@ class Given:
     horizon: int
     rules: tuple[Rule, ...] | None
     new_rates: Rates | None
+    chapters: frozenset[str]
+    """Keys of those that are made."""
     problems: Problems = field(default_factory=Problems)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no period was asked for."""
+        return self.period is None
 
     @cached_property
     def terms(self) -> dict[str, Any]:
@@ -97,7 +106,7 @@ class Given:
 
     def within(self, table: pl.DataFrame, column: str) -> pl.DataFrame:
         """The rows of a table whose date, or instant's UTC date, lies in the period; those without one too."""
-        if self.start is None or self.end is None or table.is_empty():
+        if self.is_everything or self.start is None or self.end is None or table.is_empty():
             return table
         day = pl.col(column) if table.schema[column] == pl.Date else pl.col(column).dt.date()
         return table.filter(day.is_between(self.start, self.end).fill_null(value=True))
@@ -176,7 +185,12 @@ def rate_of(charges: pl.DataFrame, rates: Rates) -> pl.Series:
 
 
 def charges_of(
-    sessions: pl.DataFrame, charges: Any, *, activity: pl.DataFrame | None, as_of: datetime | None, **terms: Any
+    sessions: pl.DataFrame,
+    charges: AnyTable | None,
+    *,
+    activity: pl.DataFrame | None,
+    as_of: datetime | None,
+    **terms: Any,  # noqa: ANN401 - what `charge` takes
 ) -> pl.DataFrame:
     """The charges given, or else those of the sessions."""
     if charges is not None:

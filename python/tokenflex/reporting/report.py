@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
+from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems
 from tokenflex.reading.catalog import Catalog
-from tokenflex.reporting import consumption
-from tokenflex.reporting.given import Given, Period, charges_of, period_of
+from tokenflex.reporting import billing, consumption, planning_chapters, saving_chapters, trust, use_chapters
+from tokenflex.reporting.answers import actions_of, answers_of
+from tokenflex.reporting.given import Period, charges_of, period_of
 from tokenflex.reporting.shelf import Shelf
+from tokenflex.reporting.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date, datetime
     from pathlib import Path
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from tokenflex.contract.ledger import Ledger
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
-    from tokenflex.metering.terms import Users
     from tokenflex.planning.forecast import Forecast
     from tokenflex.planning.offer import Offer
     from tokenflex.planning.price_list import PriceList
@@ -35,11 +36,31 @@ if TYPE_CHECKING:
     from tokenflex.reading.contract import ContractSnapshot
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
+    from tokenflex.reading.user_zones import Users
     from tokenflex.reporting.chapter import Chapter
     from tokenflex.usage.hours import BusinessHours
 
 
 Format: TypeAlias = Literal["parquet", "csv"]
+CHAPTERS: Final[Mapping[str, Callable[[Work, Shelf], Chapter]]] = {
+    "consumption": consumption.consumption,
+    "charges": billing.charging,
+    "contract": billing.pools,
+    "vendor": billing.vendor,
+    "doubles": billing.doubled,
+    "avoidable": saving_chapters.avoided,
+    "places": saving_chapters.placed,
+    "rules": saving_chapters.ruled,
+    "rates": saving_chapters.repriced,
+    "capacity": use_chapters.needed,
+    "models": planning_chapters.compared,
+    "estimate": planning_chapters.estimated,
+    "forecast": planning_chapters.forecasted,
+    "plan": planning_chapters.planned,
+    "quality": trust.trusted,
+    "provenance": trust.founded,
+}
+"""The chapters by key, in their order. Data quality comes behind all that meet problems."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +100,20 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report {self.title!r}: {len(self.chapters)} chapters, {len(self.tables)} tables>"
+
+
+def wanted_of(chapters: Iterable[str] | None) -> frozenset[str]:
+    """The keys of the chapters asked for; all unless given.
+
+    Raises:
+        ArgumentError: There is none of that name, or none at all.
+    """
+    wanted = frozenset(CHAPTERS if chapters is None else [chapters] if isinstance(chapters, str) else chapters)
+    unknown = sorted(wanted - set(CHAPTERS))
+    if unknown or not wanted:
+        which = f"there is none called {unknown[0]!r}" if unknown else "none is named"
+        raise ArgumentError(f"chapters: {which}; there are {', '.join(CHAPTERS)}", location="chapters")
+    return wanted
 
 
 @refuses_clearly
@@ -125,18 +160,19 @@ def report(
 ) -> Report:
     """Everything of a time in one report."""
     used = frame_of(sessions)
-    found = Problems()
+    found = Problems() if problems is None else problems
     terms: dict[str, Any] = {"rule": rule, "rates": rates, "servers": servers, "users": users, "problems": found}
     moves = None if activity is None else frame_of(activity)
     charged = charges_of(used, charges, activity=moves, as_of=as_of, **terms)
     start, end = period_of(period, charged)
-    given = Given(
+    given = Work(
         sessions=used,
         rule=rule,
         rates=rates,
         servers=servers,
         users=users,
         charges=charged,
+        period=period,
         start=start,
         end=end,
         as_of=as_of,
@@ -165,18 +201,20 @@ def report(
         horizon=horizon,
         rules=None if rules is None else tuple(rules),
         new_rates=new_rates,
+        chapters=wanted_of(chapters),
         problems=found,
     )
     shelf = Shelf()
-    made = (consumption.consumption(given, shelf),)
+    made = tuple(make(given, shelf) for key, make in CHAPTERS.items() if key in given.chapters)
+    actions = actions_of(given)
     return Report(
         title=title or "Token use",
         start=start,
         end=end,
-        answers=tables.empty(tables.REPORT_ANSWERS),
-        actions=tables.empty(tables.REPORT_ACTIONS),
+        answers=answers_of(given, actions),
+        actions=actions,
         chapters=made,
         tables=shelf.tables,
         cube=consumption.cube_of(given.charged),
-        provenance=tables.empty(tables.REPORT_PROVENANCE),
+        provenance=trust.provenance_of(given),
     )
