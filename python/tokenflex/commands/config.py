@@ -20,6 +20,7 @@ PRESETS: Final = ("token-flex", "flex")
 
 FILES: Final = (
     "rates",
+    "new_rates",
     "users",
     "aliases",
     "variants",
@@ -45,6 +46,7 @@ SAID: Final[Mapping[str, tuple[str, str]]] = {
         '"token-flex"',
     ),
     "rates": ("What a day of each product is worth: product, tokens, effective_from.", '"rates.csv"'),
+    "new_rates": ("Rates that are to come, to see what they would mean.", '"new-rates.csv"'),
     "users": ("By which time zone each user lives: user, zone.", '"users.csv"'),
     "aliases": ("Who is who: spelling, person. Case and domains are known without.", '"aliases.csv"'),
     "variants": ("Which codes are one product: product, line. Feature codes are known.", '"variants.csv"'),
@@ -96,6 +98,7 @@ class Config:
     servers: Mapping[str, str] = field(hash=False)
     rule: str | tf.Rule | None
     rates: str | None
+    new_rates: str | None
     users: str | None
     aliases: str | None
     variants: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -58,6 +59,9 @@ class MonthOptions(LogOptions):
     aliases: AliasesOption = None
     variants: VariantsOption = None
     activity: ActivityOption = None
+    new_rates: Annotated[
+        Path | None, typer.Option(help="Rates that are to come, as --rates: what they would mean.")
+    ] = None
     limits: Annotated[Path | None, typer.Option(help="Licenses you own, as CSV: product, licenses.")] = None
     hours: Annotated[
         str | None, typer.Option(metavar="08:00-18:00", help="When people work, by the clock of each server.")
@@ -147,7 +151,6 @@ def month_of(logs: list[str], asked: MonthOptions, choose: Callable[[Metered], t
     ledger = _settled(run, given, stated, problems, steps)
     activity = activity_of(asked.activity, asked.zones, problems)
     forecast = _forecast(run, given, problems, steps)
-    steps += _lacking(asked)
     with counting_bar("putting the report together", quiet=asked.quiet) as progress:
         report = tf.report(
             run.sessions,
@@ -171,6 +174,7 @@ def month_of(logs: list[str], asked: MonthOptions, choose: Callable[[Metered], t
             problems=problems,
             **given.of_report,
         )
+    steps += _lacking(report, steps)
     return Month(run, start, end, steps, audit, ledger, report, problems.frame)
 
 
@@ -211,6 +215,7 @@ class _Given:
                 "limits": None if asked.limits is None else limits_of(asked.limits, "product"),
                 "business_hours": hours_of(asked.hours, asked.days, asked.holiday),
                 "price_list": None if asked.price_list is None else tf.PriceList.read(asked.price_list),
+                "new_rates": None if asked.new_rates is None else tf.Rates.read(asked.new_rates),
                 "offer": None if asked.offer is None else tf.Offer.read(asked.offer),
             },
         )
@@ -283,12 +288,16 @@ def _forecast(run: Metered, given: _Given, problems: tf.Problems, steps: list[St
         return None
 
 
-def _lacking(asked: MonthOptions) -> Iterator[Step]:
-    """What the report would have besides, and what gives it."""
-    if asked.users is None:
-        yield Step("doubles", "skipped", "nobody said where users live: --users users.csv")
-    if asked.groups is None:
-        yield Step("chargeback by group", "skipped", "no groups: --groups groups.csv")
+def _lacking(report: tf.Report, told: list[Step]) -> Iterator[Step]:
+    """The chapters that the report could not make, and the options that give them."""
+    for chapter in report.chapters:
+        if chapter.missing is not None and not any(step.said == chapter.missing for step in told):
+            yield Step(chapter.key, "skipped", _as_options(chapter.missing))
+
+
+def _as_options(text: str) -> str:
+    """Arguments of `tf.report` as options of the command line, which have the same names."""
+    return re.sub(r"\b([a-z_]+)=(?![=\w])", lambda found: "--" + found[1].replace("_", "-"), text)
 
 
 def last_whole_month(run: Metered) -> tuple[date, date]:
