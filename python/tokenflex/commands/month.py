@@ -270,8 +270,7 @@ def _settled(
     except (tf.BalanceError, tf.ArgumentError) as error:
         steps.append(Step("ledger", "failed", str(error)))
         return None
-    left = shown(Decimal(ledger.balances()["balance"][-1]))
-    steps.append(Step("ledger", "done", f"{left} tokens left of contract {ledger.contract.number}"))
+    steps.append(Step("ledger", "done", f"{len(ledger):,} entries of contract {ledger.contract.number}"))
     return ledger
 
 
