@@ -1766,6 +1766,22 @@ REPORT_CUBE: Final = _table(
     },
 )
 
+REPORT_CONTENTS: Final = _table(
+    "report_contents",
+    "One row for each section of a report, and for each chapter that has none.",
+    {
+        "chapter": (pl.String(), "its key"),
+        "question": (pl.String(), "what the chapter answers"),
+        "headline": (pl.String(), "the answer in a sentence; empty where it is not known"),
+        "section": (pl.String(), "its key; null where the whole chapter is missing"),
+        "title": (pl.String(), "what the section shows"),
+        "table": (pl.String(), "name of its table; null where it is missing"),
+        "rows": (pl.UInt64(), "of the table"),
+        "note": (pl.String(), "what one has to know to read it"),
+        "missing": (pl.String(), "what has to be given to have it; null where it is there"),
+    },
+)
+
 REPORT_PROVENANCE: Final = _table(
     "report_provenance",
     "One row for each thing that a report rests on.",
@@ -1869,6 +1885,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "report_answers": REPORT_ANSWERS,
     "report_actions": REPORT_ACTIONS,
     "report_cube": REPORT_CUBE,
+    "report_contents": REPORT_CONTENTS,
     "report_provenance": REPORT_PROVENANCE,
 }
 """All tables by name."""

@@ -14,7 +14,7 @@ from tokenflex.audit.cases import cases_of, lines_behind, rows_behind, sessions_
 from tokenflex.audit.pack_words import readme_of
 from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.stated import told_of
-from tokenflex.content import digest, parquet_of
+from tokenflex.content import csv_of, digest, parquet_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, TokenflexError
 from tokenflex.metering.charge import charge
 from tokenflex.problems import Problems, report

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tokenflex.contract.ledger import Ledger
     from tokenflex.reporting.shelf import Shelf
 from tokenflex.reporting.work import Work
-from tokenflex.reporting.consumption import sum_of
 
 SOON: Final = timedelta(days=366)
 """What expires in a year is shown, whenever that is an action."""
@@ -125,7 +124,7 @@ def vendor(work: Work, shelf: Shelf) -> Chapter:
     if found is None:
         return Chapter("vendor", question, "", missing=work.reconciled.missing)
     summary = found.summary
-        compared = compared_of(found)
+    compared = compared_of(found)
     sums = {name: sum_of(compared, name) for name in ("ours", "vendors")}
     agreed = int(compared.filter(pl.col("outcome") == "agreed")["rows"].sum())
     lines = int(compared["rows"].sum())

@@ -15,6 +15,7 @@ class Section:
         table: Its name in `Report.tables`; `None` where it could not be made.
         note: What one has to know to read it.
         missing: What has to be given for it, where it could not be made; else `None`.
+        sums: The columns whose rows add up to a total.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Section:
     table: str | None
     note: str = ""
     missing: str | None = None
+    sums: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

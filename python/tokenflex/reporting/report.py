@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError
 from tokenflex.problems import Problems
+from tokenflex.progress import Progress, watched
 from tokenflex.reading.catalog import Catalog
 from tokenflex.reporting import billing, consumption, planning_chapters, saving_chapters, trust, use_chapters
 from tokenflex.reporting.answers import actions_of, answers_of
+from tokenflex.reporting.folder import write_folder
 from tokenflex.reporting.given import Period, charges_of, period_of
 from tokenflex.reporting.shelf import Shelf
 from tokenflex.reporting.work import Work
+from tokenflex.reporting.workbook import write_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import date, datetime
-    from pathlib import Path
 
     import polars as pl
 
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from tokenflex.planning.offer import Offer
     from tokenflex.planning.price_list import PriceList
     from tokenflex.planning.purchase_plan import PurchasePlan
-    from tokenflex.progress import Progress
     from tokenflex.reading.contract import ContractSnapshot
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
@@ -93,10 +95,31 @@ class Report:
         """Writes the report, whole or not at all.
 
         Args:
-            path: A name that ends in `.xlsx` for a workbook, one without ending for a folder of tables.
-            format: Of the tables in a folder: `"parquet"` (the default) or `"csv"`.
+            path: A name that ends in `.xlsx` for a workbook, which needs xlsxwriter (`tokenflex[report]`) and takes the
+                place of a file of that name; a name without ending for a new folder, with a file for each table.
+            format: How the tables in a folder are written: `"parquet"` (unless given), which is exact, or `"csv"`, for
+                people: text that a spreadsheet might run as a formula has an apostrophe before it.
+
+        Raises:
+            ArgumentError: The name has another ending, the folder is there already, `format` is of no folder or
+                unknown, or a package is not installed.
+            SourceError: It cannot be written.
         """
-        raise NotImplementedError
+        to = Path(path)
+        if format not in (None, "parquet", "csv"):
+            raise ArgumentError(f'format is {format!r}, but has to be "parquet" or "csv"', location="format")
+        if to.suffix.lower() in (".parquet", ".csv") or (to.suffix and format is not None):
+            raise ArgumentError(
+                f"{to}: a report is many tables; give the name of a folder, without ending", location="path"
+            )
+        if not to.suffix:
+            write_folder(self, to, format or "parquet")
+        elif to.suffix.lower() == ".xlsx":
+            write_workbook(self, to)
+        else:
+            raise ArgumentError(
+                f"{to}: give a name that ends in .xlsx, or one without ending for a folder", location="path"
+            )
 
     def __repr__(self) -> str:
         return f"<Report {self.title!r}: {len(self.chapters)} chapters, {len(self.tables)} tables>"
@@ -205,16 +228,25 @@ def report(
         problems=found,
     )
     shelf = Shelf()
-    made = tuple(make(given, shelf) for key, make in CHAPTERS.items() if key in given.chapters)
+    keys = [key for key in CHAPTERS if key in given.chapters]
+    made = []
+    with watched(progress, "reporting", len(keys), counts_bytes=False) as told:
+        for place, key in enumerate(keys, 1):
+            made.append(CHAPTERS[key](given, shelf))
+            if told is not None:
+                told(place)
     actions = actions_of(given)
-    return Report(
+    whole = Report(
         title=title or "Token use",
         start=start,
         end=end,
         answers=answers_of(given, actions),
         actions=actions,
-        chapters=made,
+        chapters=tuple(made),
         tables=shelf.tables,
         cube=consumption.cube_of(given.charged),
         provenance=trust.provenance_of(given),
     )
+    if path is not None:
+        whole.write(path)
+    return whole

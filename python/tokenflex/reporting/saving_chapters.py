@@ -22,7 +22,6 @@ from tokenflex.words import many, spoken, tokens
 
 if TYPE_CHECKING:
     from tokenflex.reporting.shelf import Shelf
-from tokenflex.reporting.consumption import sum_of
 from tokenflex.reporting.work import Work
 
 LONG_AGO: Final = 30

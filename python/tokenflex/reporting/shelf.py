@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tokenflex.reporting.chapter import Section
 
 if TYPE_CHECKING:
     import polars as pl
+
+_USE: Final = ("charges", "tokens", "charges_without_rate")
+SUMS: Final = {
+    **{
+        f"tokens_by_{name}": _USE
+        for name in ("month", "day", "product", "user", "group", "cost_centre", "site", "server", "version")
+    },
+    "charge_ledger": ("tokens",),
+    "charge_triggers": _USE,
+    "expiring": ("tokens", "value"),
+    "ledger": ("tokens",),
+    "chargeback_by_group": ("tokens", "cost", "tokens_without_price"),
+    "chargeback_by_product": ("tokens", "cost", "tokens_without_price"),
+    "reconciliation_summary": ("rows", "ours", "vendors", "difference"),
+    "differences": ("ours", "vendors", "difference"),
+    "reconciliation": ("ours", "vendors", "difference"),
+    "vendor_double_charges_by_cause": ("cases", "tokens", "claimable"),
+    "vendor_double_charges": ("tokens",),
+    "double_charges_by_cause": ("cases", "tokens", "claimable"),
+    "double_charges": ("tokens",),
+    "avoidable_summary": _USE,
+    "avoidable_charges": ("tokens",),
+    "placement": ("tokens", "today", "saving"),
+    "rate_changes": ("charges", "tokens", "new_charges", "new_tokens", "difference"),
+    "denial_summary": ("denials", "cases", "real"),
+    "estimate_products": ("low", "base", "high"),
+    "forecast_days": ("mean", "scenario"),
+    "forecast_history": ("tokens",),
+    "planned_purchases": ("tokens", "cost"),
+    "coverage_days": ("sessions",),
+    "products_without_rate": ("charges",),
+    "problem_groups": ("rows",),
+}
+"""By section the columns whose rows are parts of a whole. Rows that are choices, or that end in a total, have none."""
 
 
 class Shelf:
@@ -28,7 +62,7 @@ class Shelf:
     def put(self, key: str, table: pl.DataFrame, title: str, note: str = "") -> None:
         """A table and the section that shows it."""
         self.tables[key] = table
-        self._sections.append(Section(key, title, key, note))
+        self._sections.append(Section(key, title, key, note, sums=SUMS.get(key, ())))
 
     def lack(self, key: str, title: str, missing: str) -> None:
         """A section that could not be made, and what it takes."""
