@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -10,16 +10,18 @@ import polars as pl
 
 from tokenflex.reporting.page import shapes
 from tokenflex.reporting.page.say import span
-from tokenflex.reporting.page.shapes import REST_NAME, Mark, number
+from tokenflex.reporting.page.shapes import REST_NAME, Mark, number, signed
 from tokenflex.words import many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from tokenflex.reporting.page.look import Picture
 
 BARS: Final = 12
 SERIES: Final = 6
+LINES_SHOWN: Final = 3
+"""More lines that go up and down each day cannot be told apart."""
 UNKNOWN: Final = "not known"
 _DAYS_SHOWN: Final = 120
 _FEWEST: Final = 3
@@ -84,32 +86,47 @@ def by_version(table: pl.DataFrame) -> Picture | None:
     return top(table.with_columns(release=named), "release")
 
 
-def balance(ledger: pl.DataFrame, burn: pl.DataFrame | None = None) -> Picture | None:
+def balance(ledger: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Picture | None:
     """What is left in all pools together, day by day, with the days on which tokens expire and run out."""
-    entries = ledger.filter(pl.col("pool").is_not_null())
+    entries = ledger.filter(pl.col("pool").is_not_null()).sort("entry")
     if entries.is_empty():
         return None
+    # Counted back from what is left at the end: of the time before the report there is no entry here.
+    whole = tables.get("balances")
+    left = whole["balance"][-1] if whole is not None and whole.height else entries["tokens"].sum()
+    later = pl.lit(entries["tokens"].sum()) - pl.col("tokens").cum_sum()
     daily = (
-        entries.with_columns(day=pl.col("at").dt.date(), left=pl.col("tokens").cum_sum())
+        entries.with_columns(day=pl.col("at").dt.date(), left=pl.lit(left) - later)
         .group_by("day", maintain_order=True)
         .agg(pl.col("left").last())
-        .sort("day")
     )
-    daily = _thinned(daily)
-    expiries = (
-        entries.filter((pl.col("kind").cast(pl.String) == "expiry") & (pl.col("tokens") < 0))
-        .select("at", name=pl.col("pool").cast(pl.String))
-        .sort("at")
-    )
-    marks = [Mark(at.date(), f"{name} expires") for at, name in expiries.head(4).iter_rows()]
-    if burn is not None and "exhausted_at" in burn.columns:
-        dry = burn["exhausted_at"].drop_nulls()
-        if len(dry) == burn.height and burn.height:
-            at = dry.max()
-            if isinstance(at, datetime):
-                marks.append(Mark(at.date(), f"runs out {at:%d %b %Y}"))
-    rows = [("balance", day, left) for day, left in daily.iter_rows()]
-    return shapes.lines(rows, unit="tokens left", series=["balance"], steps=True, days=marks)
+    rows: list[tuple[str, date, Decimal]] = [(LEFT, day, tokens) for day, tokens in _thinned(daily).iter_rows()]
+    expiries = entries.filter((pl.col("kind").cast(pl.String) == "expiry") & (pl.col("tokens") < 0))
+    marks = [
+        Mark(at.date(), f"{name} expires")
+        for at, name in expiries.select("at", pl.col("pool").cast(pl.String)).head(4).iter_rows()
+    ]
+    dry = _runs_dry(tables.get("burn"), rows[-1][1])
+    if dry is not None:
+        rows += [(PACE, rows[-1][1], rows[-1][2]), (PACE, dry, Decimal(0))]
+        marks.append(Mark(dry, f"used up {dry:%d %b %Y}"))
+    series = [LEFT] if dry is None else [LEFT, PACE]
+    return shapes.lines(rows, unit="tokens left", series=series, steps=True, days=marks)
+
+
+LEFT: Final = "balance"
+PACE: Final = "if it goes on as lately"
+
+
+def _runs_dry(burn: pl.DataFrame | None, at: date) -> date | None:
+    """The day on which the last pool that is open at a day has run dry; None where one never does."""
+    if burn is None:
+        return None
+    pools = burn.filter((pl.col("opens").dt.date() <= at) & (pl.col("tokens") > 0))
+    last = pools["exhausted_at"].max()
+    if pools["exhausted_at"].null_count() or not isinstance(last, datetime) or last.date() <= at:
+        return None
+    return last.date()
 
 
 def bridge(summary: pl.DataFrame) -> Picture | None:
@@ -131,30 +148,57 @@ def bridge(summary: pl.DataFrame) -> Picture | None:
     return shapes.bridge(("our account", ours), shown, ("the vendor's", vendors), unit="tokens")
 
 
-def whatif(table: pl.DataFrame) -> Picture | None:
-    """What all sites together would pay in each zone: the cheapest, and today."""
-    sums = (
-        table.filter(pl.col("zone").is_not_null() & pl.col("tokens").is_not_null())
-        .group_by(name=_name("zone"))
-        .agg(pl.col("tokens").sum(), sites=pl.len())
+def differences(table: pl.DataFrame) -> Picture | None:
+    """The differences that can be compared, by cause: above 0 the vendor says more than we."""
+    rows = (
+        table.filter((pl.col("status").cast(pl.String) != "not_comparable") & (pl.col("difference") != 0))
+        .group_by(name=_words(table, "cause"))
+        .agg(pl.col("difference").sum(), lines=pl.len())
+        .sort(pl.col("difference").abs(), "name", descending=[True, False])
+        .head(BARS)
     )
-    full = sums.filter(pl.col("sites") == sums["sites"].max()) if sums.height else sums
-    today = full.filter(pl.col("name") == "today")
-    cheapest = full.filter(pl.col("name") != "today").sort("tokens", "name").head(9)
-    words = {"today": "today", "user": "each user's own zone"}
-    rows = [(words.get(name, name), tokens) for name, tokens in [*_two(today), *_two(cheapest)]]
-    if len(rows) < 2:  # noqa: PLR2004 - one alone compares nothing
+    if rows.is_empty():
         return None
-    return shapes.bars(rows, unit="tokens of all sites together, if days were those of the zone")
+    words = [
+        f"{signed(value)} in {many(lines, 'line')}" for value, lines in rows.select("difference", "lines").iter_rows()
+    ]
+    pairs = list(rows.select("name", "difference").iter_rows())
+    return shapes.bars(pairs, unit="tokens by the vendor less ours, of what can be compared", texts=words)
+
+
+def whatif(table: pl.DataFrame) -> Picture | None:
+    """What all sites together would save in each zone: the nine with most, and everyone's own."""
+    known = table.filter(pl.col("zone").is_not_null() & pl.col("saving").is_not_null())
+    sums = known.group_by(name=_name("zone")).agg(pl.col("tokens", "saving").sum(), sites=pl.len())
+    # Only zones for which every site has been replayed are sums of the same sessions.
+    full = sums.filter((pl.col("sites") == sums["sites"].max()) & (pl.col("name") != "today"))
+    rows = full.sort("saving", "name", descending=[True, False]).head(BARS - 2)
+    if rows.is_empty():
+        return None
+    words = [
+        f"{signed(saving)} to {number(tokens)}"
+        for saving, tokens in rows.select(-pl.col("saving"), "tokens").iter_rows()
+    ]
+    pairs = [
+        ("each user's own" if zone == "user" else zone, saving)
+        for zone, saving in rows.select("name", "saving").iter_rows()
+    ]
+    return shapes.bars(
+        pairs, unit="tokens saved against today, all sites together, if days were those of the zone", texts=words
+    )
 
 
 def rules(table: pl.DataFrame) -> Picture | None:
-    """What each rule would charge."""
+    """What each rule would charge more or less than the first one."""
     if table.height < 2:  # noqa: PLR2004 - one alone compares nothing
         return None
-    name = "rule_id" if "rule_id" in table.columns else table.columns[0]
-    whole = table.group_by(name, maintain_order=True).agg(pl.col("tokens").sum())
-    return shapes.bars([(str(rule), tokens) for rule, tokens in whole.head(BARS).iter_rows()], unit="tokens")
+    rows = table.head(BARS)
+    words = [
+        f"{signed(difference)} to {number(tokens)}" if place else f"{number(tokens)}, the rule of this report"
+        for place, (difference, tokens) in enumerate(rows.select("difference", "tokens").iter_rows())
+    ]
+    pairs = list(rows.select(pl.col("description").cast(pl.String), "difference").iter_rows())
+    return shapes.bars(pairs, unit="tokens more or less than under the rule of this report", texts=words)
 
 
 def replay(table: pl.DataFrame) -> Picture | None:
@@ -167,6 +211,29 @@ def week(table: pl.DataFrame) -> Picture | None:
     """Licenses in use in each hour of the week: the mean, of all groups together."""
     rows = table.group_by("weekday", "hour").agg(pl.col("mean").sum()).sort("weekday", "hour")
     return shapes.heat(list(rows.iter_rows()), unit="licenses in use, mean") if rows.height else None
+
+
+def week_of_one(table: pl.DataFrame) -> Picture | None:
+    """The same of the one product that is used most."""
+    most = table.group_by("product").agg(pl.col("mean").sum()).sort("mean", descending=True)["product"].cast(pl.String)
+    if most.is_empty() or most[0] is None:
+        return None
+    of_one = table.filter(pl.col("product").cast(pl.String) == most[0])
+    rows = of_one.group_by("weekday", "hour").agg(pl.col("mean").sum()).sort("weekday", "hour")
+    return shapes.heat(list(rows.iter_rows()), unit=f"licenses of {most[0]} in use, mean")
+
+
+def peaks(table: pl.DataFrame) -> Picture | None:
+    """The peak of each day, of the products with the highest."""
+    order = (
+        table.group_by(name=_name("product")).agg(pl.col("peak").max()).sort("peak", "name", descending=[True, False])
+    )
+    shown = order["name"].head(LINES_SHOWN).to_list()
+    rows = table.select("date", "peak", name=_name("product")).filter(pl.col("name").is_in(shown)).sort("date")
+    if rows["date"].n_unique() < _FEWEST:
+        return None
+    points = [(name, day, float(peak)) for name, day, peak in rows.select("name", "date", "peak").iter_rows()]
+    return shapes.lines(points, unit="licenses in use at once, the peak of each day", series=shown)
 
 
 def in_use(table: pl.DataFrame) -> Picture | None:
@@ -217,8 +284,13 @@ def ahead(days: pl.DataFrame, history: pl.DataFrame | None = None) -> Picture | 
     return shapes.band(past, rows, unit="tokens a week", names=("used", "expected", "interval, its ends added up"))
 
 
-def quantities(tried: pl.DataFrame) -> Picture | None:
+def quantities(tried: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Picture | None:
     """What each quantity would cost over the term, with its range, and the one chosen."""
+    if any(
+        table is not tried and table.columns == tried.columns and table.height < tried.height
+        for table in tables.values()
+    ):
+        return None  # the smaller one is the curve
     chosen = tried.filter(pl.col("is_chosen"))
     if chosen.is_empty():
         return None
@@ -267,34 +339,24 @@ def refused(table: pl.DataFrame) -> Picture | None:
 
 def covered(table: pl.DataFrame) -> Picture | None:
     """The days of each server of which there are lines, and those of which there are none."""
+    servers = table["server"].unique(maintain_order=True).head(BARS * 2)
     rows: list[tuple[str, date, date, str]] = []
-    missing = 0
-    for row in table.filter(pl.col("first").is_not_null()).head(BARS * 2).iter_rows(named=True):
-        gaps = set(row["days_without_lines"] or [])
-        missing += len(gaps)
-        for first, last, gap in _runs(row["first"].date(), row["last"].date(), gaps):
-            rows.append((str(row["server"]), first, last, NO_LINES if gap else LINES))
-    if not rows:
-        return None
-    servers = len({name for name, *_ in rows})
-    says = f"A strip of days for each of {servers} servers; {missing} days have no line in the log."
+    for server in servers:
+        days = table.filter(pl.col("server") == server).sort("date")
+        runs = days.group_by(run=pl.col("has_lines").rle_id(), maintain_order=True).agg(
+            first=pl.col("date").min(), last=pl.col("date").max(), has_lines=pl.col("has_lines").first()
+        )
+        rows += [
+            (str(server), first, last, LINES if has_lines else NO_LINES)
+            for first, last, has_lines in runs.select("first", "last", "has_lines").iter_rows()
+        ]
+    missing = table.filter(~pl.col("has_lines")).height
+    says = f"A strip of days for each of {many(len(servers), 'server')}; {many(missing, 'day')} of them without a line."
     return shapes.strips(rows, names=(LINES, NO_LINES), says=says)
 
 
 LINES: Final = "lines in the log"
 NO_LINES: Final = "no line"
-
-
-def _runs(first: date, last: date, gaps: set[date]) -> Iterator[tuple[date, date, bool]]:
-    """Stretches of days that are alike."""
-    begin, day = first, first
-    while day < last:
-        after = day + timedelta(days=1)
-        if (after in gaps) != (begin in gaps):
-            yield begin, day, begin in gaps
-            begin = after
-        day = after
-    yield begin, last, begin in gaps
 
 
 def _sums(table: pl.DataFrame, by: str, value: str) -> list[tuple[str, Any]]:
@@ -324,10 +386,6 @@ def _first_name(table: pl.DataFrame) -> str | None:
 
 def _total(values: pl.Series) -> Decimal:
     return sum((value for value in values.to_list() if value is not None), Decimal(0))
-
-
-def _two(table: pl.DataFrame) -> list[tuple[str, Decimal]]:
-    return list(table.select("name", "tokens").iter_rows())
 
 
 def _weeks(table: pl.DataFrame, *values: str) -> pl.DataFrame:
@@ -376,25 +434,28 @@ _BY_KEY: Final[dict[str, Callable[[pl.DataFrame], Picture | None]]] = {
     "tokens_by_site": _top("site"),
     "tokens_by_server": _top("server"),
     "tokens_by_version": by_version,
+    "differences": differences,
 }
-"""Tables of one kind, each drawn by what it is laid by."""
+"""Tables of one kind that are told apart by what they are laid by, or by what of them is shown."""
 
 _BY_COLUMNS: Final[tuple[tuple[frozenset[str], _Draw], ...]] = (
-    (frozenset({"entry", "at", "pool", "balance_after", "kind"}), lambda table, all_: balance(table, all_.get("burn"))),
+    (frozenset({"entry", "at", "pool", "balance_after", "kind"}), balance),
     (frozenset({"outcome", "cause", "ours", "vendors", "difference"}), _alone(bridge)),
     (frozenset({"zone", "site", "tokens", "saving", "sessions"}), _alone(whatif)),
     (frozenset({"rule_id", "differs", "tokens", "difference"}), _alone(rules)),
-    (frozenset({"cause", "is_claimable", "working_date", "gap"}), _alone(_top("cause"))),
+    (frozenset({"cause", "cases", "tokens", "claimable"}), _alone(_top("cause"))),
     (frozenset({"habit", "charges", "tokens"}), _alone(_top("habit"))),
     (frozenset({"after", "tokens_saved"}), _alone(replay)),
+    (frozenset({"product", "weekday", "hour", "mean"}), _alone(week_of_one)),
     (frozenset({"weekday", "hour", "mean"}), _alone(week)),
+    (frozenset({"product", "date", "peak"}), _alone(peaks)),
     (frozenset({"peak", "p95", "mean", "requests"}), _alone(in_use)),
     (frozenset({"product", "denials", "cases", "real"}), _alone(refused)),
     (frozenset({"source", "item", "low", "base", "high"}), _alone(uncertain)),
     (frozenset({"date", "mean", "low", "high"}), lambda table, all_: ahead(table, all_.get("forecast_history"))),
-    (frozenset({"policy", "tokens", "expected_cost", "is_chosen"}), _alone(quantities)),
+    (frozenset({"policy", "tokens", "expected_cost", "is_chosen"}), quantities),
     (frozenset({"model", "cost", "subscriptions"}), _alone(models)),
     (frozenset({"users_above", "break_even_days", "product"}), _alone(above)),
-    (frozenset({"server", "days_without_lines", "first", "last"}), _alone(covered)),
+    (frozenset({"server", "date", "has_lines"}), _alone(covered)),
 )
 """Tables that a verb makes, each known by its columns, so that their names are the report's business."""

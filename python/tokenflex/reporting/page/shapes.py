@@ -24,7 +24,10 @@ Moment: TypeAlias = date | datetime
 
 REST_NAME: Final = "all others"
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_BAR, _STEP, _NAMES = 18, 30, 210
+_BAR, _STEP, _NAMES = 18, 30, 250
+_LARGE = 1000
+_LETTER = 7.5
+"""Pixels of a letter, about."""
 _SAID = 12
 """So many values are named in the words for those who do not see a chart; the table beside it has all."""
 
@@ -63,8 +66,7 @@ def bars(
         data.append({"label": rest[0], "value": 0.0, "text": f"{number(rest[1])} together", "side": "right"})
         pairs.append((data[-1]["label"], data[-1]["text"]))
     least, most = _domain([row["value"] for row in data])
-    # Room for the words at the ends, about seven pixels a letter.
-    room = (most - least) * min(0.8, 7.5 * max(len(text) for _, text in pairs) / WIDTH)
+    room = (most - least) * _room((text for _, text in pairs), (label for label, _ in pairs))
     scale = alt.Scale(domain=[least - (room if least < 0 else 0), most + room], nice=False, zero=False)
     # The values stand at the bars, so an axis would say them twice.
     axis = alt.Axis(labels=False, grid=False)
@@ -196,10 +198,14 @@ def curve(
     layers: list[alt.Chart] = [area, line]
     if chosen is not None:
         least = min(rows, key=lambda row: abs(float(row[0]) - float(str(chosen.at))))
+        middle = (float(rows[0][0]) + float(rows[-1][0])) / 2
+        side: Literal["left", "right"] = "right" if float(str(chosen.at)) > middle else "left"
         spot = _data([{"x": float(str(chosen.at)), "value": float(least[2]), "label": chosen.label}])
         layers.append(alt.Chart(spot).mark_point(filled=True, size=110, color=WARN, opacity=1).encode(x=x, y="value:Q"))
         layers.append(
-            alt.Chart(spot).mark_text(align="left", dx=10, dy=-10, color=INK).encode(x=x, y="value:Q", text="label:N")
+            alt.Chart(spot)
+            .mark_text(align=side, dx=-12 if side == "right" else 12, dy=-12, color=INK)
+            .encode(x=x, y="value:Q", text="label:N")
         )
     said = f" Chosen: {chosen.label}." if chosen is not None else ""
     cheapest = min(rows, key=lambda row: row[2])
@@ -268,8 +274,10 @@ def ranges(
     ]
     ends = [float(value) for _, low, high in rows for value in (low, high)] + [float(str(base.at))]
     least, most = min(ends), max(ends)
-    room = (most - least or abs(most) or 1) * 0.08
-    scale = alt.Scale(domain=[least - room, most + room * 4], zero=False, nice=False)
+    wide = most - least or abs(most) or 1
+    scale = alt.Scale(
+        domain=[least - wide * 0.06, most + wide * _room(words, (name for name, _, _ in rows))], zero=False, nice=False
+    )
     x = alt.X("low:Q", title=unit, scale=scale, axis=_axis())
     drawing = alt.Chart(_data(data)).mark_bar(height=_BAR, color=ACCENT).encode(x=x, x2="high:Q", y=_names("label"))
     said = (
@@ -304,9 +312,8 @@ def bridge(
         after = at + Decimal(difference)
         low, high = sorted((float(at), float(after)))
         edges += [low, high]
-        sign = "+" if difference > 0 else ""
         colour = WARN if difference > 0 else ACCENT
-        data.append({"label": name, "low": low, "high": high, "text": f"{sign}{number(difference)}", "colour": colour})
+        data.append({"label": name, "low": low, "high": high, "text": signed(difference), "colour": colour})
         at = after
     data.append({"label": end[0], "low": 0.0, "high": float(end[1]), "text": number(end[1]), "colour": REST})
     # The two sums are long and the steps short: the axis begins close to them, and both bars are cut there alike.
@@ -337,15 +344,27 @@ def bridge(
 
 
 def number(value: Number) -> str:
-    """A number for the eye: exact tokens with parted thousands; of fractions two places."""
+    """A number for the eye, with parted thousands; of fractions no more than one can read in passing."""
     if isinstance(value, int):
         return f"{value:,}"
     whole = value if isinstance(value, Decimal) else Decimal(str(value))
-    return exact(round(whole, 0 if abs(whole) >= 1000 else 2))  # noqa: PLR2004 - four digits say enough
+    return exact(round(whole, 1 if abs(whole) >= _LARGE else 2))
+
+
+def signed(value: Number) -> str:
+    """The same with its sign, also where it is above 0."""
+    return f"+{number(value)}" if value > 0 else number(value)
 
 
 def _data(rows: list[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=rows)
+
+
+def _room(texts: Iterable[str], names: Iterable[str]) -> float:
+    """What words at the ends of bars need, as a part of the bars' room beside their names."""
+    beside = WIDTH - min(_NAMES, _LETTER * max(len(name) for name in names)) - 40
+    words = min(0.6 * beside, _LETTER * max(len(text) for text in texts))
+    return words / (beside - words)
 
 
 def _layered(*charts: alt.Chart) -> alt.LayerChart:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tokenflex._core import __version__
 from tokenflex.reporting.page import columns, look
@@ -34,6 +34,9 @@ TONES: Final = {"good": "in order", "watch": "watch", "act": "act"}
 
 DIMS: Final = {f"tokens_by_{dim}": dim for dim in cubes.DIMENSIONS}
 """Sections that the filters reach, and by what they lay out."""
+
+OPEN: Final = 8
+"""A table without a chart is folded away if it has more rows than these."""
 
 
 def write_page(report: Report, path: str | Path) -> None:
@@ -101,11 +104,22 @@ def _finalize(value: object) -> object:
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _code(text: str) -> Markup:
+    """Text in which names between backticks are set as code; everything is escaped."""
+    parts = [escape(plain(part)) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(plain(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["code"] = _code
     return environment.from_string(_asset("page.html"))
 
 
@@ -169,6 +183,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "drawing": "",
         "table": "",
         "summary": "",
+        "open": False,
     }
     if section.table is None:
         return said
@@ -182,6 +197,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "drawing": Markup(picture.svg) if picture else "",  # noqa: S704 - vl-convert has escaped the names
         "table": _grid(section, view, note),
         "summary": f"Table: {left_out or many(view.height, 'row')}",
+        "open": picture is None and view.height <= OPEN,
     }
 
 
