@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
-from tokenflex.errors import ArgumentError
+from tokenflex.content import whole_file
+from tokenflex.errors import ArgumentError, SourceError
+from tokenflex.planning.extras import needed
 from tokenflex.problems import Problems
 from tokenflex.progress import Progress, watched
 from tokenflex.reading.catalog import Catalog
@@ -95,8 +97,9 @@ class Report:
         """Writes the report, whole or not at all.
 
         Args:
-            path: A name that ends in `.xlsx` for a workbook, which needs xlsxwriter (`tokenflex[report]`) and takes the
-                place of a file of that name; a name without ending for a new folder, with a file for each table.
+            path: A name that ends in `.html` for a page or in `.xlsx` for a workbook, which need `tokenflex[report]` and
+                take the place of a file of that name; a name without ending for a new folder, with a file for each
+                table.
             format: How the tables in a folder are written: `"parquet"` (unless given), which is exact, or `"csv"`, for
                 people: text that a spreadsheet might run as a formula has an apostrophe before it.
 
@@ -116,13 +119,28 @@ class Report:
             write_folder(self, to, format or "parquet")
         elif to.suffix.lower() == ".xlsx":
             write_workbook(self, to)
+        elif to.suffix.lower() == ".html":
+            _write_page(self, to)
         else:
             raise ArgumentError(
-                f"{to}: give a name that ends in .xlsx, or one without ending for a folder", location="path"
+                f"{to}: give a name that ends in .html or .xlsx, or one without ending for a folder", location="path"
             )
 
     def __repr__(self) -> str:
         return f"<Report {self.title!r}: {len(self.chapters)} chapters, {len(self.tables)} tables>"
+
+
+def _write_page(report: Report, path: Path) -> None:
+    """Writes the page, whole or not at all."""
+    for package in ("jinja2", "altair", "vl_convert"):
+        needed(package, "a page", extra="report")
+    from tokenflex.reporting.page.write import page_of  # noqa: PLC0415 - these packages may be missing
+
+    try:
+        with whole_file(path) as file:
+            file.write(page_of(report).encode())
+    except OSError as error:
+        raise SourceError(f"{path} cannot be written: {error}", location=str(path)) from error
 
 
 def wanted_of(chapters: Iterable[str] | None) -> frozenset[str]:
