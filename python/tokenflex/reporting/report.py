@@ -97,8 +97,8 @@ class Report:
         """Writes the report, whole or not at all.
 
         Args:
-            path: A name that ends in `.html` for a page or in `.xlsx` for a workbook, which need `tokenflex[report]` and
-                take the place of a file of that name; a name without ending for a new folder, with a file for each
+            path: A name that ends in `.html` for a page or in `.xlsx` for a workbook, which need `tokenflex[report]`
+                and take the place of a file of that name; a name without ending for a new folder, with a file for each
                 table.
             format: How the tables in a folder are written: `"parquet"` (unless given), which is exact, or `"csv"`, for
                 people: text that a spreadsheet might run as a formula has an apostrophe before it.
