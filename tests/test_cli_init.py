@@ -196,4 +196,4 @@ def test_the_road_on_a_real_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "rates.csv").write_text(f"product,tokens,effective_from\n{rows}")
     summary = json.loads(run("charge", "--json").stdout)
     assert summary["totals"]["sessions"] == 3886
-    assert float(summary["totals"]["tokens"]) == summary["totals"]["charges"] > 500
+    assert float(summary["totals"]["tokens"]) == summary["totals"]["charges"] > 300

@@ -62,11 +62,13 @@ HELP = """Hold your logs against the vendor's statement, and say of every differ
     --rates rates.csv --rule rule.toml
 
 \b
-All lines in a file, and the differences as a pack that the vendor can check with one command:
+All lines in a file, and the differences as a pack that the vendor can check
+with one command:
   … --out audit.csv --dispute dispute.zip
 
 \b
-Next month: what became of the differences (audit.parquet is what --out wrote a month ago)
+Next month: what became of the differences (audit.parquet is what --out wrote a
+month ago)
   … --since audit.parquet --changes changes.csv
 
 Lines are compared session by session where the statement has times, else day by day, and a contract by its totals. A

@@ -56,14 +56,17 @@ HELP = """Say how many licenses are in use: peak, mean and percentiles, hours of
 \b
   tokenflex capacity logs/ --timezone Europe/Madrid
 \b
-In working hours only, beside what you own (limits.csv has the columns product and licenses):
-  tokenflex capacity logs/ --timezone Europe/Madrid --hours 08:00-18:00 --limits limits.csv
+In working hours only, beside what you own (limits.csv has the columns product
+and licenses):
+  tokenflex capacity logs/ --timezone Europe/Madrid --hours 08:00-18:00 \\
+    --limits limits.csv
 \b
 How many people work with it, which is what tokens are charged for:
   tokenflex capacity logs/ --timezone Europe/Madrid --count users
 \b
 All tables, for a spreadsheet:
-  … --out capacity.csv   writes capacity.csv, capacity.heat-map.csv, capacity.steps.csv and capacity.denials.csv
+  … --out capacity.csv   writes capacity.csv, capacity.heat-map.csv,
+    capacity.steps.csv and capacity.denials.csv
 
 How to read it: `p95` is the number of licenses that was enough for 95 % of the time, nights and weekends included
 unless --hours is given. `asked p95` leaves out the time in which nobody asks: of 100 who started the product, 95 found

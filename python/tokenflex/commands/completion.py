@@ -20,7 +20,8 @@ HELP = """Print the script by which a shell completes commands and options.
 bash:        tokenflex completion bash >> ~/.bashrc
 zsh:         tokenflex completion zsh > ~/.zfunc/_tokenflex
              (with fpath+=~/.zfunc before compinit in ~/.zshrc)
-fish:        tokenflex completion fish > ~/.config/fish/completions/tokenflex.fish
+fish:        tokenflex completion fish \\
+             > ~/.config/fish/completions/tokenflex.fish
 PowerShell:  tokenflex completion pwsh >> $PROFILE
 
 It takes effect in a new shell.

@@ -49,9 +49,11 @@ HELP = """Find what was charged twice to one person for one product within one w
 
 \b
 In your own logs: what the contract's rule doubles
-  tokenflex doubles logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv
+  tokenflex doubles logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --users users.csv
 \b
-In the vendor's statement: what the vendor charged twice; with your logs as evidence
+In the vendor's statement, with your logs as evidence: what the vendor charged
+twice
   tokenflex doubles statement.csv --logs logs/ --timezone Europe/Madrid \\
     --rates rates.csv --rule rule.toml --users users.csv --out doubles.csv
 

@@ -55,9 +55,11 @@ HELP = """Find the charging rule that reproduces a statement of the vendor, and 
 
 \b
 A statement that lists sessions is enough by itself:
-  tokenflex infer-rule statement.csv --timezone Europe/Madrid --rates rates.csv --save-rule rule.toml
+  tokenflex infer-rule statement.csv --timezone Europe/Madrid \\
+    --rates rates.csv --save-rule rule.toml
 \b
-A statement by day takes your logs; with users.csv the days of each user are tried too:
+A statement by day takes your logs; with users.csv the days of each user are
+tried too:
   tokenflex infer-rule statement.csv --logs logs/ --timezone Europe/Madrid \\
     --rates rates.csv --users users.csv --out deciding.csv
 

@@ -60,7 +60,8 @@ HELP = """Write tokenflex.toml and rates.csv from a look at your files.
 \b
   tokenflex init logs/
   tokenflex init everything-i-was-sent/ --timezone Europe/Madrid
-  tokenflex init --timezone mad-lic-01=Europe/Madrid --timezone chi-lic-01=America/Chicago
+  tokenflex init --timezone mad-lic-01=Europe/Madrid \\
+    --timezone chi-lic-01=America/Chicago
 
 Files are told by their content: logs, rates, the contract, a statement of the vendor, groups, and what else the
 commands take. What nobody can know from them is left blank for you: the time zone of each license server, and what a

@@ -47,7 +47,7 @@ HELP = """Say how many tokens to buy, of which kind and when, so that the expect
 From what was charged, grown by 5 % a year, for the terms in offer.toml:
   tokenflex plan charges.csv --offer offer.toml --growth 5%
 \b
-From logs, for a term that begins on a day; the contract that it means is kept:
+From logs, for a term that begins on a day; the contract is kept:
   tokenflex plan logs/ --timezone Europe/Madrid --rates rates.csv \\
     --offer offer.toml --start 2027-01-01 --save-contract contract.toml
 \b

@@ -39,7 +39,8 @@ By server:
   tokenflex whatif logs/ --timezone Europe/Madrid --rates rates.csv
 \b
 By where people live, and which two zones would be best for two servers:
-  tokenflex whatif logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv --servers 2
+  tokenflex whatif logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --users users.csv --servers 2
 
 All whole hours from UTC-12 to UTC+14 are tried, and with --users each user's own day. The file of --out has them all.
 """
