@@ -20,6 +20,7 @@ import tokenflex as tf
 from tokenflex import cli
 from tokenflex.commands import demo
 from tokenflex.commands.config import NAME, SAID, Config
+from tokenflex.commands.month import last_whole_month
 from tokenflex.commands.options import BAD_INPUT, LOOK_AT
 
 if TYPE_CHECKING:
@@ -84,6 +85,25 @@ def test_the_last_whole_month_is_done(october: tuple[Path, dict[str, Any], Resul
     assert written["tokens"].equals(of_month["tokens"])
     (used,) = [row for row in done["answers"] if row["key"] == "tokens"]
     assert Decimal(used["value"]) == of_month["tokens"].sum()
+
+
+@pytest.mark.parametrize(
+    ("days", "seen", "first"),
+    [
+        (["2026-01-30"], "2026-01-31", "2026-01-01"),
+        (["2026-01-05", "2026-02-03"], "2026-02-03", "2026-01-01"),
+        (["2026-01-05", "2026-02-28"], "2026-02-28", "2026-02-01"),
+        (["2026-01-05", "2026-02-20"], "2026-03-01", "2026-02-01"),
+        (["2025-11-05", "2026-02-03"], "2026-02-03", "2025-11-01"),
+        (["2026-02-03"], "2026-02-03", "2026-02-01"),
+    ],
+)
+def test_the_last_month_is_the_one_whose_last_day_is_seen(days: list[str], seen: str, first: str) -> None:
+    found = last_whole_month(pl.Series(days).str.to_date(), date.fromisoformat(seen))
+    assert found is not None
+    assert found[0] == date.fromisoformat(first)
+    assert (found[1] + timedelta(days=1)).day == 1
+    assert last_whole_month(pl.Series([None], dtype=pl.Date), date.fromisoformat(seen)) is None
 
 
 def test_all_files_of_the_month_are_there(october: tuple[Path, dict[str, Any], Result]) -> None:
@@ -286,7 +306,7 @@ def documented() -> dict[str, set[str]]:
 def test_answers_for_machines_have_the_keys_of_the_page(
     small: Path, october: tuple[Path, dict[str, Any], Result], fast: list[str]
 ) -> None:
-    _, month, _ = october
+    home, month, _ = october
     days = [f"0,{date(2026, 1, 1) + timedelta(days=day)},1" for day in range(3 * 365 + 1)]
     (small / "paths.csv").write_text("scenario,day,tokens\n" + "\n".join(days) + "\n")
     (small / "offer.toml").write_text('overage_price = "4"\nyears = 3\n[[prices]]\nfrom_tokens = 0\nunit_price = "3"\n')
@@ -318,7 +338,7 @@ def test_answers_for_machines_have_the_keys_of_the_page(
         "ledger": ("--contract", "contract.toml"),
         "plan": ("--paths", "paths.csv", "--offer", "offer.toml"),
         "report": ("--out", "r.html"),
-        "rerun": (month["files"]["dispute"],),
+        "rerun": (home / month["files"]["dispute"],),
     }
     (small / "new").mkdir()
     said = documented()

@@ -135,7 +135,7 @@ _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...
     ("run", START, run.run, run.HELP, "do the month: charge, audit, ledger, report", True),
     ("report", START, report.report, report.HELP, "one file to look at: .html, .xlsx, or a folder", True),
     ("demo", START, demo.demo, demo.HELP, "see it all on an invented firm", False),
-    ("inspect", START, inspect.inspect, inspect.HELP, "what is this file, and what can I do with it", True),
+    ("inspect", START, inspect.inspect, inspect.HELP, "what is this file, and what can I do with it", False),
     ("charge", MONTH, charge.charge, charge.HELP, "what was charged, of what, to whom", True),
     ("audit", MONTH, audit.audit, audit.HELP, "does the vendor's statement agree, and why not", True),
     ("doubles", MONTH, doubles.doubles, doubles.HELP, "what was charged twice in a working day, and why", True),

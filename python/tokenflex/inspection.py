@@ -50,7 +50,7 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 KNOWN: Final = (
     "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, token "
     "rates, rule, contract, offer, price list, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, "
-    "feature codes"
+    "zones of users, licenses, sites, lines of products, feature codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"

@@ -67,8 +67,8 @@ with one command:
   … --out audit.csv --dispute dispute.zip
 
 \b
-Next month: what became of the differences (audit.parquet is what --out wrote a
-month ago)
+Next month: what became of the differences (audit.parquet is what --out wrote
+a month ago)
   … --since audit.parquet --changes changes.csv
 
 Lines are compared session by session where the statement has times, else day by day, and a contract by its totals. A

@@ -38,8 +38,8 @@ From logs:
   tokenflex ledger logs/ --timezone Europe/Madrid --rates rates.csv \\
     --contract contract.toml
 \b
-From charges that `tokenflex charge --out charges.csv` wrote, all entries into a
-file:
+From charges that `tokenflex charge --out charges.csv` wrote, all entries into
+a file:
   tokenflex ledger charges.csv --contract contract.toml --out ledger.csv
 
 \b

@@ -25,7 +25,6 @@ from tokenflex.commands.options import (
     UsersOption,
     VariantsOption,
     counting_bar,
-    fail,
     rows_in,
     users_of,
     variants_of,
@@ -299,19 +298,23 @@ def _as_options(text: str) -> str:
     return re.sub(r"\b([a-z_]+)=(?![=\w])", lambda found: "--" + found[1].replace("_", "-"), text)
 
 
-def last_whole_month(run: Metered) -> tuple[date, date]:
-    """First and last day of the last month whose last day is in the logs; of the last one there is if none is whole."""
-    days = run.charges["usage_date"].drop_nulls()
-    if days.is_empty():
-        fail("nothing was charged, so there is no month to report")
-    last: date = days.max()  # type: ignore[assignment]  # of dates
-    seen = run.log.coverage["last"].max()
-    until = max(last, seen.date()) if hasattr(seen, "date") else last  # type: ignore[union-attr]  # an instant
-    first = last.replace(day=1)
-    if until < last_day(first):
-        before = (first - _ONE_DAY).replace(day=1)
-        if (days < first).any():
-            first = before
+def last_whole_month(dates: pl.Series, seen: date) -> tuple[date, date] | None:
+    """First and last day of the last month with charges that is over; of the last with charges if none is.
+
+    Args:
+        dates: Of the charges.
+        seen: The last day of the logs.
+
+    Returns:
+        The days, or None where there is no charge.
+    """
+    known: list[date] = dates.drop_nulls().unique().sort().to_list()
+    if not known:
+        return None
+    first = known[-1].replace(day=1)
+    earlier = [day for day in known if day < first]
+    if max(seen, known[-1]) < last_day(first) and earlier:
+        first = earlier[-1].replace(day=1)
     return first, last_day(first)
 
 

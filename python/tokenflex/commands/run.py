@@ -25,7 +25,7 @@ from tokenflex.commands.options import (
 from tokenflex.commands.report import days_of_month, format_of, plain_of, show_answers, write_report
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from rich.console import Console
 
@@ -73,7 +73,10 @@ def run(
         days = None if month is None else days_of_month(month, "--month")
 
         def choose(read: Metered) -> tuple[date, date] | None:
-            return days or (None if everything else last_whole_month(read))
+            if days is not None or everything:
+                return days
+            seen: datetime = read.log.coverage["last"].max()  # type: ignore[assignment]  # of instants
+            return last_whole_month(read.charges["usage_date"], seen.date())
 
         done = month_of(logs, asked, choose)
         if done.charges.is_empty():
