@@ -70,19 +70,9 @@ def run(
         form = format_of(as_format)
         if month is not None and everything:
             fail("--month and --all exclude each other")
-        days = None if month is None else days_of_month(month, "--month")
-
-        def choose(read: Metered) -> tuple[date, date] | None:
-            if days is not None or everything:
-                return days
-            seen: datetime = read.log.coverage["last"].max()  # type: ignore[assignment]  # of instants
-            return last_whole_month(read.charges["usage_date"], seen.date())
-
-        done = month_of(logs, asked, choose)
-        if done.charges.is_empty():
-            dates = done.run.charges["usage_date"].drop_nulls().sort()
-            hint = f"Charges are of {dates[0]} to {dates[-1]}." if len(dates) else ""
-            fail(f"nothing was charged in {month or 'these logs'}", hint)
+        if month is not None:
+            days_of_month(month, "--month")
+        done = month_of(logs, asked, lambda read: _period(read, month, everything=everything))
         folder = out / ("all" if done.start is None else f"{done.start:{MONTH}}")
         files = _write(done, folder, form, dispute=dispute)
         look_at = done.look_at()
@@ -93,6 +83,22 @@ def run(
             _show(done, look_at, files, screen.console())
         if look_at:
             raise typer.Exit(LOOK_AT)
+
+
+def _period(read: Metered, month: str | None, *, everything: bool) -> tuple[date, date] | None:
+    """Which days are done; None is all. It ends the program where nothing was charged in them."""
+    dates = read.charges["usage_date"].drop_nulls().sort()
+    if dates.is_empty():
+        fail("nothing was charged in these logs")
+    if everything:
+        return None
+    if month is None:
+        seen: datetime = read.log.coverage["last"].max()  # type: ignore[assignment]  # of instants
+        return last_whole_month(dates, seen.date())
+    days = days_of_month(month, "--month")
+    if not dates.is_between(*days).any():
+        fail(f"nothing was charged in {month}", f"Charges are of {dates[0]} to {dates[-1]}.")
+    return days
 
 
 def _write(done: Month, folder: Path, form: str, *, dispute: bool) -> dict[str, Path]:
