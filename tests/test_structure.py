@@ -68,6 +68,7 @@ VERBS = [
     tf.read_statement,
     tf.read_table,
     tf.reconcile,
+    tf.report,
     tf.sessions_from,
     tf.summarize_avoidable,
     tf.summarize_denials,

@@ -79,7 +79,7 @@ def _used(work: Work) -> Iterator[Answer]:
 
 
 def _shown(amount: Decimal | None) -> str:
-    return "not known: no rate" if amount is None else f"{tokens(amount)} tokens"
+    return "nothing that has a rate" if amount is None else f"{tokens(amount)} tokens"
 
 
 def _unknown(key: str, label: str, missing: str, chapter: str) -> Answer:
@@ -98,7 +98,10 @@ def _against_plan(work: Work) -> Iterator[Answer]:
         yield _unknown("plan", label, f"no pool is open on {at:%Y-%m-%d}", "contract")
         return
     part = (used / even).quantize(Decimal("0.0001"))
-    detail = f"{tokens(used)} tokens of the open pools are used, {tokens(Decimal(round(even)))} would be at an even pace until their ends"
+    detail = (
+        f"{tokens(used)} tokens of the open pools are used, {tokens(Decimal(round(even)))} would be at an even pace "
+        "until their ends"
+    )
     tone = "watch" if part > _FAST or part < _SLOW else "good"
     yield Answer("plan", label, f"{part:.0%} of an even pace", part, "share", detail, tone, "contract")
 
@@ -132,7 +135,8 @@ def _agreement(work: Work) -> Iterator[Answer]:
     odd = compared.filter(pl.col("outcome") == "unexplained")
     difference = sum_of(compared, "difference")
     part = Decimal(agreed) / lines
-    detail = f"{many(lines - agreed, 'line')} differ, the vendor has {tokens(abs(difference))} tokens {'more' if difference >= 0 else 'less'}"
+    side = "more" if difference >= 0 else "less"
+    detail = f"{many(lines - agreed, 'line')} differ, the vendor has {tokens(abs(difference))} tokens {side}"
     unexplained = int(odd["rows"].sum())
     detail += f"; {many(unexplained, 'line')} without a cause" if unexplained else "; each with a cause"
     tone = "act" if unexplained else "watch" if agreed < lines else "good"
@@ -165,7 +169,10 @@ def _avoidable(work: Work) -> Iterator[Answer]:
     amount = sum_of(found, "tokens")
     part = f"{share(float(amount / total))} of all, " if total else ""
     sure = sum_of(found.filter(~pl.col("is_inferred")), "tokens")
-    detail = f"{part}in {many(found.height, 'charge')}; {tokens(sure)} tokens of them seen, the others inferred from the shape of use"
+    detail = (
+        f"{part}in {many(found.height, 'charge')}; {tokens(sure)} tokens of them seen, the others inferred from the "
+        "shape of use"
+    )
     tone = "watch" if amount else "good"
     yield Answer("avoidable", "Avoidable", f"{tokens(amount)} tokens", amount, "tokens", detail, tone, "avoidable")
 
@@ -247,7 +254,8 @@ def _habit(work: Work) -> Action | None:
     own = found.filter(pl.col("habit") == habit)
     people = own.group_by(pl.col("user").cast(pl.String)).agg(pl.col("tokens").sum())
     people = people.sort("tokens", "user", descending=[True, False])
-    why = f"{many(own.height, 'charge')} of {many(people.height, 'user')} in the time of the report: {habit.replace('_', ' ')}"
+    counted = f"{many(own.height, 'charge')} of {many(people.height, 'user')}"
+    why = f"{counted} in the time of the report: {habit.replace('_', ' ')}"
     return Action(
         f"Ask {some(people['user'].to_list())} to {_HABITS[habit]}",
         why,

@@ -102,13 +102,12 @@ def _laid(work: Work, shelf: Shelf, ledger: Ledger) -> None:
     if work.groups is None or None not in work.groups.dimensions:
         shelf.lack("chargeback_by_group", whole, "groups= shows which group and cost centre pays")
     else:
-        _lay(work, shelf, ledger, "chargeback_by_group", ["group", "cost_centre"], whole)
-    _lay(
-        work, shelf, ledger, "chargeback_by_product", ["month", "product"], "What the ledger took, by month and product"
-    )
+        _lay(work, shelf, ledger, key="chargeback_by_group", by=["group", "cost_centre"], title=whole)
+    by_product = "What the ledger took, by month and product"
+    _lay(work, shelf, ledger, key="chargeback_by_product", by=["month", "product"], title=by_product)
 
 
-def _lay(work: Work, shelf: Shelf, ledger: Ledger, key: str, by: list[str], title: str) -> None:
+def _lay(work: Work, shelf: Shelf, ledger: Ledger, *, key: str, by: list[str], title: str) -> None:
     found = attempt(lambda: chargeback(ledger, by=by, groups=work.groups, problems=work.problems))
     if found.value is None:
         shelf.lack(key, title, found.missing)
@@ -130,7 +129,8 @@ def vendor(work: Work, shelf: Shelf) -> Chapter:
     lines = int(compared["rows"].sum())
     shelf.put(
         "reconciliation_summary", summary,
-        f"{agreed:,} of {lines:,} comparable lines agree; in them the vendor has {tokens(sums['vendors'])} tokens, we {tokens(sums['ours'])}",
+        f"{agreed:,} of {lines:,} comparable lines agree; in them the vendor has {tokens(sums['vendors'])} tokens, "
+        f"we {tokens(sums['ours'])}",
     )  # fmt: skip
     odd = found.rows.filter(pl.col("cause").is_not_null())
     shelf.put("differences", odd, f"{many(odd.height, 'line')} that differ or cannot be compared, each with its cause")

@@ -45,8 +45,9 @@ def consumption(work: Work, shelf: Shelf) -> Chapter:
         found = consumed(charged, by)
         shelf.put(f"tokens_by_{name}", found, _leader(found, by[-1], f"By {name}: "))
     days = charged["usage_date"].n_unique()
+    used = "No" if total is None else tokens(total)
     headline = (
-        f"{tokens(total)} tokens in {many(charged.height, 'charge')} of {many(charged['person'].n_unique(), 'user')} "
+        f"{used} tokens in {many(charged.height, 'charge')} of {many(charged['person'].n_unique(), 'user')} "
         f"and {many(charged['product'].n_unique(), 'product')} on {many(days, 'day')}."
     )
     return Chapter("consumption", "What was used, and of what?", headline, shelf.sections())
@@ -96,5 +97,5 @@ def _leader(found: pl.DataFrame, name: str, before: str) -> str:
     """What draws most, in words."""
     if found.is_empty() or found["share"][0] is None:
         return before.rstrip(": ")
-    what = found[name][0]
-    return f"{before}{'those without one' if what is None else what} leads with {share(found['share'][0])}"
+    what, part = found[name][0], share(found["share"][0])
+    return f"{before}those without one lead with {part}" if what is None else f"{before}{what} leads with {part}"

@@ -12,12 +12,14 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.arrow import frame_of
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.contract.uses import check_rows
+from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnTypeError, MissingColumnError
 from tokenflex.metering.charge import charge
 from tokenflex.problems import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from decimal import Decimal
 
     from tokenflex.arrow import AnyTable
     from tokenflex.audit.reconcile import Reconciliation
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tokenflex.planning.price_list import PriceList
     from tokenflex.planning.purchase_plan import PurchasePlan
     from tokenflex.reading.catalog import Catalog
+    from tokenflex.reading.contract import ContractSnapshot
     from tokenflex.reading.groups import Groups
     from tokenflex.reading.identity import Identity
     from tokenflex.reading.user_zones import Users
@@ -79,9 +82,9 @@ class Given:
     denials: pl.DataFrame | None
     files: pl.DataFrame | None
     contract: Contract | Ledger | None
-    statement: Any
+    statement: pl.DataFrame | ContractSnapshot | None
     reconciliation: Reconciliation | None
-    token_price: Any
+    token_price: Decimal | None
     price_list: PriceList | None
     current: Mapping[str, Iterable[str]] | None
     offer: Offer | None
@@ -184,6 +187,45 @@ def rate_of(charges: pl.DataFrame, rates: Rates) -> pl.Series:
     return found.sort("row")["rate"]
 
 
+COVERAGE: Final[tables.Schema] = {
+    name: tables.COVERAGE[name] for name in ("server", "first", "last", "days_without_lines")
+}
+FILES: Final[tables.Schema] = {"file": tables.FILES["file"]}
+EVENTS: Final[tables.Schema] = {
+    name: tables.EVENTS[name] for name in ("server", "time", "kind", "feature", "user", "host")
+}
+DENIALS: Final[tables.Schema] = {name: tables.DENIALS[name] for name in ("time", "kind", "user")}
+STATED: Final[tables.Schema] = {name: tables.STATEMENT[name] for name in ("usage_date", "start")}
+CHARGED: Final[tables.Schema] = {
+    name: tables.CHARGES[name]
+    for name in ("user", "product", "charged_at", "usage_date", "trigger", "category", "tokens")
+}
+"""What a report itself reads of a table that it is given; the verbs look at the rest."""
+
+
+def table_of(table: AnyTable | None, what: str, read: tables.Schema) -> pl.DataFrame | None:
+    """A table that was given, with what a report reads of it in the types that it reads.
+
+    Raises:
+        TableTypeError, MissingColumnError, ColumnTypeError: It is none, or lacks such a column.
+    """
+    if table is None:
+        return None
+    frame = frame_of(table)
+    for name, dtype in read.items():
+        if name not in frame.columns:
+            raise MissingColumnError(f"column {name!r} is missing from {what}", column=name, location=what)
+        if frame.schema[name] == dtype:
+            continue
+        try:
+            frame = frame.with_columns(pl.col(name).cast(dtype))
+        except pl.exceptions.PolarsError as error:
+            raise ColumnTypeError(
+                f"column {name!r} of {what} is {frame.schema[name]}, but has to be {dtype}", column=name, location=what
+            ) from error
+    return frame
+
+
 def charges_of(
     sessions: pl.DataFrame,
     charges: AnyTable | None,
@@ -193,15 +235,11 @@ def charges_of(
     **terms: Any,  # noqa: ANN401 - what `charge` takes
 ) -> pl.DataFrame:
     """The charges given, or else those of the sessions."""
-    if charges is not None:
-        given = frame_of(charges)
-        if lacking := {"user", "product", "charged_at", "usage_date", "tokens", "session"} - set(given.columns):
-            raise ArgumentError(
-                f"charges lack {', '.join(sorted(lacking))}: give what tokenflex.charge returned for the sessions",
-                location="charges",
-            )
-        return given
-    return charge(sessions, activity=activity, as_of=as_of, **terms)
+    given = table_of(charges, "charges", CHARGED)
+    if given is None:
+        return charge(sessions, activity=activity, as_of=as_of, **terms)
+    check_rows(given, sessions)
+    return given
 
 
 def period_of(period: Period, charges: pl.DataFrame) -> tuple[date | None, date | None]:

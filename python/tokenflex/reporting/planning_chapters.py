@@ -98,7 +98,10 @@ def planned(work: Work, shelf: Shelf) -> Chapter:
         return Chapter("plan", question, NOTHING, missing=work.planned.missing)
     currency = found.offer.currency
     chosen = found.tried.filter("is_chosen")["purchase"][0]
-    said = f"{chosen}: {found.expected_cost:,.0f} {currency} are to be expected, tokens run out in {share(found.run_out_chance)} of the scenarios"
+    said = (
+        f"{chosen}: {found.expected_cost:,.0f} {currency} are to be expected, tokens run out in "
+        f"{share(found.run_out_chance)} of the scenarios"
+    )
     money = f"Money is in {currency}."
     shelf.put("planned_purchases", found.purchases, f"What to buy and when: {tokens(found.tokens)} tokens", money)
     shelf.put("purchase_curve", found.curve, "What each quantity would cost, bought in the cheapest way", money)

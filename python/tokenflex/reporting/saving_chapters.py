@@ -48,7 +48,8 @@ def avoided(work: Work, shelf: Shelf) -> Chapter:
         shelf.lack("harvest_replay", "What taking idle licenses back would have saved", work.replayed.missing)
     else:
         best = replayed.sort("tokens_saved", descending=True, maintain_order=True).row(0, named=True)
-        title = f"Taking licenses back that were idle for {spoken(best['after'])} would have saved {tokens(best['tokens_saved'])} tokens"
+        saved = tokens(best["tokens_saved"])
+        title = f"Taking licenses back that were idle for {spoken(best['after'])} would have saved {saved} tokens"
         shelf.put("harvest_replay", replayed, title, "Licenses that were opened again count against it.")
     return Chapter("avoidable", "What could have been saved?", f"{'; '.join(said)}." if said else "", shelf.sections())
 
@@ -59,8 +60,14 @@ def _open_now(work: Work, shelf: Shelf, said: list[str]) -> None:
         shelf.lack("harvest", "What is open and idle now", work.open_now.missing)
         return
     worth = found.filter(pl.col("is_worth_it").fill_null(value=False))
-    title = f"{many(found.height, 'session')} open at {work.last:%Y-%m-%d %H:%M}Z, {worth.height:,} of them idle and soon to be charged"
-    shelf.put("harvest", found, title, "`command` takes a license back; all `open_with` have to be closed.")
+    title = (
+        f"{many(found.height, 'session')} open at {work.last:%Y-%m-%d %H:%M}Z, {worth.height:,} of them idle and soon "
+        "to be charged"
+    )
+    note = "`command` takes a license back; all `open_with` have to be closed."
+    if work.users is None and work.activity is None:
+        note += " Nobody knows what is idle: activity= or users= would say it."
+    shelf.put("harvest", found, title, note)
     said.append(f"{many(worth.height, 'idle license')} can be taken back now")
 
 
@@ -89,7 +96,8 @@ def placed(work: Work, shelf: Shelf) -> Chapter:
     today = whole.filter(pl.col("zone") == "today")
     title = "What each site would pay under the days of each zone"
     if best.height and today.height:
-        title += f": all would pay {tokens(best['tokens'][0])} by {_zone(best['zone'][0])}, today {tokens(today['tokens'][0])}"
+        least, now = tokens(best["tokens"][0]), tokens(today["tokens"][0])
+        title += f": all would pay {least} by {_zone(best['zone'][0])}, today {now}"
     shelf.put("zone_whatif", found, title)
     moved = work.placement
     if moved.value is None:
@@ -125,7 +133,7 @@ def ruled(work: Work, shelf: Shelf) -> Chapter:
     else:
         rows = compared.value
         amounts = rows["tokens"].sort()
-        spread = f"{tokens(amounts[0])} to {tokens(amounts[-1])}"
+        spread = tokens(amounts[0]) + ("" if amounts[0] == amounts[-1] else f" to {tokens(amounts[-1])}")
         shelf.put("rule_comparison", rows, f"All sessions under {many(rows.height, 'rule')}: {spread} tokens")
         headline = f"{headline} Other rules would charge {spread} tokens for all sessions."
     inferred = work.inferred.value
@@ -133,7 +141,8 @@ def ruled(work: Work, shelf: Shelf) -> Chapter:
         shelf.lack("rule_fits", "By which rule the vendor charged", work.inferred.missing)
     else:
         best = inferred.fits.row(0, named=True)
-        fits = f"{best['description']} fits best, {tokens(best['token_error'])} of {tokens(best['tokens_stated'])} tokens off"
+        off, stated = tokens(best["token_error"]), tokens(best["tokens_stated"])
+        fits = f"{best['description']} fits best, {off} of {stated} tokens off"
         shelf.put("rule_fits", inferred.fits, f"By which rule the vendor charged: {fits}")
         shelf.put(
             "rule_deciding",

@@ -62,7 +62,8 @@ class Shelf:
     def put(self, key: str, table: pl.DataFrame, title: str, note: str = "") -> None:
         """A table and the section that shows it."""
         self.tables[key] = table
-        self._sections.append(Section(key, title, key, note, sums=SUMS.get(key, ())))
+        sums = tuple(name for name in SUMS.get(key, ()) if name in table.columns)
+        self._sections.append(Section(key, title, key, note, sums=sums))
 
     def lack(self, key: str, title: str, missing: str) -> None:
         """A section that could not be made, and what it takes."""

@@ -66,9 +66,13 @@ def trusted(work: Work, shelf: Shelf) -> Chapter:
 
 def without_rate(work: Work) -> pl.DataFrame:
     """The products of the period that have charges without a rate, see `tables.PRODUCTS_WITHOUT_RATE`."""
-    found = work.charged.filter(pl.col("tokens").is_null()).group_by(pl.col("product").cast(pl.String)).agg(
-        users=pl.col("person").n_unique(), charges=pl.len(), first=pl.col("charged_at").min(), last=pl.col("charged_at").max()
-    )  # fmt: skip
+    lacking = work.charged.filter(pl.col("tokens").is_null()).group_by(pl.col("product").cast(pl.String))
+    found = lacking.agg(
+        users=pl.col("person").n_unique(),
+        charges=pl.len(),
+        first=pl.col("charged_at").min(),
+        last=pl.col("charged_at").max(),
+    )
     return tables.finish(found.sort("charges", "product", descending=[True, False]), tables.PRODUCTS_WITHOUT_RATE)
 
 

@@ -26,8 +26,8 @@ def needed(work: Work, shelf: Shelf) -> Chapter:
     found = work.needed.value
     if found is None:
         shelf.lack("capacity", "How many are in use at once", work.needed.missing)
-    elif found.height:
-        top = found.sort("peak", descending=True, maintain_order=True).row(0, named=True)
+    elif found["p95"].count():
+        top = found.sort("peak", descending=True, nulls_last=True, maintain_order=True).row(0, named=True)
         said = f"{top['product']} peaks at {top['peak']:,}, {top['p95']:,} are enough for 95% of the time"
         shelf.put("capacity", found, f"How many of each product are in use at once: {said}", _hours(work))
         headline = f"{said}."
@@ -101,7 +101,10 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 
 def peaks_of(steps: pl.DataFrame) -> pl.DataFrame:
     """The most in use on each UTC date of what `concurrency` gives; what was in use at midnight counts for the day."""
-    days = steps.with_columns(date=pl.col("time").dt.date(), before=pl.col("in_use").shift(1).over("product"))
+    day = pl.col("time").dt.date()
+    # Up to a change at midnight itself no time of the day passes.
+    is_later = pl.col("time") > pl.col("time").dt.truncate("1d")
+    days = steps.with_columns(date=day, before=pl.when(is_later).then(pl.col("in_use").shift(1).over("product")))
     days = days.group_by("product", "date", maintain_order=True).agg(
         before=pl.col("before").first(), most=pl.col("in_use").max(), last=pl.col("in_use").last()
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -35,6 +34,7 @@ from tokenflex.usage.sessions import denials
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
+    from decimal import Decimal
 
     from tokenflex.contract.forecast import Burn
     from tokenflex.planning.purchase_plan import PurchasePlan
@@ -139,7 +139,7 @@ class Work(Given):
     def price(self) -> Decimal | None:
         """What a token costs: as given, or the mean of those that the contract has bought."""
         if self.token_price is not None:
-            return Decimal(self.token_price)
+            return self.token_price
         ledger = self.ledger.value
         if ledger is None:
             return None
@@ -166,13 +166,14 @@ class Work(Given):
         """The charges of the period against the vendor's statement."""
         if self.reconciliation is not None:
             return Attempt(self._in_period(self.reconciliation))
-        if self.statement is None:
+        statement = self.statement
+        if statement is None:
             return Attempt(None, NEED_STATEMENT)
         return attempt(
             lambda: reconcile(
                 self.charges,
-                self.statement,
-                level=finest_level(self.statement),
+                statement,
+                level=finest_level(statement),
                 sessions=self.sessions,
                 users=self.users,
                 identity=self.identity,
@@ -189,12 +190,13 @@ class Work(Given):
     @cached_property
     def inferred(self) -> Attempt[InferredRule]:
         """By which rule the vendor charged."""
-        if self.statement is None or isinstance(self.statement, ContractSnapshot):
+        statement = self.statement
+        if statement is None or isinstance(statement, ContractSnapshot):
             return Attempt(None, "statement= (what tokenflex.read_statement gives) shows which rule the vendor went by")
         return attempt(
             lambda: infer_rule(
                 self.sessions,
-                self.statement,
+                statement,
                 rates=self.rates,
                 servers=self.servers,
                 users=self.users,

@@ -18,6 +18,7 @@ from tokenflex import tables
 from tokenflex.content import whole_file
 from tokenflex.errors import SourceError
 from tokenflex.planning.extras import needed
+from tokenflex.reading.names import is_text
 from tokenflex.reporting.contents import contents_of
 from tokenflex.words import many
 
@@ -51,6 +52,8 @@ _SUBTOTAL: Final = 109
 _CONTROLS: Final = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421, 0xFFFE: 0xFFFD, 0xFFFF: 0xFFFD}
 """Characters that XML does not take, and the pictures of them that it does; tabs and line ends too, so that rows stay
 rows."""
+_ODD: Final = r"[\x00-\x1f\x7f\x{FFFE}\x{FFFF}]"
+"""Any of these."""
 
 
 @dataclass
@@ -162,13 +165,29 @@ def _write(book: _Book, sheet: _Sheet) -> None:
     _write_totals(out, table, sheet.sums, styles["total"])
     for place, head in enumerate(heads):
         out.write_string(HEAD, place, book.text(head, sheet.name), styles["head"])
-    for row, values in enumerate(table.iter_rows(), HEAD + 1):
+    ready = pl.DataFrame([_ready(book, column, sheet.name) for column in table.iter_columns()])
+    for row, values in enumerate(ready.iter_rows(), HEAD + 1):
         for place, value in enumerate(values):
             if value is not None:
                 writers[place](row, place, value)
     out.freeze_panes(HEAD + 1, 1)
     if table.width:
         out.autofilter(HEAD, 0, HEAD + max(table.height, 1), table.width - 1)
+
+
+def _ready(book: _Book, column: pl.Series, sheet: str) -> pl.Series:
+    """A column whose text is as cells can hold it; what is harmless, nearly all, is not looked at cell by cell."""
+    if isinstance(column.dtype, pl.List):
+        column = column.cast(pl.List(pl.String)).list.join(", ")
+    if not is_text(column.dtype):
+        return column
+    shown = column.cast(pl.String)
+    odd = shown.str.contains(_ODD) | (shown.str.len_bytes() > LONGEST)
+    if not odd.any():
+        return shown
+    where = f"{sheet}, {column.name}"
+    kept = [value if value is None else book.text(value, where) for value in shown]
+    return pl.Series(column.name, kept, dtype=pl.String)
 
 
 def _write_totals(out: Any, table: pl.DataFrame, sums: tuple[str, ...], style: Any) -> None:  # noqa: ANN401 - of xlsxwriter
@@ -183,7 +202,7 @@ def _write_totals(out: Any, table: pl.DataFrame, sums: tuple[str, ...], style: A
 
 
 def _letter(place: int) -> str:
-    """A, B, …, Z, AA, …"""
+    """The column's name in a formula: A, B, …, Z, AA, and so on."""
     before, last = divmod(place, 26)
     return (_letter(before - 1) if before else "") + chr(ord("A") + last)
 
@@ -207,15 +226,14 @@ def _width(head: str, column: pl.Series) -> int:
 
 
 def _writer_of(book: _Book, out: Any, name: str, dtype: pl.DataType, sheet: str) -> Callable[[int, int, Any], object]:  # noqa: ANN401 - of xlsxwriter
-    """How the cells of a column are written."""
-    styles = book.styles
+    """How the cells of a column are written, whose text is ready for cells."""
+    style = book.styles[_style_of(name, dtype)]
 
     def text(row: int, place: int, value: object) -> None:
-        out.write_string(row, place, book.text(value if isinstance(value, str) else _words(value), f"{sheet}, {name}"))
+        out.write_string(row, place, value if isinstance(value, str) else book.text(_words(value), f"{sheet}, {name}"))
 
     def number(row: int, place: int, value: Decimal | float) -> None:
-        is_exact = not isinstance(value, int) or abs(value) < _MOST_DIGITS
-        if is_exact and isfinite(value):
+        if isfinite(value) and not (isinstance(value, int) and abs(value) >= _MOST_DIGITS):
             out.write_number(row, place, float(value), style)
         else:
             text(row, place, str(value))
@@ -229,17 +247,19 @@ def _writer_of(book: _Book, out: Any, name: str, dtype: pl.DataType, sheet: str)
     def hours(row: int, place: int, value: timedelta) -> None:
         out.write_number(row, place, value / timedelta(hours=1), style)
 
-    def truth(row: int, place: int, value: bool) -> None:  # noqa: FBT001 - a cell
-        out.write_boolean(row, place, value)
+    writers: dict[str, Callable[[int, int, Any], object]]
+    writers = {"time": instant, "hours": hours, "truth": out.write_boolean, "text": text}
+    return writers.get(_kind_of(dtype), number)
 
-    style = styles[_style_of(name, dtype)]
-    if dtype.is_numeric():
-        return number
+
+def _kind_of(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime | pl.Date):
-        return instant
+        return "time"
     if isinstance(dtype, pl.Duration):
-        return hours
-    return truth if isinstance(dtype, pl.Boolean) else text
+        return "hours"
+    if isinstance(dtype, pl.Boolean):
+        return "truth"
+    return "number" if dtype.is_numeric() else "text"
 
 
 def _style_of(name: str, dtype: pl.DataType) -> str:
@@ -256,9 +276,7 @@ def _style_of(name: str, dtype: pl.DataType) -> str:
 
 
 def _words(value: object) -> str:
-    """A cell that is no plain value: lists with commas, anything else as JSON."""
-    if isinstance(value, list | tuple):
-        return ", ".join(str(each) for each in value)
+    """A cell that is no plain value, as JSON."""
     return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
@@ -280,7 +298,8 @@ def _write_front(book: _Book, out: Any, report: Report) -> None:  # noqa: ANN401
         for place, name in enumerate(table.columns):
             out.write_string(row + 1, place, name, styles["head"])
         writers = [_writer_of(book, out, name, dtype, FRONT) for name, dtype in table.schema.items()]
-        for values in table.iter_rows():
+        ready = pl.DataFrame([_ready(book, column, FRONT) for column in table.iter_columns()])
+        for values in ready.iter_rows():
             for place, value in enumerate(values):
                 if value is not None:
                     writers[place](row + 2, place, value)

@@ -11,12 +11,8 @@ MONTHS: Final = 13
 MOST: Final = 9
 """More columns than this do not stand side by side on a page."""
 
-_RECONCILED: Final = (
-    "user", "product", "server", "usage_date", "status", "cause", "ours", "vendors", "difference", "explained",
-)  # fmt: skip
-_TWICE: Final = (
-    "user", "product", "cause", "tokens", "is_claimable", "first_charged_at", "charged_at", "server", "explanation",
-)  # fmt: skip
+_RECONCILED: Final = ("user", "product", "server", "usage_date", "cause", "ours", "vendors", "difference")
+_TWICE: Final = ("user", "product", "cause", "tokens", "is_claimable", "explanation")
 _BOUGHT: Final = (
     "purchase", "tokens", "expected_cost", "low_cost", "high_cost", "run_out_chance", "expected_expiry", "is_chosen",
 )  # fmt: skip
@@ -27,11 +23,11 @@ SHOWN: Final[dict[str, tuple[str, ...]]] = {
         "effective_price",
     ),
     "ledger": ("entry", "at", "kind", "pool", "tokens", "balance_before", "balance_after", "charge"),
-    "differences": _RECONCILED,
-    "reconciliation": _RECONCILED[:-1],
+    "differences": (*_RECONCILED, "explained"),
+    "reconciliation": (*_RECONCILED, "status"),
     "double_charges": _TWICE,
     "vendor_double_charges": _TWICE,
-    "avoidable_charges": ("user", "product", "habit", "charged_at", "tokens", "confidence", "cut_at", "advice"),
+    "avoidable_charges": ("user", "product", "habit", "charged_at", "tokens", "confidence", "advice"),
     "harvest": (
         "user", "host", "product", "server", "start", "idle_minutes", "next_charge_at", "tokens", "is_worth_it",
     ),
@@ -48,13 +44,13 @@ SHOWN: Final[dict[str, tuple[str, ...]]] = {
     "denials": ("time", "server", "product", "user", "host", "reason", "outcome", "is_real", "wait"),
     "inactive": ("user", "product", "last_use", "days_since", "sessions", "used", "is_short_only"),
     "model_products": (
-        "product", "users", "days_used", "tokens", "rate", "subscription_price", "break_even_days", "users_above", "peak",
+        "product", "users", "days_used", "tokens", "rate", "subscription_price", "break_even_days", "users_above",
     ),
     "model_users": ("user", "products", "cost_tokens", "current", "cost_current", "best", "cost", "changes"),
     "estimate": ("source", "item", "low", "base", "high", "count", "of", "how"),
     "purchase_curve": _BOUGHT,
     "purchase_tried": _BOUGHT,
-    "coverage": ("server", "first", "last", "days", "days_without_lines", "checkouts", "checkins", "reporting"),
+    "coverage": ("server", "first", "last", "days", "days_without_lines", "checkouts", "checkins"),
     "files": (
         "server", "file", "lines", "glued", "event_lines", "other_lines", "problem_lines", "repeated_lines",
     ),

@@ -111,7 +111,7 @@ def balance(ledger: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Picture
         rows += [(PACE, rows[-1][1], rows[-1][2]), (PACE, dry, Decimal(0))]
         marks.append(Mark(dry, f"used up {dry:%d %b %Y}"))
     series = [LEFT] if dry is None else [LEFT, PACE]
-    return shapes.lines(rows, unit="tokens left", series=series, steps=True, days=marks)
+    return shapes.lines(rows, unit="tokens left", series=series, steps={LEFT}, days=marks)
 
 
 LEFT: Final = "balance"
@@ -163,29 +163,33 @@ def differences(table: pl.DataFrame) -> Picture | None:
         f"{signed(value)} in {many(lines, 'line')}" for value, lines in rows.select("difference", "lines").iter_rows()
     ]
     pairs = list(rows.select("name", "difference").iter_rows())
-    return shapes.bars(pairs, unit="tokens by the vendor less ours, of what can be compared", texts=words)
+    return shapes.bars(pairs, unit="tokens by the vendor less ours, of what can be compared", texts=words, worse="more")
 
 
 def whatif(table: pl.DataFrame) -> Picture | None:
-    """What all sites together would save in each zone: the nine with most, and everyone's own."""
-    known = table.filter(pl.col("zone").is_not_null() & pl.col("saving").is_not_null())
+    """What all sites together would save in each zone: everyone's own, and the ten with most."""
+    known = table.filter(pl.col("saving").is_not_null() & (pl.col("zone") != "today"))
     sums = known.group_by(name=_name("zone")).agg(pl.col("tokens", "saving").sum(), sites=pl.len())
-    # Only zones for which every site has been replayed are sums of the same sessions.
-    full = sums.filter((pl.col("sites") == sums["sites"].max()) & (pl.col("name") != "today"))
-    rows = full.sort("saving", "name", descending=[True, False]).head(BARS - 2)
+    # Only zones for which every site is known are sums of the same sessions.
+    full = sums.filter(pl.col("sites") == sums.filter(pl.col("name") != OWN)["sites"].max())
+    best = full.filter(pl.col("name") != OWN).sort("saving", "name", descending=[True, False]).head(BARS - 2)
+    rows = pl.concat([sums.filter(pl.col("name") == OWN), best])
     if rows.is_empty():
         return None
     words = [
-        f"{signed(saving)} to {number(tokens)}"
-        for saving, tokens in rows.select(-pl.col("saving"), "tokens").iter_rows()
+        f"{number(abs(saving))} {'less' if saving >= 0 else 'more'}" + ("" if zone == OWN else f", {number(tokens)}")
+        for zone, saving, tokens in rows.select("name", "saving", "tokens").iter_rows()
     ]
     pairs = [
-        ("each user's own" if zone == "user" else zone, saving)
+        ("each user's own, where known" if zone == OWN else zone, saving)
         for zone, saving in rows.select("name", "saving").iter_rows()
     ]
-    return shapes.bars(
-        pairs, unit="tokens saved against today, all sites together, if days were those of the zone", texts=words
-    )
+    unit = "tokens saved against today, all sites together, if days were those of the zone"
+    return shapes.bars(pairs, unit=unit, texts=words)
+
+
+OWN: Final = "user"
+"""How a what-if writes each user's own zone."""
 
 
 def rules(table: pl.DataFrame) -> Picture | None:
@@ -194,11 +198,15 @@ def rules(table: pl.DataFrame) -> Picture | None:
         return None
     rows = table.head(BARS)
     words = [
-        f"{signed(difference)} to {number(tokens)}" if place else f"{number(tokens)}, the rule of this report"
+        f"{signed(difference)} to {number(tokens)}" if place else number(tokens)
         for place, (difference, tokens) in enumerate(rows.select("difference", "tokens").iter_rows())
     ]
-    pairs = list(rows.select(pl.col("description").cast(pl.String), "difference").iter_rows())
-    return shapes.bars(pairs, unit="tokens more or less than under the rule of this report", texts=words)
+    pairs = [
+        (differs or "the rule of this report", difference)
+        for differs, difference in rows.select("differs", "difference").iter_rows()
+    ]
+    unit = "tokens more or less than under the rule of this report, by what is otherwise"
+    return shapes.bars(pairs, unit=unit, texts=words, worse="more")
 
 
 def replay(table: pl.DataFrame) -> Picture | None:
@@ -302,7 +310,7 @@ def quantities(tried: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Pictu
     dear = Decimal(best["expected_cost"]) * 2
     rows = rows.filter((pl.col("expected_cost") <= dear) | pl.col("is_chosen"))
     values = rows.select("tokens", "low_cost", "expected_cost", "high_cost")
-    mark = Mark(best["tokens"], f"{number(best['tokens'])} tokens: {number(best['expected_cost'])} expected")
+    mark = Mark(best["tokens"], f"{number(best['tokens'])} tokens: {best['expected_cost']:,.0f} expected")
     return shapes.curve(
         list(values.iter_rows()), along="tokens bought", unit="cost, with the range of eight in ten", chosen=mark
     )
@@ -312,7 +320,8 @@ def models(table: pl.DataFrame) -> Picture | None:
     """What a year costs by each way to pay."""
     rows = table.filter(pl.col("cost").is_not_null())
     pairs = [(str(model).replace("_", " "), cost) for model, cost in rows.select("model", "cost").iter_rows()]
-    return shapes.bars(pairs, unit="money a year") if pairs else None
+    words = [f"{cost:,.0f}" for _, cost in pairs]
+    return shapes.bars(pairs, unit="money a year", texts=words) if pairs else None
 
 
 def above(table: pl.DataFrame) -> Picture | None:

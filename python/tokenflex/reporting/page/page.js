@@ -32,6 +32,12 @@
   }
   for (const each of document.querySelectorAll(".screen[hidden]")) each.hidden = false;
 
+  // The contents stand beside the report where there is room, else folded above it.
+  const beside = matchMedia("(min-width: 1040px)");
+  const fold = () => { byId("contents").open = beside.matches; };
+  beside.addEventListener("change", fold);
+  fold();
+
   // Tables are folded away below their charts; on paper all are open.
   let opened = [];
   addEventListener("beforeprint", () => {

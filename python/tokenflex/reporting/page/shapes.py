@@ -17,7 +17,7 @@ from tokenflex.reporting.page.look import ACCENT, INK, REST, SERIES, SOFT, WARN,
 from tokenflex.words import tokens as exact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 Number: TypeAlias = Decimal | float
 Moment: TypeAlias = date | datetime
@@ -51,10 +51,12 @@ def bars(
     unit: str,
     texts: Sequence[str] | None = None,
     rest: tuple[str, Number] | None = None,
+    worse: Literal["less", "more"] = "less",
 ) -> Picture:
     """A bar for each name, in the order given, with its value at its end. Those of negative values go to the left.
 
-    `rest` is the sum of all that is not shown: words without a bar, since it is no thing like the others.
+    `rest` is the sum of all that is not shown: words without a bar, since it is no thing like the others. Where values
+    have either sign, those on the side that is `worse` have another colour.
     """
     words = list(texts) if texts is not None else [number(value) for _, value in rows]
     data: list[dict[str, Any]] = [
@@ -70,6 +72,7 @@ def bars(
     scale = alt.Scale(domain=[least - (room if least < 0 else 0), most + room], nice=False, zero=False)
     # The values stand at the bars, so an axis would say them twice.
     axis = alt.Axis(labels=False, grid=False)
+    bad = {"less": "left", "more": "right" if least < 0 else "none"}[worse]
     layers: list[alt.Chart] = []
     for side in ("right", "left"):
         half = [row for row in data if row["side"] == side]
@@ -78,7 +81,7 @@ def bars(
                 y=_names("label", [row["label"] for row in data]),
                 x=alt.X("value:Q", title=unit, scale=scale, axis=axis),
             )
-            layers.append(base.mark_bar(height=_BAR, color=ACCENT if side == "right" else WARN))
+            layers.append(base.mark_bar(height=_BAR, color=WARN if side == bad else ACCENT))
             toward = 5 if side == "right" else -5
             align: Literal["left", "right"] = "left" if side == "right" else "right"
             layers.append(base.mark_text(align=align, dx=toward).encode(text="text:N"))
@@ -114,20 +117,30 @@ def lines(
     *,
     unit: str,
     series: Sequence[str],
-    steps: bool = False,
+    steps: Collection[str] = (),
     levels: Sequence[Mark] = (),
     days: Sequence[Mark] = (),
 ) -> Picture:
-    """A line for each series through its values: rows of series, time and value. `levels` and `days` lie across."""
+    """A line for each series through its values: rows of series, time and value.
+
+    Series in `steps` keep a value until the next one; `levels` and `days` lie across.
+    """
     data = [{"series": name, "x": _instant(at), "value": float(value)} for name, at, value in rows]
     top = max([float(value) for _, _, value in rows] + [float(str(mark.at)) for mark in levels])
     colours = [ACCENT] if len(series) == 1 else _colours(series)
-    base = alt.Chart(_data(data)).encode(
-        x=_time(), y=alt.Y("value:Q", title=unit, axis=_axis(), scale=alt.Scale(domain=[0, top * 1.06 or 1]))
-    )
+    height = alt.Y("value:Q", title=unit, axis=_axis(), scale=alt.Scale(domain=[0, top * 1.06 or 1]))
     colour = _legend(series, colours, symbol="stroke") if len(series) > 1 else alt.value(ACCENT)
-    drawing = base.mark_line(interpolate="step-after" if steps else "linear", strokeWidth=1.8).encode(color=colour)
-    layers = [drawing, *_levels(levels), *_days(days)]
+    kinds: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for row in data:
+        kinds[row["series"] in steps].append(row)
+    drawings = [
+        alt.Chart(_data(part))
+        .mark_line(interpolate="step-after" if stepped else "linear", strokeWidth=1.8)
+        .encode(x=_time(), y=height, color=colour)
+        for stepped, part in kinds.items()
+        if part
+    ]
+    layers = [*drawings, *_levels(levels), *_days(days)]
     first, last = rows[0], rows[-1]
     said = "; ".join(f"{mark.label} at {_said(mark.at)}" for mark in (*levels, *days))
     names = ", ".join(series)

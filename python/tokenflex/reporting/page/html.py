@@ -1,4 +1,4 @@
-"""Writes the report as one HTML file that needs nothing else: no network, no other file, and no script to be read."""
+"""The text of the page: one HTML file that needs nothing else, neither network nor another file nor scripts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
@@ -37,16 +36,6 @@ DIMS: Final = {f"tokens_by_{dim}": dim for dim in cubes.DIMENSIONS}
 
 OPEN: Final = 8
 """A table without a chart is folded away if it has more rows than these."""
-
-
-def write_page(report: Report, path: str | Path) -> None:
-    """Writes the page of a report.
-
-    Args:
-        report: as `report` makes it
-        path: of the file
-    """
-    Path(path).write_text(page_of(report), encoding="utf-8", newline="\n")
 
 
 def page_of(report: Report) -> str:
@@ -184,6 +173,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "table": "",
         "summary": "",
         "open": False,
+        "empty": False,
     }
     if section.table is None:
         return said
@@ -198,6 +188,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "table": _grid(section, view, note),
         "summary": f"Table: {left_out or many(view.height, 'row')}",
         "open": picture is None and view.height <= OPEN,
+        "empty": table.is_empty(),
     }
 
 
