@@ -11,7 +11,6 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.reporting.billing import compared_of
 from tokenflex.reporting.consumption import sum_of, total_of
-from tokenflex.reporting.trust import coverage_days, without_rate
 from tokenflex.words import many, share, some, tokens
 
 if TYPE_CHECKING:
@@ -347,7 +346,7 @@ def _subscribe(work: Work) -> Action | None:
 
 
 def _rate(work: Work) -> Action | None:
-    found = without_rate(work)
+    found = work.without_rate
     if found.is_empty():
         return None
     why = f"{many(int(found['charges'].sum()), 'charge')} have no tokens, and are in no sum"
@@ -357,7 +356,7 @@ def _rate(work: Work) -> Action | None:
 
 
 def _silent_days(work: Work) -> Action | None:
-    days = coverage_days(work)
+    days = work.coverage_days
     silent = None if days is None else days.filter(~pl.col("has_lines"))
     if silent is None or silent.is_empty():
         return None

@@ -27,7 +27,7 @@ NEED_COVERAGE = "coverage= (of the reader) shows which days and servers the logs
 def trusted(work: Work, shelf: Shelf) -> Chapter:
     """Whether the data can be trusted."""
     said = []
-    days = coverage_days(work)
+    days = work.coverage_days
     if days is None or work.coverage is None:
         shelf.lack("coverage_days", "Days and servers that the logs tell of", NEED_COVERAGE)
     else:
@@ -40,7 +40,7 @@ def trusted(work: Work, shelf: Shelf) -> Chapter:
             "Use on a day without lines is not in the logs, so it is not charged.",
         )
         shelf.put("coverage", work.coverage, f"What the logs of {many(work.coverage.height, 'server')} cover")
-    unrated = without_rate(work)
+    unrated = work.without_rate
     said.append(f"{many(unrated.height, 'product')} without a rate")
     shelf.put(
         "products_without_rate",
@@ -62,51 +62,6 @@ def trusted(work: Work, shelf: Shelf) -> Chapter:
     shelf.put("problem_groups", groups, f"{kinds}: unpaired events, clock jumps, unknown names")
     shelf.put("problems", found, f"Each of {many(found.height, 'problem')}")
     return Chapter("quality", "Can the data be trusted?", f"{', '.join(said)}.", shelf.sections())
-
-
-def without_rate(work: Work) -> pl.DataFrame:
-    """The products of the period that have charges without a rate, see `tables.PRODUCTS_WITHOUT_RATE`."""
-    lacking = work.charged.filter(pl.col("tokens").is_null()).group_by(pl.col("product").cast(pl.String))
-    found = lacking.agg(
-        users=pl.col("person").n_unique(),
-        charges=pl.len(),
-        first=pl.col("charged_at").min(),
-        last=pl.col("charged_at").max(),
-    )
-    return tables.finish(found.sort("charges", "product", descending=[True, False]), tables.PRODUCTS_WITHOUT_RATE)
-
-
-def coverage_days(work: Work) -> pl.DataFrame | None:
-    """Each day of each server that the logs span, see `tables.COVERAGE_DAYS`."""
-    coverage = work.coverage
-    if coverage is None:
-        return None
-    zones = work.servers or {}
-    parts = [tables.empty(tables.COVERAGE_DAYS)]
-    starts = (
-        work.sessions.select(pl.col("server").cast(pl.String), "start") if "server" in work.sessions.columns else None
-    )
-    for server, first, last, silent in coverage.select("server", "first", "last", "days_without_lines").iter_rows():
-        zone = zones.get(server, "UTC")
-        if first is None or last is None:
-            continue
-        ends = pl.select(
-            pl.lit([first, last], pl.List(tables.TIME)).explode().dt.convert_time_zone(zone).dt.date()
-        ).to_series()
-        days = pl.DataFrame({"date": pl.date_range(ends[0], ends[1], eager=True)}).with_columns(
-            has_lines=~pl.col("date").is_in(silent or [])
-        )
-        own = None if starts is None else starts.filter(pl.col("server") == server)
-        counted = (
-            pl.DataFrame(schema={"date": pl.Date, "sessions": pl.UInt32})
-            if own is None
-            else own.group_by(pl.col("start").dt.convert_time_zone(zone).dt.date().alias("date")).agg(sessions=pl.len())
-        )
-        rows = days.join(counted, on="date", how="left").with_columns(
-            pl.lit(server, pl.String).alias("server"), pl.col("sessions").fill_null(0)
-        )
-        parts.append(tables.finish(rows.sort("date"), tables.COVERAGE_DAYS))
-    return work.within(pl.concat(parts), "date")
 
 
 class _Piece(NamedTuple):

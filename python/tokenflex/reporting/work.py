@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import polars as pl
 
+from tokenflex import tables
 from tokenflex.audit.avoidable import avoidable_charges
 from tokenflex.audit.doubles import double_charges
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
@@ -24,6 +25,7 @@ from tokenflex.planning.estimate import Estimate, estimate
 from tokenflex.planning.forecast import Forecast, forecast
 from tokenflex.planning.plan_purchase import plan_purchase
 from tokenflex.reading.contract import ContractSnapshot
+from tokenflex.reporting.coverage import coverage_by_day
 from tokenflex.reporting.given import SITE, Given
 from tokenflex.saving.harvest import harvest
 from tokenflex.saving.replay import harvest_replay
@@ -424,3 +426,22 @@ class Work(Given):
             persons = self.identity.apply(frame, at="start", problems=self.problems)
         joined = self.groups.join(persons.select("user", "start"), at="start", dimension=SITE, problems=self.problems)
         return frame.with_columns(joined[SITE]), SITE
+
+    @cached_property
+    def without_rate(self) -> pl.DataFrame:
+        """The products of the period that have charges without a rate, see `tables.PRODUCTS_WITHOUT_RATE`."""
+        lacking = self.charged.filter(pl.col("tokens").is_null()).group_by(pl.col("product").cast(pl.String))
+        found = lacking.agg(
+            users=pl.col("person").n_unique(),
+            charges=pl.len(),
+            first=pl.col("charged_at").min(),
+            last=pl.col("charged_at").max(),
+        )
+        return tables.finish(found.sort("charges", "product", descending=[True, False]), tables.PRODUCTS_WITHOUT_RATE)
+
+    @cached_property
+    def coverage_days(self) -> pl.DataFrame | None:
+        """Each day of each server that the logs span, see `tables.COVERAGE_DAYS`."""
+        if self.coverage is None:
+            return None
+        return self.within(coverage_by_day(self.coverage, self.sessions, self.servers or {}), "date")

@@ -7,6 +7,7 @@ tables that polars would make: their rows have to be in memory, and their totals
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from math import isfinite
@@ -118,7 +119,13 @@ def write_workbook(report: Report, path: Path) -> None:
     try:
         with whole_file(path) as out:
             file = xlsxwriter.Workbook(out, options)
-            _fill(_Book(file), report)
+            try:
+                _fill(_Book(file), report)
+            except BaseException:
+                # Only closing lets go of the files in which it keeps rows.
+                with suppress(Exception):
+                    file.close()
+                raise
             file.close()
     except OSError as error:
         raise SourceError(f"{path} cannot be written: {error}", location=str(path)) from error
