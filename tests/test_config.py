@@ -256,7 +256,7 @@ def test_a_file_elsewhere_is_given_by_option_or_environment(
     where = home / NAME
     assert "27 tokens" in run("charge", "--config", where).stdout
     assert "27 tokens" in run("charge", TOKENFLEX_CONFIG=str(where)).stdout
-    fails(run("charge"), "no logs given: name the logs here, or in tokenflex.toml", "tokenflex init")
+    fails(run("charge"), "no logs given, neither here nor in tokenflex.toml", "tokenflex init")
     fails(run("charge", "--no-config", TOKENFLEX_CONFIG=str(where)), "no logs given")
     fails(run("infer-rule"), "no statement given")
     fails(run("charge", "--config", "nowhere.toml"), "there is no configuration nowhere.toml")

@@ -135,10 +135,8 @@ def _looked_at(
             fail(f"there is no file or folder {path}")
     home = folder.resolve()
     # What tokenflex wrote there itself tells nothing.
-    own = (home / NAME, home / OUT)
-    files = [
-        file for file in files_in(given) if not any(path in own for path in (file.resolve(), *file.resolve().parents))
-    ]
+    own = {home / NAME, home / OUT}
+    files = [file for file in files_in(given) if own.isdisjoint({file.resolve(), *file.resolve().parents})]
     logs = [file for file in files if _is_log(file)]
     if not logs:
         fail(

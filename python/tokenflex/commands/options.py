@@ -162,11 +162,8 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"from {config}: {', '.join(names)}", err=True)
         for name in needed:
             if not given[name]:
-                what = _ARGUMENTS[name]
                 fail(
-                    f"no {what} given: name them here, or in {NAME}"
-                    if what == "logs"
-                    else f"no {what} given: name it here, or in {NAME}",
+                    f"no {_ARGUMENTS[name]} given, neither here nor in {NAME}",
                     f"tokenflex init writes {NAME} from a look at your files.",
                 )
         token = _from_file.set(frozenset(param.name for param in taken if param.name))
