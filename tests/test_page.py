@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -87,6 +88,17 @@ def hostile() -> tf.Report:
         groups=groups,
         title=f"Report of {HOSTILE[0]}{HOSTILE[1]}",
         problems=tf.Problems(),
+        chapters=(
+            "consumption",
+            "charges",
+            "contract",
+            "avoidable",
+            "places",
+            "rules",
+            "capacity",
+            "quality",
+            "provenance",
+        ),
     )
 
 
@@ -483,6 +495,8 @@ DRAWN = (
     "harvest-replay",
     "zone-whatif",
     "rule-comparison",
+    "rate-changes",
+    "chargeback-by-group",
     "capacity",
     "peaks",
     "heat-map",
@@ -621,6 +635,43 @@ def test_a_forecast_and_a_purchase_are_drawn() -> None:
     assert drawings.picture_of("purchase_tried", pl.concat([tried, tried]), {"purchase_curve": tried}) is None
 
 
+def test_a_product_without_a_rate_is_not_drawn_as_nothing() -> None:
+    table = pl.DataFrame({"product": ["ACD", "NEW"], "tokens": [Decimal(7), None]})
+    picture = drawings.picture_of("tokens_by_product", table, {})
+    assert picture is not None
+    assert picture.says == "Bars, tokens: ACD 7, NEW not known."
+
+
+def test_changes_of_rates_and_of_all_else_are_drawn() -> None:
+    rates = pl.DataFrame(
+        {
+            "product": ["ACD", "RVT", "LT"],
+            "charges": [3, 2, 1],
+            "tokens": [Decimal(21), Decimal(20), Decimal(6)],
+            "new_charges": [3, 2, 1],
+            "new_tokens": [Decimal(24), Decimal(15), Decimal(6)],
+            "difference": [Decimal(3), Decimal(-5), Decimal(0)],
+        }
+    )
+    picture = drawings.picture_of("rate_changes", rates, {})
+    assert picture is not None
+    assert picture.says.endswith("RVT -5 to 15, ACD +3 to 24.")
+    changes = pl.DataFrame(
+        {
+            "change": ["rate", "rate", "price", "head_count"],
+            "item": ["ACD", "ACD", None, None],
+            "cost": [Decimal(90), Decimal(110), Decimal(130), None],
+            "difference_cost": [Decimal(-10), Decimal(10), Decimal(30), None],
+            "swing": [Decimal(20), Decimal(20), Decimal(30), None],
+        },
+        schema_overrides={"change": pl.Enum(["rate", "price", "head_count"])},
+    )
+    picture = drawings.picture_of("sensitivity", changes, {})
+    assert picture is not None
+    assert "price 100 to 130, rate: ACD 90 to 110" in picture.says
+    assert picture.says.endswith("The line across: the base, 100.")
+
+
 def test_every_shape_keeps_to_the_schema_of_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look, "VALIDATED", True)
     day = date(2026, 1, 1)
@@ -690,3 +741,12 @@ def test_little_or_nothing_makes_a_page_too(browser: Browser, tmp_path: Path) ->
                 assert "Nothing was charged." in shown.inner_text("header")
                 assert shown.locator("#filters").count() == 0
             assert (seen.messages, seen.requests) == ([], [path.as_uri()])
+
+
+def test_without_the_extra_the_error_says_how_to_come_by_it(
+    hostile: tf.Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with pytest.raises(tf.ArgumentError, match=r"a page needs vl_convert: pip install 'tokenflex\[report\]'"):
+        hostile.write(tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []

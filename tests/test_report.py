@@ -373,16 +373,42 @@ def test_charges_that_are_given_are_not_made_again(monkeypatch: pytest.MonkeyPat
 # Small pieces against plain ones.
 
 
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("AB"), st.integers(0, 20), st.integers(0, 9)), max_size=6, unique_by=lambda r: r[:2]
-    ),
-    st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 20)), max_size=8),
+RATED = st.lists(
+    st.tuples(st.sampled_from("AB"), st.integers(0, 20), st.integers(0, 9)), max_size=6, unique_by=lambda row: row[:2]
 )
+CHARGED = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 20)), max_size=8)
+USES = st.lists(st.tuples(st.integers(0, 96), st.integers(0, 60)), min_size=1, max_size=8)
+
+
+@settings(max_examples=60)
+@given(RATED, CHARGED)
 def test_the_rate_of_a_charge_is_that_in_force(
     rated: list[tuple[str, int, int]], charged: list[tuple[str, int]]
 ) -> None:
+    check_rates(rated, charged)
+
+
+@pytest.mark.heavy
+@given(RATED, CHARGED)
+def test_the_rate_of_any_charge_is_that_in_force(
+    rated: list[tuple[str, int, int]], charged: list[tuple[str, int]]
+) -> None:
+    check_rates(rated, charged)
+
+
+@settings(max_examples=60)
+@given(USES)
+def test_the_peak_of_a_day_is_that_of_a_plain_count(uses: list[tuple[int, int]]) -> None:
+    check_peaks(uses)
+
+
+@pytest.mark.heavy
+@given(USES)
+def test_the_peak_of_any_day_is_that_of_a_plain_count(uses: list[tuple[int, int]]) -> None:
+    check_peaks(uses)
+
+
+def check_rates(rated: list[tuple[str, int, int]], charged: list[tuple[str, int]]) -> None:
     day = timedelta(days=1)
     rates = tf.Rates([tf.Rate(name, Decimal(value), MONDAY + start * day) for name, start, value in rated])
     charges = pl.DataFrame(
@@ -396,9 +422,7 @@ def test_the_rate_of_a_charge_is_that_in_force(
     assert rate_of(charges, rates).to_list() == expected
 
 
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 96), st.integers(0, 60)), min_size=1, max_size=8))
-def test_the_peak_of_a_day_is_that_of_a_plain_count(uses: list[tuple[int, int]]) -> None:
+def check_peaks(uses: list[tuple[int, int]]) -> None:
     hour = timedelta(hours=1)
     midnight = MONDAY.replace(hour=0)
     rows = [("ana", "ACD", midnight + start * hour, midnight + (start + length) * hour) for start, length in uses]

@@ -198,15 +198,28 @@ def test_hostile_names_come_back_as_text(evil: Path) -> None:
     assert any("40,000 characters was cut" in text for text in told)
 
 
+TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=6)
+
+
 @settings(max_examples=25)
-@given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
+@given(TEXTS)
 def test_any_text_makes_a_workbook_that_can_be_read(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
-    path = tmp_path_factory.mktemp("text") / "any.xlsx"
+    check_texts(tmp_path_factory.mktemp("text") / "any.xlsx", names)
+
+
+@pytest.mark.heavy
+@given(TEXTS)
+def test_any_texts_make_a_workbook(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    check_texts(tmp_path_factory.mktemp("text") / "any.xlsx", names)
+
+
+def check_texts(path: Path, names: list[str]) -> None:
     small(pl.DataFrame({"user": names, "tokens": [Decimal(7)] * len(names)})).write(path)
     read = pl.read_excel(path, sheet_name="tokens_by_user", read_options={"header_row": HEAD}, infer_schema_length=0)
     assert read.height == len(names)
     for found, name in zip(read["user"], names, strict=True):
         assert (found or "") == name.translate(workbook._CONTROLS)
+    path.unlink()
 
 
 def test_values_that_excel_cannot_hold_are_text() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
@@ -36,8 +36,14 @@ def top(table: pl.DataFrame, by: str, *, value: str = "tokens", unit: str = "tok
     if not any(each for _, each in sums):
         return None
     shown, others = sums[:BARS], sums[BARS:]
-    rest = (f"{many(len(others), 'other')}", sum((each for _, each in others), Decimal(0))) if others else None
-    return shapes.bars(shown, unit=unit, rest=rest)
+    rest = (
+        (many(len(others), "other"), sum((each for _, each in others if each is not None), Decimal(0)))
+        if others
+        else None
+    )
+    # Of what has no rate nothing is known: that is no 0.
+    words = ["not known" if each is None else number(each) for _, each in shown]
+    return shapes.bars([(name, each or Decimal(0)) for name, each in shown], unit=unit, texts=words, rest=rest)
 
 
 def by_month(table: pl.DataFrame) -> Picture | None:
@@ -277,6 +283,44 @@ def uncertain(table: pl.DataFrame) -> Picture | None:
     return shapes.ranges(pairs, unit="tokens", base=Mark(base, f"the base, {number(base)}"))
 
 
+def changed(table: pl.DataFrame) -> Picture | None:
+    """What each product would draw more or less by the new rates."""
+    rows = table.filter(pl.col("difference") != 0).sort(pl.col("difference").abs(), descending=True).head(BARS)
+    if rows.is_empty():
+        return None
+    words = [
+        f"{signed(difference)} to {number(after)}"
+        for difference, after in rows.select("difference", "new_tokens").iter_rows()
+    ]
+    pairs = list(rows.select(_name("product"), "difference").iter_rows())
+    return shapes.bars(pairs, unit="tokens more or less by the new rates", texts=words, worse="more")
+
+
+def sensitive(table: pl.DataFrame) -> Picture | None:
+    """Between what costs each change alone would move the whole, the widest first."""
+    known = table.filter(pl.col("cost").is_not_null() & pl.col("difference_cost").is_not_null())
+    if known.is_empty():
+        return None
+    base = known["cost"][0] - known["difference_cost"][0]
+    item = pl.when(pl.col("item").is_null()).then(pl.lit("")).otherwise(": " + pl.col("item").cast(pl.String))
+    ends = (
+        known.group_by(name=_words(known, "change") + item)
+        .agg(
+            low=pl.min_horizontal(pl.col("cost").min(), pl.lit(base)),
+            high=pl.max_horizontal(pl.col("cost").max(), pl.lit(base)),
+        )
+        .with_columns(width=pl.col("high") - pl.col("low"))
+        .filter(pl.col("width") > 0)
+        .sort("width", "name", descending=[True, False])
+        .head(BARS)
+    )
+    if ends.is_empty():
+        return None
+    words = [f"{low:,.0f} to {high:,.0f}" for low, high in ends.select("low", "high").iter_rows()]
+    mark = Mark(base, f"the base, {base:,.0f}")
+    return shapes.ranges(list(ends.select("name", "low", "high").iter_rows()), unit="cost", base=mark, texts=words)
+
+
 def ahead(days: pl.DataFrame, history: pl.DataFrame | None = None) -> Picture | None:
     """Tokens a week: what was used, and what is forecast with its interval."""
     if days.is_empty():
@@ -368,10 +412,11 @@ LINES: Final = "lines in the log"
 NO_LINES: Final = "no line"
 
 
-def _sums(table: pl.DataFrame, by: str, value: str) -> list[tuple[str, Any]]:
-    """Sums by name, the greatest first."""
-    sums = table.group_by(name=_words(table, by)).agg(pl.col(value).fill_null(0).sum())
-    return list(sums.sort(value, "name", descending=[True, False]).iter_rows())
+def _sums(table: pl.DataFrame, by: str, value: str) -> list[tuple[str, Decimal | None]]:
+    """Sums by name, the greatest first, those of which nothing is known last."""
+    known = pl.when(pl.col(value).is_not_null().any()).then(pl.col(value).sum())
+    sums = table.group_by(name=_words(table, by)).agg(sum=known)
+    return list(sums.sort("sum", "name", descending=[True, False], nulls_last=True).iter_rows())
 
 
 def _name(column: str) -> pl.Expr:
@@ -453,6 +498,9 @@ _BY_COLUMNS: Final[tuple[tuple[frozenset[str], _Draw], ...]] = (
     (frozenset({"zone", "site", "tokens", "saving", "sessions"}), _alone(whatif)),
     (frozenset({"rule_id", "differs", "tokens", "difference"}), _alone(rules)),
     (frozenset({"cause", "cases", "tokens", "claimable"}), _alone(_top("cause"))),
+    (frozenset({"product", "tokens", "new_tokens", "difference"}), _alone(changed)),
+    (frozenset({"change", "item", "cost", "difference_cost", "swing"}), _alone(sensitive)),
+    (frozenset({"group", "cost_centre", "tokens", "cost", "tokens_without_price"}), _alone(_top("group"))),
     (frozenset({"habit", "charges", "tokens"}), _alone(_top("habit"))),
     (frozenset({"after", "tokens_saved"}), _alone(replay)),
     (frozenset({"product", "weekday", "hour", "mean"}), _alone(week_of_one)),

@@ -207,12 +207,10 @@ def _filters(content: dict[str, Any]) -> list[dict[str, Any]]:
     for dim in content["dims"]:
         choices = [{"place": place, "text": text} for place, text in enumerate(dim["values"])]
         if dim["key"] == content["time"]:
-            fields.append({"name": "from", "label": "from", "all": "the first month", "choices": choices})
-            fields.append({"name": "to", "label": "to", "all": "the last month", "choices": choices})
+            fields.append({"name": "from", "label": "from", "all": "first month", "choices": choices})
+            fields.append({"name": "to", "label": "to", "all": "last month", "choices": choices})
         else:
-            fields.append(
-                {"name": dim["key"], "label": dim["label"], "all": f"every {dim['label']}", "choices": choices}
-            )
+            fields.append({"name": dim["key"], "label": dim["label"], "all": "all", "choices": choices})
     return fields
 
 
