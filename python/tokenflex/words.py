@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
 NAMES_SHOWN = 3
@@ -20,6 +22,12 @@ def some(names: list[str]) -> str:
 def many(count: int, noun: str) -> str:
     """`1 session`, `2,000 sessions`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """` (did you mean rates?)` where one of the known names is near, else nothing."""
+    found = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def tokens(value: Decimal | None) -> str:

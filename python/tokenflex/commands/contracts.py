@@ -14,7 +14,7 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.commands.logs import Metered, metered
-from tokenflex.commands.options import LogOptions, fail
+from tokenflex.commands.options import LogOptions, fail, is_from_file
 from tokenflex.inspection import kind_of_file
 from tokenflex.reading.charges import read_charges
 from tokenflex.words import many
@@ -30,7 +30,7 @@ _BALANCE_COLUMNS: Final = ("provisioned", "adjusted", "carried", "consumed", "ex
 
 SourceArgument = Annotated[
     list[str],
-    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS...|CHARGES"),
+    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS|CHARGES"),
 ]
 
 
@@ -132,13 +132,14 @@ def _file_of_charges(source: list[str]) -> Path | None:
 
 def _refuse_options_of_logs(path: Path, asked: LogOptions, also: tuple[str, ...]) -> None:
     given = {
-        "--rates": asked.rates is not None,
-        "--server": asked.server is not None,
-        "--rule": asked.rule != LogOptions.rule,
-        "--timezone": bool(asked.timezone),
+        "rates": asked.rates is not None,
+        "server": asked.server is not None,
+        "rule": asked.rule != LogOptions.rule,
+        "timezone": bool(asked.timezone),
     }
-    for option, is_given in given.items():
-        if is_given and option not in also:
+    for name, is_given in given.items():
+        option = f"--{name}"
+        if is_given and option not in also and not is_from_file(name):
             fail(f"{option} goes with logs: what is in {path} has been charged already")
 
 

@@ -31,7 +31,8 @@ _MONTHS_SHOWN: Final = 24
 HELP = """Forecast the tokens of the days to come, from logs or from charges, with intervals.
 
 \b
-  tokenflex forecast logs/ --timezone Europe/Madrid --rates rates.csv --country ES
+  tokenflex forecast logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --country ES
   tokenflex forecast charges.csv --horizon 365 --by product --out days.csv
 \b
 What you know of the future goes into scenarios.toml:

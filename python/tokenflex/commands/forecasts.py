@@ -105,9 +105,9 @@ def _options(asked: FutureOptions) -> dict[str, Any]:
     return {
         "by": asked.by,
         "sites": None if asked.sites is None else _mapping(asked.sites, "--sites", "server", "site"),
-        "countries": _countries(asked.country),
-        "holidays": None if asked.holidays is None else _holidays(asked.holidays),
-        "scenarios": [] if asked.scenarios is None else _scenarios(asked.scenarios),
+        "countries": countries_of(asked.country),
+        "holidays": None if asked.holidays is None else holidays_of(asked.holidays),
+        "scenarios": [] if asked.scenarios is None else scenarios_of(asked.scenarios),
         "model": asked.model,
         "until": None if asked.until is None else day_of(asked.until, "--until"),
         "incomplete": asked.incomplete,
@@ -163,7 +163,8 @@ def _check(option: str, given: str | None, known: Iterable[str]) -> None:
         fail(f"{option} {given}: it has to be {' or '.join(names)}")
 
 
-def _countries(given: list[str] | None) -> str | dict[str, str] | None:
+def countries_of(given: list[str] | None) -> str | dict[str, str] | None:
+    """One country for all, or that of each server or site."""
     given = given or []
     named = dict(value.split("=", 1) for value in given if "=" in value)
     plain_codes = [value for value in given if "=" not in value]
@@ -179,7 +180,8 @@ def _mapping(path: Path, option: str, key: str, value: str) -> dict[str, str]:
     return dict(table.select(pl.col(key, value).cast(pl.String)).drop_nulls().iter_rows())
 
 
-def _holidays(path: Path) -> list[str] | dict[str, list[str]]:
+def holidays_of(path: Path) -> list[str] | dict[str, list[str]]:
+    """The firm's own free days: for all, or by country."""
     table = read_rows(path, "--holidays")
     if "date" not in table.columns:
         fail(f"--holidays {path}: column 'date' is missing")
@@ -194,7 +196,8 @@ def _holidays(path: Path) -> list[str] | dict[str, list[str]]:
     return found
 
 
-def _scenarios(path: Path) -> list[tf.Project | tf.HeadCount]:
+def scenarios_of(path: Path) -> list[tf.Project | tf.HeadCount]:
+    """Projects and head counts to come."""
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeError) as error:

@@ -17,6 +17,7 @@ from tokenflex.commands.forecasts import FutureOptions, ModelOption, day_after, 
 from tokenflex.commands.options import (
     JsonOption,
     fail,
+    is_from_file,
     may_be_written,
     readable_errors,
     takes,
@@ -42,7 +43,7 @@ HELP = """Say how many tokens to buy, of which kind and when, so that the expect
 From what was charged, by a forecast, for the terms in offer.toml:
   tokenflex plan charges.csv --offer offer.toml --country ES --growth 5%
 \b
-From logs, for a term that begins on a day; the contract that it means is kept:
+From logs, for a term that begins on a day; the contract is kept:
   tokenflex plan logs/ --timezone Europe/Madrid --rates rates.csv \\
     --offer offer.toml --start 2027-01-01 --save-contract contract.toml
 \b
@@ -58,7 +59,7 @@ docs/plan-purchase.md says how offer.toml is written.
 
 SourceArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="[LOGS...|CHARGES]"),
+    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS|CHARGES"),
 ]
 
 
@@ -162,6 +163,8 @@ _OF_FORECASTS: Final = {
 
 
 def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.Problems) -> Scenarios:
+    if asked.paths is not None and is_from_file("source"):
+        source = []
     _check(source, asked, offer)
     start = None if asked.start is None else day_of(asked.start, "--start")
     held = None if asked.contract is None else contract_of(asked.contract)
@@ -183,13 +186,13 @@ def _check(source: list[str], asked: PlanOptions, offer: tf.Offer) -> None:
         fail(
             "give logs or charges, or --paths, one of the two; both only where --contract says what they are drawn from"
         )
-    if asked.statement is not None and asked.contract is None:
+    if asked.statement is not None and asked.contract is None and not is_from_file("statement"):
         fail("--statement goes with --contract: what is booked by hand is taken from its tokens")
     if offer.years and asked.days is not None:
         fail("--days goes with packs: the term of the offer says how long the plan lasts")
     if asked.paths is not None:
         for field, option in _OF_FORECASTS.items():
-            if getattr(asked, field) != getattr(PlanOptions, field):
+            if getattr(asked, field) != getattr(PlanOptions, field) and not is_from_file(field):
                 fail(f"{option} goes with logs or charges: the scenarios in {asked.paths} are as they are")
 
 
