@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import tokenflex as tf
+from reference_pages import public_names, reference_pages
 from tokenflex import tables
 
 ROOT = Path(__file__).parents[1]
@@ -93,8 +95,19 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     assert done.stdout == "[('ACD', Decimal('7.0000'))]\n"
 
 
+def test_the_reference_has_every_public_name_once() -> None:
+    pages = reference_pages()
+    shown = [
+        name for page in pages.values() for name in re.findall(r"^::: tokenflex\.(\w+)$", page, flags=re.MULTILINE)
+    ]
+    assert sorted([*shown, "tables"]) == sorted(tf.__all__)  # tables.md has the tables, column by column
+    for name in public_names():
+        assert name.summary, name
+        assert f"[`tf.{name.name}`]" in pages["index.md"], name
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "SEMANTICS.md", "DESIGN.md", "CONTRIBUTING.md", "docs", "benches/README.md"]
+    "page", ["README.md", "SEMANTICS.md", "DESIGN.md", "COMPARE.md", "CONTRIBUTING.md", "docs", "benches/README.md"]
 )
 def test_links_lead_somewhere(page: str) -> None:
     place = ROOT / page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import griffe
 
@@ -13,7 +12,7 @@ HEADING = re.compile(r"^Example:$", re.MULTILINE)
 class OneExample(griffe.Extension):
     """Reads the section `Example:` of our docstrings as the section of examples that it is."""
 
-    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+    def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         """Is called for each object that was loaded, before its docstring is parsed."""
         if obj.docstring is not None:
             obj.docstring.value = HEADING.sub("Examples:", obj.docstring.value)

@@ -1,7 +1,7 @@
 """The pages of the reference: every public name, by the stage that it belongs to, read from the code and not by hand.
 
-Only the source is read, nothing is imported: so the site is built without the compiled part, and the tests can hold these
-pages against `tokenflex.__all__`.
+Only the source is read, nothing is imported: so the site is built without the compiled part, and the tests can hold
+these pages against `tokenflex.__all__`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 from typing import Final, NamedTuple
 
-PACKAGE: Final = Path(__file__).parents[1] / "python" / "tokenflex"
+PACKAGE: Final = Path(__file__).parents[2] / "python" / "tokenflex"
 STAGES: Final = {
     "reading": "From files and tables to events, sessions and statements; who is who.",
     "usage": "From events to sessions; how many licenses are in use, who holds them idle.",
@@ -85,7 +85,9 @@ def reference_pages() -> dict[str, str]:
         own = [name for name in names if name.stage == stage]
         if own:
             blocks = [f"::: tokenflex.{name.name}" for name in own if name.name != "tables"]
-            tables = ["[tables.md](../tables.md) has every column of `tokenflex.tables`."] if len(own) > len(blocks) else []
+            tables = (
+                ["[tables.md](../tables.md) has every column of `tokenflex.tables`."] if len(own) > len(blocks) else []
+            )
             pages[f"{stage}.md"] = "\n\n".join([f"# {title(stage)}", what, *tables, *blocks]) + "\n"
     return pages
 

@@ -1,9 +1,9 @@
 """The pages of the site that do not lie in `docs/`, and links that hold both there and where the repository is read.
 
-README, SEMANTICS, DESIGN and their like stand at the top of the repository, where people and tests look for them. This hook
-of mkdocs makes pages of them. A link in any page is written as the path from its own file, as code hosts want it, and is
-turned here into the path from its page in the site. A link to what is no part of the site is left as it is, and so fails the
-strict build.
+README, SEMANTICS, DESIGN and their like stand at the top of the repository, where people and tests look for them. This
+hook of mkdocs makes pages of them. A link in any page is written as the path from its own file, as code hosts want it,
+and is turned here into the path from its page in the site. A link to what is no part of the site is left as it is, and
+so fails the strict build.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mkdocs.structure.files import File
+
 from reference_pages import reference_pages, title
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 
 PAGE_OF: Final = {
     "README.md": "index.md",
