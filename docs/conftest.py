@@ -1,4 +1,4 @@
-"""What pages run on: those that speak of `firm/` have three months of the demo there; settings of polars stay in a page."""
+"""What pages run on: those that speak of `firm/` have three months of the demo; settings of polars stay in a page."""
 
 from __future__ import annotations
 

@@ -106,6 +106,14 @@ def test_the_reference_has_every_public_name_once() -> None:
         assert f"[`tf.{name.name}`]" in pages["index.md"], name
 
 
+def test_every_verb_is_on_a_page() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md") if path.name != "tables.md"]
+    text = "\n".join(pages)
+    verbs = [name for name in public_names() if name.is_verb and callable(getattr(tf, name.name))]
+    assert len(verbs) > 40
+    assert [name.name for name in verbs if f"tf.{name.name}" not in text] == []
+
+
 @pytest.mark.parametrize(
     "page", ["README.md", "SEMANTICS.md", "DESIGN.md", "COMPARE.md", "CONTRIBUTING.md", "docs", "benches/README.md"]
 )

@@ -2,8 +2,8 @@
 
 README, SEMANTICS, DESIGN and their like stand at the top of the repository, where people and tests look for them. This
 hook of mkdocs makes pages of them. A link in any page is written as the path from its own file, as code hosts want it,
-and is turned here into the path from its page in the site. A link to what is no part of the site is left as it is, and
-so fails the strict build.
+and is turned here into the path from its page in the site. A file of the repository that is no page is named without a
+link. A link to what does not exist is left as it is, and so fails the strict build.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from mkdocs.structure.files import File
 from reference_pages import reference_pages, title
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
@@ -36,16 +38,27 @@ PAGE_OF: Final = {
 }
 """Path in the repository -> page of the site, of all pages that do not lie in `docs/`."""
 SOURCE_OF: Final = {page: source for source, page in PAGE_OF.items()}
-LINK: Final = re.compile(r"(?<=\]\()(?P<path>[^)#:\s]+)(?=[)#])")
+LINK: Final = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Puts the pages of the reference into the navigation, before what else is in its section."""
+    """Puts the pages of the reference into the navigation, and pages that have no place in it yet after the how-tos."""
     (reference,) = (section["Reference"] for section in config.nav or [] if "Reference" in section)
     stages = [page.removesuffix(".md") for page in reference_pages() if page != "index.md"]
     reference[:0] = ["reference/index.md", *({title(stage): f"reference/{stage}.md"} for stage in stages)]
+    placed = set(_pages_of(config.nav))
+    (how_to,) = (section["How-to"] for section in config.nav or [] if "How-to" in section)
+    how_to += [page.name for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in placed]
     return config
+
+
+def _pages_of(nav: object) -> Iterator[str]:
+    """All pages of a navigation, however deep."""
+    if isinstance(nav, str):
+        yield nav
+    for part in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from _pages_of(part)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -74,6 +87,8 @@ def _turned(text: str, here: str, uri: str) -> str:
     def turn(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(here), link["path"]))
         page = PAGE_OF.get(target, target.removeprefix("docs/") if target.startswith("docs/") else None)
-        return posixpath.relpath(page, posixpath.dirname(uri)) if page else link["path"]
+        if page:
+            return f"[{link['text']}]({posixpath.relpath(page, posixpath.dirname(uri))}{link['anchor'] or ''})"
+        return f"`{target}`" if (ROOT / target).is_file() else link[0]
 
     return LINK.sub(turn, text)
