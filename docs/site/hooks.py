@@ -78,7 +78,8 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         return f"# License\n\n```text\n{markdown}\n```"
     parts, done = [], 0
     for block in FENCE.finditer(markdown):
-        parts += [_turned(markdown[done : block.start()], here, uri), block[0]]
+        code = block[0].replace("```python\n>>> ", "```pycon\n>>> ", 1)  # output is no code
+        parts += [_turned(markdown[done : block.start()], here, uri), code]
         done = block.end()
     return "".join([*parts, _turned(markdown[done:], here, uri)])
 
