@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import tokenflex as tf
 from reference_pages import public_names, reference_pages
 from tokenflex import tables
+
+if TYPE_CHECKING:
+    from tokenflex.demo import DemoFirm
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,22 +74,12 @@ def test_every_problem_code_is_explained() -> None:
     assert set(reader) - explained == set()
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+def test_the_python_of_the_readme_runs(tmp_path: Path, demo_firm: DemoFirm) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    (rates,) = re.findall(r"```csv\n(.*?)```", text, flags=re.DOTALL)
-    (tmp_path / "rates.csv").write_text(rates, encoding="utf-8")
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "debug.log").write_text(
-        "12:00:00 (lmgrd) TIMESTAMP 7/13/2026\n"
-        '12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1  \n'
-        '12:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1  \n',
-        encoding="utf-8",
-    )
-    lines = code.rstrip().splitlines()
-    program = "\n".join([*lines[:-1], f"print({lines[-1]}.rows())"])
+    ((code, shown),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, flags=re.DOTALL)
+    shutil.copytree(demo_firm.folder, tmp_path / "firm")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -92,7 +87,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stderr == ""
-    assert done.stdout == "[('ACD', Decimal('7.0000'))]\n"
+    assert done.stdout == shown
 
 
 def test_the_reference_has_every_public_name_once() -> None:

@@ -20,9 +20,11 @@ STAGES: Final = {
     "saving": "Which sessions to close before they are charged again, and what that saves.",
     "planning": "The days to come, how many tokens to buy, and what else there is to buy.",
     "reporting": "All of it, to look at.",
-    "problems": "What could not be used, and calls that cannot be answered.",
+    "problems": "What could not be used, calls that cannot be answered, and which version this is.",
 }
 """Stage -> what it does. Names of modules outside of these stages are on the page of problems."""
+STAGE_OF: Final = {"inspection": "reading"}
+"""Modules outside of the stages that belong to one."""
 
 
 class PublicName(NamedTuple):
@@ -57,8 +59,8 @@ def public_names() -> list[PublicName]:
 
 
 def _stage(home: str) -> str:
-    stage = home.split(".")[1]
-    return stage if stage in STAGES else "problems"
+    module = home.split(".")[1]
+    return STAGE_OF.get(module, module if module in STAGES else "problems")
 
 
 def _summary(home: str) -> str:
@@ -94,7 +96,7 @@ def reference_pages() -> dict[str, str]:
 
 def title(stage: str) -> str:
     """The name of a stage's page."""
-    return "Problems and errors" if stage == "problems" else stage.capitalize()
+    return "Problems, errors, versions" if stage == "problems" else stage.capitalize()
 
 
 def _index(names: list[PublicName]) -> str:
