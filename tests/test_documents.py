@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 import tokenflex as tf
 from reference_pages import public_names, reference_pages
 from tokenflex import tables
+from tokenflex.cli import app
 
 if TYPE_CHECKING:
     from tokenflex.demo import DemoFirm
 
 ROOT = Path(__file__).parents[1]
+OF_TOKENFLEX = {"--help", "--version", "--write-readme", "--strict"}
+"""Options of the program itself, of the benches and of mkdocs."""
 
 
 def sources(*folders: str, ending: str) -> str:
@@ -107,6 +111,26 @@ def test_every_verb_is_on_a_page() -> None:
     verbs = [name for name in public_names() if name.is_verb and callable(getattr(tf, name.name))]
     assert len(verbs) > 40
     assert [name.name for name in verbs if f"tf.{name.name}" not in text] == []
+
+
+def test_names_commands_and_options_in_the_documents_are_those_of_the_code() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group, by its type a command
+    options = {text for each in commands.values() for option in each.params for text in option.opts}
+    for path in [ROOT / "README.md", *ROOT.glob("[SD]E*.md"), *(ROOT / "docs").glob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        assert {name for name in re.findall(r"\btf\.(\w+)", text) if not hasattr(tf, name)} == set(), path
+        assert set(re.findall(r"`tokenflex ([a-z-]+)", text)) - set(commands) - OF_TOKENFLEX == set(), path
+        assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", text)) - options - OF_TOKENFLEX == set(), path
+
+
+def test_the_layout_has_every_module() -> None:
+    text = (ROOT / "DESIGN.md").read_text(encoding="utf-8").partition("\n## Layout\n")[2]
+    named = set(re.findall(r"\w+", text))
+    package = ROOT / "python" / "tokenflex"
+    modules = {path.stem: path for path in package.rglob("*.py") if path.parent.name not in {"commands", "demo"}}
+    assert len(modules) > 100
+    assert {path for name, path in modules.items() if name not in named | {"__main__"}} == set()
+    assert {path.name for path in package.iterdir() if (path / "__init__.py").exists()} - named == set()
 
 
 @pytest.mark.parametrize(
