@@ -55,30 +55,30 @@ class Firm:
     names: list[str]
 
 
-def make_firm(rng: np.random.Generator) -> Firm:
-    site = rng.integers(0, len(SITES), USERS)
+def make_firm(rng: np.random.Generator, users: int = USERS) -> Firm:
+    site = rng.integers(0, len(SITES), users)
     # Names of both sides of 12 bytes, up to which polars keeps a string inside its view.
     names = [f"{SITES[s]}{n}" if n % 2 else f"{SITES[s]}.engineer.{n:05}" for n, s in enumerate(site.tolist())]
     return Firm(
         site=site,
         # Few products have most of the users.
-        products=(PRODUCTS * rng.random((USERS, MOST_PRODUCTS_OF_A_USER)) ** 2).astype(np.uint32),
-        product_count=rng.integers(1, MOST_PRODUCTS_OF_A_USER + 1, USERS),
+        products=(PRODUCTS * rng.random((users, MOST_PRODUCTS_OF_A_USER)) ** 2).astype(np.uint32),
+        product_count=rng.integers(1, MOST_PRODUCTS_OF_A_USER + 1, users),
         names=names,
     )
 
 
-def make_sessions(rows: int, seed: int = 20_260_713) -> pl.DataFrame:
+def make_sessions(rows: int, seed: int = 20_260_713, *, users: int = USERS) -> pl.DataFrame:
     """Sessions in order of their start; names are Categorical. The more rows, the longer the time that they take."""
     rng = np.random.default_rng(seed)
-    firm = make_firm(rng)
+    firm = make_firm(rng, users)
     user, product, start = _launches(rng, firm, rows)
     order = np.argsort(start, kind="stable")
     user, product, start = user[order], product[order], start[order]
     del order
     end = start + _durations(rng, rows) * SECOND
     choice = rng.random(rows, dtype=np.float32)
-    site = np.where(choice > 1 - ON_SERVER_ABROAD, firm.site[(user + 1) % USERS], firm.site[user])
+    site = np.where(choice > 1 - ON_SERVER_ABROAD, firm.site[(user + 1) % users], firm.site[user])
     server = (site + len(SITES) * (choice < ON_SECOND_SERVER)).astype(np.uint32)
     return pl.DataFrame(
         [
@@ -99,7 +99,7 @@ def with_plain_strings(sessions: pl.DataFrame) -> pl.DataFrame:
 def _launches(rng: np.random.Generator, firm: Firm, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """User, product and start: some launches of one product on one day, for many such days."""
     product_days = int(rows / SESSIONS_A_PRODUCT_DAY * 1.01) + 1_000
-    user = (USERS * rng.random(product_days) ** 1.3).astype(np.uint32)
+    user = (len(firm.names) * rng.random(product_days) ** 1.3).astype(np.uint32)
     place = (rng.random(product_days, dtype=np.float32) * firm.product_count[user]).astype(np.uint8)
     product = firm.products[user, place]
     midnight = _midnights(rows)[firm.site[user], _days(rng, rows, product_days)]

@@ -24,6 +24,7 @@ PLAIN: Final = "the same, under the plain rule"
 BUDGET: Final = "15 ns a session"
 ONE_CHARGE: Final = "one `charge` of the same"
 ITS_CHARGES: Final = "one `charge` of each rule"
+ITS_TABLES: Final = "its verbs, called one after the other"
 ONE_REPLAY: Final = "replay of one of the rules"
 TEN_SECONDS: Final = "10 s"
 CUMULATED: Final = "numpy cumulates the paths once"
@@ -42,6 +43,7 @@ FLOORS: Final = (
     BUDGET,
     ONE_CHARGE,
     ITS_CHARGES,
+    ITS_TABLES,
     ONE_REPLAY,
     TEN_SECONDS,
     CUMULATED,
@@ -88,6 +90,7 @@ PLAN: Final = "`plan_purchase` of a term of 3 years, 1,000 scenarios, 50 quantit
 PLAN_OF_PACKS: Final = "`plan_purchase` of packs over 3 years, 1,000 scenarios, on dates and by reorder points"
 ESTIMATE: Final = "`estimate`, 3 rules, 10 M sessions"
 ESTIMATE_FILLED: Final = "the same, with days without lines filled"
+REPORT: Final = "`report` of a year of 5,000 users, 5 M sessions"
 
 SIZES: Final = (1, 10, 30)
 ORDER: Final = (
@@ -115,6 +118,7 @@ ORDER: Final = (
     PLAN_OF_PACKS,
     ESTIMATE,
     ESTIMATE_FILLED,
+    REPORT,
 )
 
 BEGIN: Final = "<!-- table: begin -->"

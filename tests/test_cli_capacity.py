@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "backwards": (["--hours", "18:00-08:00"], "give an end after the start"),
     "days": (["--hours", "08:00-18:00", "--days", "mon"], "1 is Monday"),
     "no such day": (["--hours", "08:00-18:00", "--days", "0-9"], "7, Sunday"),
-    "holiday": (["--hours", "08:00-18:00", "--holiday", "Christmas"], "--hours 08:00-18:00"),
+    "holiday": (["--hours", "08:00-18:00", "--holiday", "Christmas"], "--holiday Christmas: write it as 2026-12-25"),
     "days alone": (["--days", "1-5"], "go with --hours"),
     "count": (["--count", "heads"], "licenses, users, hosts"),
     "by": (["--by", "site"], "'site' is missing"),

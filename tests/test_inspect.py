@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -255,6 +256,27 @@ def test_tables_of_our_own_are_no_tables_of_use(tmp_path: Path, data: bytes, kin
     found = tf.inspect(path)
     assert (found.kind, found.verb) == (kind, verb)
     exec(found.next, {})  # noqa: S102 - the lines are the thing under test
+
+
+LISTS = {
+    "users": ("user,zone\nana,Europe/Madrid\n", "time zones of users"),
+    "limits": ("product,licenses\nACD,40\n", "licenses that are owned"),
+    "sites": ("server,site\nmad-lic-01,Madrid\n", "sites of license servers"),
+    "variants": ("product,line\nACDLT,ACD\n", "products and their lines"),
+}
+
+
+@pytest.mark.parametrize("option", LISTS)
+def test_a_list_for_an_option_is_told_with_a_command_that_has_it(tmp_path: Path, option: str) -> None:
+    text, kind = LISTS[option]
+    path = tmp_path / "a list.csv"
+    path.write_text(text)
+    found = tf.inspect(path)
+    assert (found.kind, bool(found.verb)) == (kind, True)
+    program, command, *words = shlex.split(found.next)
+    assert (program, words[-2:]) == ("tokenflex", [f"--{option}", str(path)])
+    taken = CliRunner().invoke(app, [command, "--help"]).stdout
+    assert f"--{option} " in taken
 
 
 def test_the_record_of_an_agent_is_no_table_of_use(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -498,6 +499,41 @@ def verbs_of_saving(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
     }
 
 
+def verbs_of_reporting(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
+    """The report, with the chapters that read tables themselves; the others are verbs that stand here anyway."""
+    options = arguments(rule, GOOD)
+    chapters = ["consumption", "charges", "quality", "provenance"]
+    named = {"start": "charged_at", "end": "window_end"}
+
+    def charged(charges: Any) -> object:
+        """The table as charges, as it is and with what charges have besides."""
+        if isinstance(charges, pl.DataFrame) and charges.width:
+            present = {old: new for old, new in named.items() if old in charges.columns}
+            others = {
+                "tokens": 7,
+                "session": 0,
+                "trigger": "launch",
+                "category": "CHARGED",
+                "usage_date": MONDAY.date(),
+            }
+            full = charges.rename(present).with_columns(pl.lit(value).alias(name) for name, value in others.items())
+            tf.report(GOOD, **options, charges=full, chapters=chapters)
+        return tf.report(GOOD, **options, charges=charges, chapters=chapters)
+
+    def told(table: Any) -> object:
+        """The table as what readers give."""
+        for name in ("events", "denials", "files", "coverage", "statement"):
+            with contextlib.suppress(tf.TokenflexError):
+                tf.report(GOOD, **options, **{name: table}, chapters=chapters)
+        return tf.report(GOOD, **options, denials=table, chapters=chapters)
+
+    return {
+        "report": lambda sessions: tf.report(sessions, **options, chapters=[*chapters, "capacity"]),
+        "report of charges": charged,
+        "report with tables of readers": told,
+    }
+
+
 def verbs_of_use() -> dict[str, Callable[[Any], object]]:
     """How many are in use, and who uses nothing."""
     denials = GOOD.select("user", "product", "server", time="start")
@@ -645,6 +681,7 @@ def verbs(rule: tf.Rule) -> dict[str, Callable[[Any], object]]:
         "denials": tf.denials,
         "held": lambda events: tf.held(events, problems=tf.Problems()),
         **verbs_of_use(),
+        **verbs_of_reporting(rule),
         "double_charges": lambda charges: tf.double_charges(
             charges, **(options | {"users": {"ana": "Europe/Madrid"}}), problems=tf.Problems()
         ),

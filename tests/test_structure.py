@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex import _core
 
 PACKAGE = Path(inspect.getfile(tf)).parent
-STAGES = ["reading", "usage", "metering", "contract", "audit", "saving", "planning"]
+STAGES = ["reading", "usage", "metering", "contract", "audit", "saving", "planning", "reporting"]
 
 
 def test_every_public_name_has_a_docstring_or_a_type_that_has() -> None:
@@ -68,6 +68,7 @@ VERBS = [
     tf.read_statement,
     tf.read_table,
     tf.reconcile,
+    tf.report,
     tf.sessions_from,
     tf.summarize_avoidable,
     tf.summarize_denials,

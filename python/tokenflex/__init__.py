@@ -79,6 +79,8 @@ from tokenflex.reading.rlm import RlmLog, read_rlm
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.table import guess_columns, read_table
 from tokenflex.reading.user_zones import UserZones
+from tokenflex.reporting.chapter import Chapter, Section
+from tokenflex.reporting.report import Report, report
 from tokenflex.saving.harvest import harvest
 from tokenflex.saving.replay import harvest_replay
 from tokenflex.usage.capacity import capacity
@@ -103,6 +105,7 @@ __all__ = [
     "BusinessHours",
     "CapacityError",
     "Catalog",
+    "Chapter",
     "ColumnGuess",
     "ColumnTypeError",
     "ColumnValueError",
@@ -141,8 +144,10 @@ __all__ = [
     "Rate",
     "Rates",
     "Reconciliation",
+    "Report",
     "RlmLog",
     "Rule",
+    "Section",
     "SourceError",
     "SourceNotFoundError",
     "Subscription",
@@ -195,6 +200,7 @@ __all__ = [
     "read_table",
     "reconcile",
     "replay",
+    "report",
     "rule_grid",
     "sessions_from",
     "summarize_avoidable",

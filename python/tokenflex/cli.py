@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import polars as pl
 import typer
+import typer.core
 
 import tokenflex as tf
 from tokenflex.commands import (
@@ -17,6 +19,7 @@ from tokenflex.commands import (
     charge,
     chargeback,
     compare,
+    completion,
     demo,
     doubles,
     estimate,
@@ -24,71 +27,72 @@ from tokenflex.commands import (
     harvest,
     idle,
     infer_rule,
+    init,
     inspect,
     ledger,
     plan,
+    report,
     rerun,
+    run,
     whatif,
 )
+from tokenflex.commands.options import configured
 
-# In this text \b keeps the lines of a paragraph as they are.
-_HELP = """Compute what Autodesk's token licensing (Flex, Token Flex) charges, from the license servers' own logs.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# In these texts \b keeps the lines of a paragraph as they are.
+_HELP = """Compute what Autodesk's token licensing (Flex, Token Flex) charges, from the
+license servers' own logs: what, when, why, and whether the vendor agrees.
 
 \b
-See it work on an invented firm:
-  tokenflex demo
-
-\b
-What is this file, and what can I do with it?
-  tokenflex inspect FILE
+See it work on an invented firm, with a report to look at:
+  tokenflex demo --report demo.html
 
 \b
 Your own logs, in three steps:
-  tokenflex charge logs/ --timezone Europe/Madrid > rates.csv
-    no rates yet: this writes the list of your products
-  fill in rates.csv: the daily tokens of each product, from your contract
+  tokenflex init logs/
+    looks at them, and writes tokenflex.toml and rates.csv
+  fill in what is blank there: time zones, and the tokens of a day
+  tokenflex run
+    reads, charges, audits, and writes the report of the month
+
+\b
+One question at a time; what tokenflex.toml says need not be given:
   tokenflex charge logs/ --timezone Europe/Madrid --rates rates.csv
-
-\b
-Keep the charges, one row each, for a spreadsheet or a database:
-  … --out charges.csv   or   … --out charges.parquet
-
-\b
-Does the vendor's statement agree, and where it does not, why:
-  tokenflex audit logs/ --timezone Europe/Madrid --rates rates.csv \\
-    --statement statement.csv
-
-\b
-Who holds licenses idle, and which to take back before they are charged again:
-  tokenflex idle logs/ --timezone Europe/Madrid --users users.csv
-  tokenflex harvest logs/ --timezone Europe/Madrid --rates rates.csv \\
-    --users users.csv
-
-\b
-How many licenses are in use, when, and who was refused:
-  tokenflex capacity logs/ --timezone Europe/Madrid
-
-\b
-What that takes from your contract, what is left of it, and who pays:
-  tokenflex ledger charges.csv --contract contract.toml
-  tokenflex balance charges.csv --contract contract.toml
-  tokenflex chargeback charges.csv --contract contract.toml --by user
-
-\b
-What the days to come will take:
-  tokenflex forecast charges.csv --horizon 365
-
-\b
-How many tokens to buy next, and when:
-  tokenflex plan charges.csv --offer offer.toml --growth 5%
-
-\b
-Before a contract: what would tokens have cost, or subscriptions:
-  tokenflex estimate logs/ --timezone Europe/Madrid --rates rates.csv
-  tokenflex compare logs/ --timezone Europe/Madrid --rates rates.csv \\
-    --price-list price-list.toml --token-price 3
+  tokenflex COMMAND --help
 """
+_EPILOG = """\b
+The program ends with
+  0    all is well
+  1    somebody has to look (run), or a pack is not the same (rerun)
+  2    something was given wrongly; a line on stderr says what to do
+  130  it was interrupted
+
+--json prints an answer for machines, --quiet none. docs/command-line.md has
+the keys of each, and all that tokenflex.toml can say.
+"""
+
+
+class _Grouped(typer.core.TyperGroup):
+    """Lists the commands under headings."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401 - typer's own click has no public name
+        """Writes a section for each heading, in the order of the commands."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        commands = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))]
+        widest = max(len(name) for name, _ in commands)
+        for name, command in commands:
+            heading = getattr(command, "rich_help_panel", None)
+            row = (name.ljust(widest), command.get_short_help_str(formatter.width))
+            sections.setdefault(heading if isinstance(heading, str) else "Commands", []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=_Grouped,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -103,7 +107,9 @@ def main() -> None:
         # A name that the terminal's encoding lacks is shown with a question mark, and the rest is shown all the same.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    app(prog_name="tokenflex")
+    if completion.VARIABLE in os.environ:
+        completion.prepare()
+    app(prog_name=completion.PROGRAM)
 
 
 def _version(asked: bool) -> None:
@@ -112,7 +118,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help=_HELP)
+@app.callback(help=_HELP, epilog=_EPILOG)
 def root(
     version: Annotated[
         bool,
@@ -122,21 +128,42 @@ def root(
     """What stands before any command."""
 
 
-app.command()(demo.demo)
-app.command(help=inspect.HELP)(inspect.inspect)
-app.command(help=charge.HELP)(charge.charge)
-app.command(help=doubles.HELP)(doubles.doubles)
-app.command(help=audit.HELP)(audit.audit)
-app.command(help=rerun.HELP)(rerun.rerun)
-app.command(help=whatif.HELP)(whatif.whatif)
-app.command(help=infer_rule.HELP)(infer_rule.infer_rule)
-app.command(help=idle.HELP)(idle.idle)
-app.command(help=harvest.HELP)(harvest.harvest)
-app.command(help=capacity.HELP)(capacity.capacity)
-app.command(help=ledger.HELP)(ledger.ledger)
-app.command(help=balance.HELP)(balance.balance)
-app.command(help=chargeback.HELP)(chargeback.chargeback)
-app.command(help=forecast.HELP)(forecast.forecast)
-app.command(help=plan.HELP)(plan.plan)
-app.command(help=estimate.HELP)(estimate.estimate)
-app.command(help=compare.HELP)(compare.compare)
+START, MONTH, BEFORE = "Start here", "The month", "Before a contract"
+RULE, MACHINE = "The rule", "For machines"
+_COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...]] = (
+    ("init", START, init.init, init.HELP, "write tokenflex.toml from a look at your files", False),
+    ("run", START, run.run, run.HELP, "do the month: charge, audit, ledger, report", True),
+    ("report", START, report.report, report.HELP, "one file to look at: .html, .xlsx, or a folder", True),
+    ("demo", START, demo.demo, demo.HELP, "see it all on an invented firm", False),
+    ("inspect", START, inspect.inspect, inspect.HELP, "what is this file, and what can I do with it", False),
+    ("charge", MONTH, charge.charge, charge.HELP, "what was charged, of what, to whom", True),
+    ("audit", MONTH, audit.audit, audit.HELP, "does the vendor's statement agree, and why not", True),
+    ("doubles", MONTH, doubles.doubles, doubles.HELP, "what was charged twice in a working day, and why", True),
+    ("idle", MONTH, idle.idle, idle.HELP, "who held licenses that nobody used", True),
+    ("harvest", MONTH, harvest.harvest, harvest.HELP, "which to take back before they are charged again", True),
+    ("capacity", MONTH, capacity.capacity, capacity.HELP, "licenses in use, when, and who was refused", True),
+    ("ledger", MONTH, ledger.ledger, ledger.HELP, "what became of the contract's tokens, line by line", True),
+    ("balance", MONTH, balance.balance, balance.HELP, "what is left of them, and how long it lasts", True),
+    ("chargeback", MONTH, chargeback.chargeback, chargeback.HELP, "who pays how much of it", True),
+    ("estimate", BEFORE, estimate.estimate, estimate.HELP, "what the use so far would have cost in tokens", True),
+    ("compare", BEFORE, compare.compare, compare.HELP, "tokens, subscriptions, licenses, or a mix", True),
+    ("forecast", BEFORE, forecast.forecast, forecast.HELP, "the tokens of the days to come", True),
+    ("plan", BEFORE, plan.plan, plan.HELP, "how many tokens to buy, of which kind and when", True),
+    ("infer-rule", RULE, infer_rule.infer_rule, infer_rule.HELP, "which rule the vendor charges by", True),
+    ("whatif", RULE, whatif.whatif, whatif.HELP, "what servers in other time zones would cost", True),
+    ("rerun", MACHINE, rerun.rerun, rerun.HELP, "check an evidence pack of `audit --dispute`", False),
+    (
+        "completion",
+        MACHINE,
+        completion.completion,
+        completion.HELP,
+        "complete commands and options in a shell",
+        False,
+    ),
+)
+"""Name, heading, code, help, the same in a few words, and whether `tokenflex.toml` is asked."""
+
+for _name, _heading, _command, _help, _short, _is_configured in _COMMANDS:
+    app.command(_name, help=_help, short_help=_short, rich_help_panel=_heading)(
+        configured(_command) if _is_configured else _command
+    )

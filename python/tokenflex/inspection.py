@@ -50,7 +50,7 @@ CHARGED: Final = 'charges = tf.charge(sessions, rule=tf.FLEX, rates=tf.Rates.rea
 KNOWN: Final = (
     "it is none of: FlexNet debug log, lmstat output, RLM report log, usage export or contract of the vendor, token "
     "rates, rule, contract, offer, price list, charges, table of use (CSV, Parquet, XLSX), aliases of users, groups, "
-    "feature codes"
+    "zones of users, licenses, sites, lines of products, feature codes"
 )
 
 AS_WRITTEN: Final = "no zone was given: times are shown as they are written"
@@ -222,7 +222,8 @@ def _json(file: Path, zones: Zones) -> Inspection:
 
 def _workbook_or_text(file: Path, zones: Zones) -> Inspection:
     """Charges, the vendor's export, rates, a table of ours, or any other table: the first that takes it."""
-    return _told_table((_charges, _activity, _statement, _rates, _identity, _groups, _table, _catalog), file, zones)
+    looks = (_charges, _activity, _statement, _rates, _identity, _groups, _list, _table, _catalog)
+    return _told_table(looks, file, zones)
 
 
 def _parquet(file: Path, zones: Zones) -> Inspection:
@@ -424,6 +425,40 @@ def _value(file: Path, kind: str, content: str, named: str, note: str) -> Inspec
     """A file of which a value object of ours is made."""
     verb = f"{named.rpartition('.')[2]}.read"
     return Inspection(str(file), kind, content, notes=(note,), next=_python(f"{named}.read({str(file)!r})"), verb=verb)
+
+
+def _list(file: Path, _: Zones) -> Inspection:
+    """A list that goes with an option, told by its columns."""
+    header = _header(file)
+    for verb, (columns, kind, command) in _LISTS.items():
+        if columns <= header:
+            return Inspection(str(file), kind, next=f"tokenflex {command} {_quoted(file)}", verb=verb)
+    raise MissingColumnError(f"{file} is no list for an option")
+
+
+_LISTS: Final[dict[str, tuple[frozenset[str], str, str]]] = {
+    "UserZones.read": (
+        frozenset({"user", "zone"}),
+        "time zones of users",
+        "doubles LOGS --timezone ZONE --rates rates.csv --users",
+    ),
+    "capacity": (
+        frozenset({"product", "licenses"}),
+        "licenses that are owned",
+        "capacity LOGS --timezone ZONE --limits",
+    ),
+    "forecast": (
+        frozenset({"server", "site"}),
+        "sites of license servers",
+        "forecast LOGS --timezone ZONE --rates rates.csv --by site --sites",
+    ),
+    "reconcile": (
+        frozenset({"product", "line"}),
+        "products and their lines",
+        "audit LOGS --statement STATEMENT --timezone ZONE --rates rates.csv --variants",
+    ),
+}
+"""Lists for an option of a command, by the function that reads them: columns, what they are, and the command."""
 
 
 def _rule(file: Path, _: Zones) -> Inspection:

@@ -9,12 +9,13 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.errors import ArgumentTypeError, TokenflexWarning
+from tokenflex.notebook import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Problems:
+class Problems(Shown):
     """Collects the problems that verbs meet, as rows of `tables.PROBLEMS`.
 
     Give one to each verb of a pipeline by `problems=` and look at `frame` at the end. A verb that meets problems and
@@ -47,6 +48,9 @@ class Problems:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.frame.iter_rows(named=True)
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"problems": self.frame}
 
     def __repr__(self) -> str:
         counts = self.frame.group_by("code", maintain_order=True).len()

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenflex.words import many
+from tokenflex.words import tokens as tokens  # noqa: PLC0414 - the commands know it by `screen.tokens`
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,14 +118,6 @@ def _some(names: tuple[str, ...]) -> str:
 
 def _day(at: datetime | date | None) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M}" if isinstance(at, datetime) else f"{at:%Y-%m-%d}"
-
-
-def tokens(value: Decimal | None) -> str:
-    """Exact tokens for the eye: thousands parted, no empty decimals; a dash where no rate is known."""
-    if value is None:
-        return "-"
-    text = f"{value:,.4f}".rstrip("0")
-    return text.removesuffix(".")
 
 
 def new_table(*columns: str) -> Table:

@@ -138,6 +138,13 @@ def charged_twice(charges: pl.DataFrame, *, within: timedelta = TWICE_WITHIN) ->
     )
 
 
+def doubles_by_cause(cases: pl.DataFrame) -> pl.DataFrame:
+    """Of what `double_charges` gives cases, tokens and claimable tokens of each leading cause, the costliest first."""
+    claimable = pl.col("tokens").filter(pl.col("is_claimable")).sum()
+    counted = cases.group_by("cause").agg(pl.len().alias("cases"), pl.col("tokens").sum(), claimable=claimable)
+    return counted.sort("tokens", "cause", descending=[True, False])
+
+
 def second_spellings(charges: pl.DataFrame) -> pl.DataFrame:
     """Names that differ in upper and lower case only, and what the second spelling cost: the same product on one date.
 

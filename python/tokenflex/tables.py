@@ -1642,6 +1642,158 @@ BREAK_EVEN: Final = _table(
     },
 )
 
+CHARGE_LEDGER: Final = _table(
+    "charge_ledger",
+    "One row for each window that is paid in the time of a report: when, why, at which rate, and who it is laid to.",
+    {name: (CHARGES[name], MEANINGS["charges"][name]) for name in CHARGES}
+    | {
+        "rule_id": (NAME, "the rule"),
+        "rate": (TOKENS, "of the product at that instant; more than `tokens` where only a difference was due"),
+        "person": (NAME, "who the user is by `identity`; the user without it"),
+        "host": (NAME, "of the session that caused it; null if the sessions have none"),
+        "version": (NAME, "of that session, likewise"),
+        "session_start": (TIME, "of that session"),
+        "session_end": (TIME, "of that session, exclusive"),
+        "group": (NAME, "of the user at that time; null without groups"),
+        "cost_centre": (NAME, "likewise"),
+        "site": (NAME, "where the user sat at that time, else of the server; null if neither is known"),
+    },
+)
+
+CONSUMPTION: Final = _table(
+    "consumption",
+    "One row for each day, product, server or whatever the report lays charges by; those columns come first.",
+    {
+        "users": (pl.UInt32(), "how many have a charge here"),
+        "charges": (pl.UInt64(), "how many"),
+        "tokens": (TOKENS, "in all; null where no charge has a rate"),
+        "share": (pl.Float64(), "of the tokens of the report, 0 to 1; null likewise"),
+        "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),
+    },
+)
+
+DAILY_PEAKS: Final = _table(
+    "daily_peaks",
+    "One row for each product and day on which it was in use.",
+    {
+        "product": (pl.String(), "product line"),
+        "date": (pl.Date(), "day, by UTC"),
+        "peak": (pl.UInt32(), "most licenses in use at once on it; what was in use at its midnight counts"),
+    },
+)
+
+COVERAGE_DAYS: Final = _table(
+    "coverage_days",
+    "One row for each day of each server, from the first line of its logs to the last.",
+    {
+        "server": (pl.String(), "license server"),
+        "date": (pl.Date(), "by the server's clock; by UTC where its zone is not known"),
+        "has_lines": (pl.Boolean(), "false: the logs have no line of that day, so what was used is not known"),
+        "sessions": (pl.UInt64(), "how many began on it"),
+    },
+)
+
+PRODUCTS_WITHOUT_RATE: Final = _table(
+    "products_without_rate",
+    "One row for each product with charges that have no rate; they are in no sum of tokens.",
+    {
+        "product": (pl.String(), "product line"),
+        "users": (pl.UInt32(), "how many have such a charge"),
+        "charges": (pl.UInt64(), "how many"),
+        "first": (TIME, "the first of them"),
+        "last": (TIME, "the last"),
+    },
+)
+
+RATE_CHANGES: Final = _table(
+    "rate_changes",
+    "One row for each product: the same use at the rates of today and at others.",
+    {
+        "product": (pl.String(), "product line"),
+        "charges": (pl.UInt64(), "at the rates of the report"),
+        "tokens": (TOKENS, "likewise, without charges that have no rate"),
+        "new_charges": (pl.UInt64(), "at the other rates; families may make them fewer or more"),
+        "new_tokens": (TOKENS, "likewise"),
+        "difference": (TOKENS, "the new tokens less the others"),
+    },
+)
+
+REPORT_ANSWER_TONES: Final = ("good", "watch", "act", "none")
+"""What an answer asks for: nothing, an eye on it, something to be done; or it is not known, or just a fact."""
+
+REPORT_ANSWERS: Final = _table(
+    "report_answers",
+    "One row for each answer on the first screen of a report.",
+    {
+        "key": (pl.String(), "its name, fixed"),
+        "label": (pl.String(), "what it answers, in a word or two"),
+        "answer": (pl.String(), "the answer for the eye, with its unit"),
+        "value": (MONEY, "the number in it; null where there is none"),
+        "unit": (pl.String(), "of the number: tokens, share, days, charges, or a currency"),
+        "detail": (pl.String(), "what stands behind it, or what has to be given to know it"),
+        "tone": (pl.Enum(REPORT_ANSWER_TONES), "whether something is to be done"),
+        "chapter": (pl.String(), "key of the chapter that tells more"),
+    },
+)
+
+REPORT_ACTIONS: Final = _table(
+    "report_actions",
+    "One row for each thing to do this week, what is worth most first.",
+    {
+        "rank": (pl.UInt32(), "from 1"),
+        "action": (pl.String(), "what to do, in words"),
+        "why": (pl.String(), "what it rests on"),
+        "tokens": (TOKENS, "what is at stake; null where that is not known"),
+        "money": (MONEY, "the same in money; null without a token price"),
+        "chapter": (pl.String(), "key of the chapter that tells more"),
+        "table": (pl.String(), "name of the table with the cases"),
+    },
+)
+
+REPORT_CUBE: Final = _table(
+    "report_cube",
+    "One row for each month, product, group, site and server of which something was charged, for filters; sums of rows"
+    " are the sums of the charges.",
+    {
+        "month": (pl.Date(), "its first day, by `usage_date`"),
+        "product": (pl.String(), "product line"),
+        "group": (pl.String(), "null where it is not known"),
+        "site": (pl.String(), "null where it is not known"),
+        "server": (pl.String(), "license server; null where it is not known"),
+        "charges": (pl.UInt64(), "how many"),
+        "tokens": (TOKENS, "in all, without those that have no rate"),
+        "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),
+    },
+)
+
+REPORT_CONTENTS: Final = _table(
+    "report_contents",
+    "One row for each section of a report, and for each chapter that has none.",
+    {
+        "chapter": (pl.String(), "its key"),
+        "question": (pl.String(), "what the chapter answers"),
+        "headline": (pl.String(), "the answer in a sentence; empty where it is not known"),
+        "section": (pl.String(), "its key; null where the whole chapter is missing"),
+        "title": (pl.String(), "what the section shows"),
+        "table": (pl.String(), "name of its table; null where it is missing"),
+        "rows": (pl.UInt64(), "of the table"),
+        "note": (pl.String(), "what one has to know to read it"),
+        "missing": (pl.String(), "what has to be given to have it; null where it is there"),
+    },
+)
+
+REPORT_PROVENANCE: Final = _table(
+    "report_provenance",
+    "One row for each thing that a report rests on.",
+    {
+        "what": (pl.String(), "the rule, the rates, an input, a version, …"),
+        "name": (pl.String(), "which, where there are several"),
+        "value": (pl.String(), "what it is, in words"),
+        "rows": (pl.UInt64(), "how many rows it has, where it is a table"),
+        "sha256": (pl.String(), "of its content, in hexadecimal digits, where it has one"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1724,6 +1876,17 @@ TABLES: Final[Mapping[str, Schema]] = {
     "model_products": MODEL_PRODUCTS,
     "model_users": MODEL_USERS,
     "break_even": BREAK_EVEN,
+    "charge_ledger": CHARGE_LEDGER,
+    "consumption": CONSUMPTION,
+    "daily_peaks": DAILY_PEAKS,
+    "coverage_days": COVERAGE_DAYS,
+    "products_without_rate": PRODUCTS_WITHOUT_RATE,
+    "rate_changes": RATE_CHANGES,
+    "report_answers": REPORT_ANSWERS,
+    "report_actions": REPORT_ACTIONS,
+    "report_cube": REPORT_CUBE,
+    "report_contents": REPORT_CONTENTS,
+    "report_provenance": REPORT_PROVENANCE,
 }
 """All tables by name."""
 

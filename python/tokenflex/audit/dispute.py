@@ -14,7 +14,7 @@ from tokenflex.audit.cases import cases_of, lines_behind, rows_behind, sessions_
 from tokenflex.audit.pack_words import readme_of
 from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.stated import told_of
-from tokenflex.content import digest, parquet_of
+from tokenflex.content import csv_of, digest, parquet_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, TokenflexError
 from tokenflex.metering.charge import charge
 from tokenflex.problems import Problems, report
@@ -277,12 +277,12 @@ def _made(inputs: Inputs, causes: list[str] | None, given: Mapping[str, bytes]) 
     }
     answers = {
         "README.md": readme_of(found, inputs, parts["cases"], about, checks).encode(),
-        "cases.csv": pack.csv_of(parts["cases"]),
-        "sessions.csv": pack.csv_of(parts["sessions"]),
-        "statement.csv": pack.csv_of(parts["rows"]),
-        "lines.csv": pack.csv_of(parts["lines"]),
-        "sources.csv": pack.csv_of(parts["sources"]),
-        "summary.csv": pack.csv_of(found.summary),
+        "cases.csv": csv_of(parts["cases"], is_guarded=True),
+        "sessions.csv": csv_of(parts["sessions"], is_guarded=True),
+        "statement.csv": csv_of(parts["rows"], is_guarded=True),
+        "lines.csv": csv_of(parts["lines"], is_guarded=True),
+        "sources.csv": csv_of(parts["sources"], is_guarded=True),
+        "summary.csv": csv_of(found.summary, is_guarded=True),
     }
     files = {**answers, **dict(sorted(given.items()))}
     return Dispute({**files, pack.MANIFEST: pack.manifest_of(files, about)}, parts)

@@ -26,6 +26,7 @@ from tokenflex.metering.charge import Prepared, charge, prepare
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule_grid import checked_rules, described, plainness, rule_grid
 from tokenflex.metering.terms import terms_of
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems, report
 from tokenflex.progress import Progress, watched
 from tokenflex.usage.vendor import sessions_from
@@ -47,7 +48,7 @@ LEVELS: Final[dict[Level, str]] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class InferredRule:
+class InferredRule(Shown):
     """What `infer_rule` found.
 
     Attributes:
@@ -82,6 +83,9 @@ class InferredRule:
         """The best rule that says something else than the best."""
         rank = _runner_up(self.fits)
         return None if rank is None else self.rules[rank]
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"fits": self.fits, "deciding": self.deciding}
 
     def __repr__(self) -> str:
         best = self.fits.row(0, named=True)

@@ -17,7 +17,7 @@ import polars as pl
 
 from tokenflex import tables
 from tokenflex.audit.inputs import Inputs
-from tokenflex.content import digest, parquet_of
+from tokenflex.content import csv_of, digest, parquet_of
 from tokenflex.errors import ArgumentError, SourceError, SourceNotFoundError, TokenflexError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
@@ -50,19 +50,6 @@ _NO_INPUTS: Final = (
 """What reading the inputs of a pack can raise that somebody made by hand."""
 _LARGEST: Final = 1 << 34
 """No file of a pack that somebody sends may claim to be larger."""
-
-
-def csv_of(frame: pl.DataFrame) -> bytes:
-    """A table as CSV whose bytes hang on its values alone: instants in UTC, exact decimals, lists with blanks."""
-    columns = []
-    for name, dtype in frame.schema.items():
-        column = pl.col(name)
-        if isinstance(dtype, pl.List):
-            column = column.cast(pl.List(pl.String)).list.join(" ")
-        elif isinstance(dtype, pl.Datetime):
-            column = column.dt.to_string("%Y-%m-%dT%H:%M:%S%.f" + ("Z" if dtype.time_zone else ""))
-        columns.append(column.cast(pl.String))
-    return frame.select(columns).write_csv().encode()
 
 
 def parquet_in(content: bytes, schema: tables.Schema) -> pl.DataFrame:

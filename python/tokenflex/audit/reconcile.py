@@ -32,6 +32,7 @@ from tokenflex.audit.uses import Uses
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems, report
 from tokenflex.reading.contract import ContractSnapshot
 
@@ -50,7 +51,7 @@ SHARE_TWICE: Final = 0.3
 
 
 @dataclass(frozen=True)
-class Reconciliation:
+class Reconciliation(Shown):
     """What `reconcile` returns.
 
     Attributes:
@@ -79,6 +80,9 @@ class Reconciliation:
         amounts = [pl.col(name).sum() for name in ("ours", "vendors", "difference")]
         counted = self.rows.group_by(outcome.alias("outcome"), "status", "cause").agg(pl.len().alias("rows"), *amounts)
         return tables.finish(counted.sort("outcome", "status", "cause"), tables.RECONCILIATION_SUMMARY)
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"summary": self.summary, "rows": self.rows}
 
     def __repr__(self) -> str:
         counts = self.summary.group_by("outcome", maintain_order=True).agg(pl.col("rows").sum())
@@ -272,3 +276,10 @@ def _with_masks(theirs: pl.DataFrame, ours: pl.DataFrame) -> pl.DataFrame:
     known = pl.col("payer").is_in(ours["payer"].unique().drop_nulls().implode()).fill_null(value=False)
     hidden = pl.col("is_masked").fill_null(value=False) & ~known & pl.col("aside").is_null()
     return theirs.with_columns(aside=pl.when(hidden).then(pl.lit("masked", tables.NAME)).otherwise("aside"))
+
+
+def finest_level(statement: pl.DataFrame | ContractSnapshot) -> Level:
+    """As fine as a statement is: sessions where it has times, days where it has dates, else months."""
+    if isinstance(statement, ContractSnapshot) or statement["usage_date"].count() == 0:
+        return "month"
+    return "session" if statement["start"].count() > 0 else "day"

@@ -38,14 +38,6 @@ def durations_of(text: str, option: str) -> list[timedelta]:
     return found
 
 
-def spoken(duration: timedelta) -> str:
-    """A duration as one writes it, to the minute."""
-    minutes = duration // timedelta(minutes=1)
-    days, hours = divmod(minutes // 60, 24)
-    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes % 60} min" if minutes % 60 else ""]
-    return " ".join(part for part in parts if part) or "0 min"
-
-
 def activity_of(path: Path | None, zones: str | dict[str, str] | None, problems: tf.Problems) -> pl.DataFrame | None:
     """The activity in a file, with its times as instants."""
     if path is None:

@@ -17,6 +17,7 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.audit.causes import WORDS
+from tokenflex.audit.reconcile import finest_level
 from tokenflex.commands.contracts import local, money
 from tokenflex.commands.logs import Metered, metered
 from tokenflex.commands.options import (
@@ -61,11 +62,13 @@ HELP = """Hold your logs against the vendor's statement, and say of every differ
     --rates rates.csv --rule rule.toml
 
 \b
-All lines in a file, and the differences as a pack that the vendor can check with one command:
+All lines in a file, and the differences as a pack that the vendor can check
+with one command:
   … --out audit.csv --dispute dispute.zip
 
 \b
-Next month: what became of the differences (audit.parquet is what --out wrote a month ago)
+Next month: what became of the differences (audit.parquet is what --out wrote
+a month ago)
   … --since audit.parquet --changes changes.csv
 
 Lines are compared session by session where the statement has times, else day by day, and a contract by its totals. A
@@ -133,7 +136,7 @@ def audit(
         if dispute is not None:
             pack = tf.dispute(found, causes=cause, events=run.log.events, problems=problems)
             pack.write(dispute)
-        write(_flat(found.rows) if out is not None and out.suffix == ".csv" else found.rows)
+        write(flat(found.rows) if out is not None and out.suffix == ".csv" else found.rows)
         if since is not None:
             write_changes(since.rows)
         if as_json:
@@ -192,44 +195,57 @@ def _reconciled(
     if path is None:
         fail("--statement is missing: the vendor's usage export (CSV, JSON or XLSX), to hold your logs against")
     problems = tf.Problems()
-    stated = _statement_of(path, asked, problems)
-    level = asked.level or _level_of(stated)
-    if level not in tables.RECONCILIATION_LEVELS:
-        fail(f"--level {level}: it has to be session, day or month")
+    stated = statement_of(path, asked.zones, problems)
+    if asked.level not in (None, *tables.RECONCILIATION_LEVELS):
+        fail(f"--level {asked.level}: it has to be session, day or month")
     identity = tf.Identity() if asked.aliases is None else tf.Identity.read(asked.aliases)
     same = None if asked.variants is None else variants_of(asked.variants)
     lives = None if asked.users is None else users_of(asked.users)
     run = metered(logs, asked, as_of=instant_of(as_of), identity=identity, variants=same)
     problems.add(run.problems)
-    found = tf.reconcile(
-        run.charges,
+    found = held_against(
+        run,
         stated,
-        level=cast("Any", level),
+        level=asked.level,
         tolerance=asked.tolerance,
         rule=asked.terms,
-        rates=run.rates,
-        servers=run.servers,
-        sessions=run.sessions,
         users=lives,
         identity=identity,
         variants=same,
-        coverage=run.log.coverage,
         problems=problems,
     )
     return run, found, problems
 
 
-def _statement_of(path: Path, asked: AuditOptions, problems: tf.Problems) -> pl.DataFrame | tf.ContractSnapshot:
+def held_against(
+    run: Metered,
+    stated: pl.DataFrame | tf.ContractSnapshot,
+    *,
+    level: str | None = None,
+    tolerance: str = "0",
+    **known: Any,  # noqa: ANN401 - each as `reconcile` takes it
+) -> tf.Reconciliation:
+    """The run against a statement, as fine as that is unless a level is given; `known` goes to `reconcile`."""
+    return tf.reconcile(
+        run.charges,
+        stated,
+        level=cast("Any", level or finest_level(stated)),
+        tolerance=tolerance,
+        rates=run.rates,
+        servers=run.servers,
+        sessions=run.sessions,
+        coverage=run.log.coverage,
+        **known,
+    )
+
+
+def statement_of(
+    path: Path, zones: str | dict[str, str] | None, problems: tf.Problems
+) -> pl.DataFrame | tf.ContractSnapshot:
+    """The vendor's usage export, or contract with its totals."""
     if path.is_file() and kind_of_file(path) == "json" and tf.inspect(path).verb == "read_contract":
         return tf.read_contract(path)
-    return tf.read_statement(path, timezone=asked.zones, problems=problems)
-
-
-def _level_of(stated: pl.DataFrame | tf.ContractSnapshot) -> str:
-    """As fine as the statement is."""
-    if isinstance(stated, tf.ContractSnapshot) or stated["usage_date"].count() == 0:
-        return "month"
-    return "session" if stated["start"].count() > 0 else "day"
+    return tf.read_statement(path, timezone=zones, problems=problems)
 
 
 @dataclass(frozen=True)
@@ -284,7 +300,7 @@ def _of_pack(pack: tf.Dispute | None, path: Path | None) -> dict[str, object]:
     return {"dispute": {"path": str(path), "cases": pack.cases.height, "fingerprint": pack.fingerprint}}
 
 
-def _flat(rows: pl.DataFrame) -> pl.DataFrame:
+def flat(rows: pl.DataFrame) -> pl.DataFrame:
     """Without lists and durations, which CSV does not know."""
     return rows.with_columns(
         pl.col("causes").cast(pl.List(pl.String)).list.join(" "), shift=pl.col("shift").dt.total_minutes()

@@ -31,7 +31,8 @@ _LONGEST: Final = 36_500
 HELP = """Say what is left of a contract's tokens, how long it will last, what will expire, and what tokens have cost.
 
 \b
-  tokenflex balance logs/ --timezone Europe/Madrid --rates rates.csv --contract contract.toml
+  tokenflex balance logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --contract contract.toml
   tokenflex balance charges.csv --contract contract.toml --at 2026-01-01
 
 How long it lasts is arithmetic at one rate, that of the days of --window, and no forecast.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +15,7 @@ from rich.text import Text
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.hours import hours_in
 from tokenflex.commands.logs import servers_of
 from tokenflex.commands.options import (
     AsOfOption,
@@ -56,14 +56,17 @@ HELP = """Say how many licenses are in use: peak, mean and percentiles, hours of
 \b
   tokenflex capacity logs/ --timezone Europe/Madrid
 \b
-In working hours only, beside what you own (limits.csv has the columns product and licenses):
-  tokenflex capacity logs/ --timezone Europe/Madrid --hours 08:00-18:00 --limits limits.csv
+In working hours only, beside what you own (limits.csv has the columns product
+and licenses):
+  tokenflex capacity logs/ --timezone Europe/Madrid --hours 08:00-18:00 \\
+    --limits limits.csv
 \b
 How many people work with it, which is what tokens are charged for:
   tokenflex capacity logs/ --timezone Europe/Madrid --count users
 \b
 All tables, for a spreadsheet:
-  … --out capacity.csv   writes capacity.csv, capacity.heat-map.csv, capacity.steps.csv and capacity.denials.csv
+  … --out capacity.csv   writes capacity.csv, capacity.heat-map.csv,
+    capacity.steps.csv and capacity.denials.csv
 
 How to read it: `p95` is the number of licenses that was enough for 95 % of the time, nights and weekends included
 unless --hours is given. `asked p95` leaves out the time in which nobody asks: of 100 who started the product, 95 found
@@ -145,9 +148,9 @@ def capacity(
     with readable_errors():
         if out is not None:
             may_be_written(out, "--out", (".parquet", ".csv"))
-        working = _hours_of(hours, days, holiday)
+        working = hours_of(hours, days, holiday)
         columns = by or ["product"]
-        owned = None if limits is None else _limits_of(limits, columns[0])
+        owned = None if limits is None else limits_of(limits, columns[0])
         period: dict[str, Any] = {
             "since": instant_of(since, "--since"),
             "until": instant_of(until, "--until"),
@@ -212,41 +215,20 @@ def _clock(log: tf.FlexlmLog, zones: str | dict[str, str] | None, zone: str | No
     return {"servers": servers_of(log, zones)} if zones else {"zone": "UTC"}
 
 
-def _hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -> tf.BusinessHours | None:
+def hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -> tf.BusinessHours | None:
+    """What `--hours`, `--days` and `--holiday` say."""
     if hours is None:
         if days is not None or holidays:
             fail("--days and --holiday go with --hours, such as --hours 08:00-18:00")
         return None
-    parts = re.fullmatch(r"(\d\d?:\d\d)-(\d\d?:\d\d)", hours)
-    if parts is None:
-        fail(f"--hours {hours}: write it as 08:00-18:00")
     try:
-        return tf.BusinessHours(
-            start=_time_of(parts[1]),
-            end=_time_of(parts[2]),
-            days=_days_of(days or "1-5"),
-            holidays=[date.fromisoformat(day) for day in holidays or []],
-        )
-    except ValueError as error:
-        fail(f"--hours {hours}: {error}")
+        return hours_in(hours, days=days, holidays=holidays or ())
+    except tf.ArgumentError as error:
+        fail(f"--{error.location} {error}")
 
 
-def _time_of(text: str) -> time:
-    hour, minute = text.split(":")
-    return time(0) if (hour, minute) == ("24", "00") else time(int(hour), int(minute))
-
-
-def _days_of(text: str) -> list[int]:
-    days: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not (first.isdigit() and (last or first).isdigit()):
-            fail(f"--days {text}: write it as 1-5 or 1,2,6; 1 is Monday")
-        days += range(int(first), int(last or first) + 1)
-    return days
-
-
-def _limits_of(path: Path, name: str) -> dict[str, int]:
+def limits_of(path: Path, name: str) -> dict[str, int]:
+    """How many licenses are owned of each, by a file."""
     frame = read_rows(path, "limits")
     for column in (name, "licenses"):
         if column not in frame.columns:

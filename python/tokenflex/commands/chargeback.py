@@ -35,11 +35,12 @@ _SUMS: Final = ("tokens", "cost", "tokens_without_price")
 HELP = """Lay all tokens that a contract's ledger took, and what they cost, to those who used them.
 
 \b
-  tokenflex chargeback charges.csv --contract contract.toml --by group,product --groups groups.csv
+  tokenflex chargeback charges.csv --contract contract.toml \\
+    --by group,product --groups groups.csv
 \b
 Split by how long each session was in use, which takes logs:
-  tokenflex chargeback logs/ --timezone Europe/Madrid --rates rates.csv --contract contract.toml \\
-    --by group --groups groups.csv --split minutes
+  tokenflex chargeback logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --contract contract.toml --by group --groups groups.csv --split minutes
 
 --by takes user, product, server, month, pool; group, cost_centre and any dimension of --groups; and the columns of the
 sessions or charges. Spellings of one name are one person by case and domain; --aliases says more.

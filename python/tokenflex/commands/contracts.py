@@ -14,7 +14,7 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen, tables
 from tokenflex.commands.logs import Metered, metered
-from tokenflex.commands.options import LogOptions, fail
+from tokenflex.commands.options import LogOptions, fail, is_from_file
 from tokenflex.inspection import kind_of_file
 from tokenflex.reading.charges import read_charges
 from tokenflex.words import many
@@ -66,7 +66,7 @@ def settled(
     after: tf.Ledger | None = None,
 ) -> Settled:
     """Charges what is in logs, or reads charges, and settles them with the contract, behind what was closed before."""
-    contract = _contract_of(asked.contract)
+    contract = contract_of(asked.contract)
     if after is not None and after.contract.number != contract.number:
         fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
@@ -102,7 +102,8 @@ def charges_of(source: list[str], asked: LogOptions, problems: tf.Problems, *, a
     return Charged(run.charges, run)
 
 
-def _contract_of(path: Path | None) -> tf.Contract:
+def contract_of(path: Path | None) -> tf.Contract:
+    """The contract in a file; without one the program ends, and says how to write it."""
     if path is None:
         fail(
             "--contract is missing: how many tokens were bought, and until when do they last?",
@@ -123,13 +124,14 @@ def _file_of_charges(source: list[str]) -> Path | None:
 
 def _refuse_options_of_logs(path: Path, asked: LogOptions, also: tuple[str, ...]) -> None:
     given = {
-        "--rates": asked.rates is not None,
-        "--server": asked.server is not None,
-        "--rule": asked.rule != LogOptions.rule,
-        "--timezone": bool(asked.timezone),
+        "rates": asked.rates is not None,
+        "server": asked.server is not None,
+        "rule": asked.rule != LogOptions.rule,
+        "timezone": bool(asked.timezone),
     }
-    for option, is_given in given.items():
-        if is_given and option not in also:
+    for name, is_given in given.items():
+        option = f"--{name}"
+        if is_given and option not in also and not is_from_file(name):
             fail(f"{option} goes with logs: what is in {path} has been charged already")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import tempfile
 from importlib.util import find_spec
@@ -16,8 +17,10 @@ from tokenflex.commands.compare import show_comparison
 from tokenflex.commands.estimate import show_estimate
 from tokenflex.commands.ledger import show_ledger
 from tokenflex.commands.logs import Metered, metered
-from tokenflex.commands.options import LogOptions, readable_errors
+from tokenflex.commands.month import MonthOptions, month_of
+from tokenflex.commands.options import JsonOption, LogOptions, may_be_written, readable_errors
 from tokenflex.commands.plan import drawn_from, show_plan
+from tokenflex.commands.report import FILES, plain_of, show_answers, write_report
 from tokenflex.demo import FEWEST_MONTHS, MOST_MONTHS, DemoFirm, write_logs
 from tokenflex.summary import summarize
 
@@ -27,6 +30,15 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
+HELP = """Write the logs of an invented firm, charge them, and show what an administrator wants to know first.
+
+\b
+  tokenflex demo
+  tokenflex demo --report demo.html
+
+Three license servers in Madrid, Chicago and Singapore, with everything real logs hold: crashes, lost check-ins, rotated
+and repeated files, clock changes, damaged lines.
+"""
 TOKEN_PRICE: Final = 3
 """A demo value, as all prices of the demo."""
 
@@ -38,20 +50,29 @@ def demo(
     months: Annotated[
         int, typer.Option(min=FEWEST_MONTHS, max=MOST_MONTHS, help="How many months of logs, from September 2025.")
     ] = 5,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report of the firm here and show its answers: .html or .xlsx.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the logs of an invented firm, charge them, and show what an administrator wants to know first.
-
-    Three license servers in Madrid, Chicago and Singapore, with everything real logs hold: crashes, lost check-ins,
-    rotated and repeated files, clock changes, damaged lines.
-    """
+    """Shows the demo; see `HELP`."""
     with readable_errors():
+        if report is not None:
+            may_be_written(report, "--report", FILES)
         firm = write_logs(folder or tempfile.mkdtemp(prefix="tokenflex-demo-"), months=months)
         asked = LogOptions(
             timezone=[f"{server}={zone}" for server, zone in firm.servers.items()],
             rule=str(firm.rule_path),
             rates=firm.rates_path,
         )
+        if report is not None:
+            _report(firm, asked, report, as_json=as_json)
+            return
         run = metered([str(firm.folder / "logs")], asked)
+        if as_json:
+            summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
+            typer.echo(json.dumps({"folder": str(firm.folder), **summary.to_dict()}, indent=2))
+            return
         to = screen.console()
         to.print("An invented firm: its servers, people and use are made up by this program.", style="dim")
         summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
@@ -61,6 +82,36 @@ def demo(
         _show_plans(firm, run, asked.terms, to)
         for line in _about_demo(firm):
             to.print(line, soft_wrap=True)
+
+
+def _report(firm: DemoFirm, terms: LogOptions, out: Path, *, as_json: bool) -> None:
+    """Writes the report with everything that the firm has."""
+    asked = MonthOptions(
+        timezone=terms.timezone,
+        rule=terms.rule,
+        rates=terms.rates,
+        quiet=as_json,
+        statement=firm.statement_path,
+        contract=firm.contract_path,
+        users=firm.users_path,
+        groups=firm.groups_path,
+        activity=firm.activity_path,
+        price_list=firm.price_list_path,
+        offer=firm.offer_path,
+        token_price=str(TOKEN_PRICE),
+        hours="08:00-18:00",
+    )
+    month = month_of([str(firm.folder / "logs")], asked, lambda _: None)
+    write_report(month.report, out)
+    if as_json:
+        answer = {"folder": str(firm.folder), **plain_of(month), "files": {"report": str(out)}}
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    to = screen.console()
+    to.print("An invented firm: its servers, people, use and prices are made up by this program.", style="dim")
+    show_answers(month, to)
+    to.print(f"The report was written to {out}", style="bold green", soft_wrap=True)
+    to.print(f"The firm's files are in {firm.folder}. The same with your own: tokenflex init --help", soft_wrap=True)
 
 
 def _show_contract(firm: DemoFirm, charges: pl.DataFrame, to: Console) -> None:

@@ -25,6 +25,7 @@ from tokenflex.commands.options import (
     VariantsOption,
     fail,
     instant_of,
+    is_from_file,
     is_statement,
     readable_errors,
     takes,
@@ -32,6 +33,7 @@ from tokenflex.commands.options import (
     variants_of,
     writer_of,
 )
+from tokenflex.summary import doubles_by_cause
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -47,9 +49,11 @@ HELP = """Find what was charged twice to one person for one product within one w
 
 \b
 In your own logs: what the contract's rule doubles
-  tokenflex doubles logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv
+  tokenflex doubles logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --users users.csv
 \b
-In the vendor's statement: what the vendor charged twice; with your logs as evidence
+In the vendor's statement, with your logs as evidence: what the vendor charged
+twice
   tokenflex doubles statement.csv --logs logs/ --timezone Europe/Madrid \\
     --rates rates.csv --rule rule.toml --users users.csv --out doubles.csv
 
@@ -85,7 +89,7 @@ def doubles(
         same = None if variants is None else variants_of(variants)
         if is_statement(source):
             charged = _of_statement(source[0], logs or [], asked)
-        elif logs:
+        elif logs and not is_from_file("logs"):
             fail("--logs goes with a statement: give the logs as they are, without --logs")
         else:
             charged = _of_logs(source, asked, until)
@@ -154,9 +158,7 @@ class Doubles:
     @property
     def by_cause(self) -> pl.DataFrame:
         """Cases and tokens of each leading cause, the costliest first."""
-        claimable = pl.col("tokens").filter(pl.col("is_claimable")).sum()
-        counted = self.cases.group_by("cause").agg(pl.len().alias("cases"), pl.col("tokens").sum(), claimable=claimable)
-        return counted.sort("tokens", "cause", descending=[True, False])
+        return doubles_by_cause(self.cases)
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain values."""

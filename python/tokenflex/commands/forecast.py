@@ -37,7 +37,8 @@ _MODELS: Final = ("auto", "weekday")
 HELP = """Forecast the tokens of the days to come, from logs or from charges, with intervals.
 
 \b
-  tokenflex forecast logs/ --timezone Europe/Madrid --rates rates.csv --country ES
+  tokenflex forecast logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --country ES
   tokenflex forecast charges.csv --horizon 365 --by product --out days.csv
 \b
 What you know of the future goes into scenarios.toml:
@@ -142,9 +143,9 @@ def _options(asked: ForecastOptions) -> dict[str, Any]:
         "horizon": asked.horizon,
         "by": asked.by,
         "sites": None if asked.sites is None else _mapping(asked.sites, "--sites", "server", "site"),
-        "countries": _countries(asked.country),
-        "holidays": None if asked.holidays is None else _holidays(asked.holidays),
-        "scenarios": [] if asked.scenarios is None else _scenarios(asked.scenarios),
+        "countries": countries_of(asked.country),
+        "holidays": None if asked.holidays is None else holidays_of(asked.holidays),
+        "scenarios": [] if asked.scenarios is None else scenarios_of(asked.scenarios),
         "level": asked.level,
         "model": asked.model,
         "until": asked.until,
@@ -171,7 +172,8 @@ def _dated(charges: pl.DataFrame) -> pl.DataFrame:
     return charges.with_columns(dates)
 
 
-def _countries(given: list[str] | None) -> str | dict[str, str] | None:
+def countries_of(given: list[str] | None) -> str | dict[str, str] | None:
+    """One country for all, or that of each server or site."""
     given = given or []
     named = dict(value.split("=", 1) for value in given if "=" in value)
     plain_codes = [value for value in given if "=" not in value]
@@ -187,7 +189,8 @@ def _mapping(path: Path, option: str, key: str, value: str) -> dict[str, str]:
     return dict(table.select(pl.col(key, value).cast(pl.String)).drop_nulls().iter_rows())
 
 
-def _holidays(path: Path) -> list[str] | dict[str, list[str]]:
+def holidays_of(path: Path) -> list[str] | dict[str, list[str]]:
+    """The firm's own free days: for all, or by country."""
     table = read_rows(path, "--holidays")
     if "date" not in table.columns:
         fail(f"--holidays {path}: column 'date' is missing")
@@ -202,7 +205,8 @@ def _holidays(path: Path) -> list[str] | dict[str, list[str]]:
     return found
 
 
-def _scenarios(path: Path) -> list[tf.Project | tf.HeadCount]:
+def scenarios_of(path: Path) -> list[tf.Project | tf.HeadCount]:
+    """Projects and head counts to come."""
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeError) as error:

@@ -13,7 +13,7 @@ import typer
 
 import tokenflex as tf
 from tokenflex import screen
-from tokenflex.commands.activity import ActivityOption, activity_of, durations_of, spoken
+from tokenflex.commands.activity import ActivityOption, activity_of, durations_of
 from tokenflex.commands.logs import paired
 from tokenflex.commands.options import (
     JsonOption,
@@ -29,7 +29,7 @@ from tokenflex.commands.options import (
     writer_of,
 )
 from tokenflex.summary import problem_groups
-from tokenflex.words import many
+from tokenflex.words import many, spoken
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,7 +12,7 @@ import typer
 
 import tokenflex as tf
 from tokenflex import screen
-from tokenflex.commands.activity import ActivityOption, activity_of, durations_of, spoken
+from tokenflex.commands.activity import ActivityOption, activity_of, durations_of
 from tokenflex.commands.logs import sessions_of_logs
 from tokenflex.commands.options import (
     JsonOption,
@@ -28,7 +28,7 @@ from tokenflex.commands.options import (
     zones_of,
 )
 from tokenflex.summary import problem_groups
-from tokenflex.words import many
+from tokenflex.words import many, spoken
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -25,14 +25,15 @@ from tokenflex.commands.options import (
     UsersOption,
     counting_bar,
     fail,
+    is_from_file,
     may_be_written,
     rates_of,
     readable_errors,
     users_of,
-    whole_file,
     writer_of,
     zones_of,
 )
+from tokenflex.content import whole_file
 from tokenflex.metering.rule_grid import described
 from tokenflex.summary import problem_groups
 from tokenflex.words import many
@@ -54,9 +55,11 @@ HELP = """Find the charging rule that reproduces a statement of the vendor, and 
 
 \b
 A statement that lists sessions is enough by itself:
-  tokenflex infer-rule statement.csv --timezone Europe/Madrid --rates rates.csv --save-rule rule.toml
+  tokenflex infer-rule statement.csv --timezone Europe/Madrid \\
+    --rates rates.csv --save-rule rule.toml
 \b
-A statement by day takes your logs; with users.csv the days of each user are tried too:
+A statement by day takes your logs; with users.csv the days of each user are
+tried too:
   tokenflex infer-rule statement.csv --logs logs/ --timezone Europe/Madrid \\
     --rates rates.csv --users users.csv --out deciding.csv
 
@@ -90,7 +93,7 @@ def infer_rule(
         write = writer_of(out)
         if save_rule is not None:
             may_be_written(save_rule, "--save-rule", (".toml",))
-        if server is not None and not logs:
+        if server is not None and not logs and not is_from_file("server"):
             fail("--server goes with --logs: it names the server of logs that do not say it")
         zones = zones_of(timezone)
         lives = _lives(users)

@@ -37,7 +37,7 @@ def inspect(
 ) -> None:
     """Says what files are; see `HELP`."""
     with readable_errors():
-        found = _inspected(_files(files), zones_of(timezone))
+        found = inspected(files_in(files), zones_of(timezone))
         if as_json:
             typer.echo(json.dumps([each.to_dict() for each in found], indent=2))
         else:
@@ -46,7 +46,7 @@ def inspect(
             screen.show_together(together(found), screen.console())
 
 
-def _inspected(files: list[Path], timezone: str | dict[str, str] | None) -> list[tf.Inspection]:
+def inspected(files: list[Path], timezone: str | dict[str, str] | None) -> list[tf.Inspection]:
     """What each file is. Of several files, one that cannot be read does not hide the others."""
     found = []
     for file in files:
@@ -59,7 +59,7 @@ def _inspected(files: list[Path], timezone: str | dict[str, str] | None) -> list
     return found
 
 
-def _files(given: list[Path]) -> list[Path]:
+def files_in(given: list[Path]) -> list[Path]:
     """The files, and those in the folders."""
     found: list[Path] = []
     for path in given:

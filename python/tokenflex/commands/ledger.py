@@ -35,14 +35,18 @@ HELP = """Draw charges from a contract's pools, and show every change of the bal
 
 \b
 From logs:
-  tokenflex ledger logs/ --timezone Europe/Madrid --rates rates.csv --contract contract.toml
+  tokenflex ledger logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --contract contract.toml
 \b
-From charges that `tokenflex charge --out charges.csv` wrote, all entries into a file:
+From charges that `tokenflex charge --out charges.csv` wrote, all entries into
+a file:
   tokenflex ledger charges.csv --contract contract.toml --out ledger.csv
 
 \b
-Close March once it has been charged back; late data then become corrections behind it, told as such:
-  tokenflex ledger charges.csv --contract contract.toml --keep ledger/ --close 2026-03
+Close March once it has been charged back; late data then become corrections
+behind it, told as such:
+  tokenflex ledger charges.csv --contract contract.toml --keep ledger/ \\
+    --close 2026-03
 
 The file of --out has every entry, with user, product and server of its charge.
 """

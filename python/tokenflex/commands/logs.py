@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import polars as pl
@@ -12,7 +14,7 @@ import tokenflex as tf
 from tokenflex.commands.options import fail, reading_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from tokenflex.commands.options import LogOptions
@@ -56,13 +58,20 @@ def paired(
     sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
     if sessions.is_empty():
         fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
+    if rates is None:
+        rates_template(sessions)
+    run = Paired(log, servers_of(log, zones), rates, sessions, pl.concat([log.problems, problems.frame]))
+    return put_right(run, identity, variants)
+
+
+def put_right(run: Paired, identity: tf.Identity | None, variants: Mapping[str, str] | None) -> Paired:
+    """The same with persons in place of their spellings, and product lines in place of their variants."""
+    problems, sessions = tf.Problems(), run.sessions
     if identity is not None:
         sessions = identity.apply(sessions, problems=problems)
     if variants:
         sessions = sessions.with_columns(pl.col("product").cast(pl.String).replace(variants))
-    if rates is None:
-        rates_template(sessions)
-    return Paired(log, servers_of(log, zones), rates, sessions, pl.concat([log.problems, problems.frame]))
+    return replace(run, sessions=sessions, problems=pl.concat([run.problems, problems.frame]))
 
 
 def metered(
@@ -74,7 +83,11 @@ def metered(
     variants: Mapping[str, str] | None = None,
 ) -> Metered:
     """Reads, pairs and charges, as `paired` does."""
-    run, rule = paired(logs, asked, as_of=as_of, identity=identity, variants=variants), asked.terms
+    return charged(paired(logs, asked, as_of=as_of, identity=identity, variants=variants), asked.terms, as_of=as_of)
+
+
+def charged(run: Paired, rule: tf.Rule, *, as_of: datetime | None = None) -> Metered:
+    """What was read and paired, with its charges."""
     problems = tf.Problems()
     charges = tf.charge(run.sessions, rule=rule, rates=run.rates, servers=run.servers, as_of=as_of, problems=problems)
     found = pl.concat([run.problems, problems.frame])
@@ -99,13 +112,25 @@ def sessions_of_logs(
 
 def rates_template(sessions: pl.DataFrame) -> NoReturn:
     """Says that rates are missing; the template goes to stdout, so that `> rates.csv` makes the file."""
-    typer.echo("product,tokens,effective_from")
-    for product in sessions["product"].cast(pl.String).unique().drop_nulls().sort():
-        typer.echo(f"{product},,")
+    typer.echo(rates_to_fill_in(products_of(sessions)), nl=False)
     fail(
         "--rates is missing: what is a day of each product worth?",
         "Fill in the template above (your contract has the tokens), save it, and give it by --rates rates.csv.",
     )
+
+
+def products_of(sessions: pl.DataFrame) -> list[str]:
+    """The products that were used, by name."""
+    return sessions["product"].cast(pl.String).unique().drop_nulls().sort().to_list()
+
+
+def rates_to_fill_in(products: Iterable[str]) -> str:
+    """A file of rates without tokens."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("product", "tokens", "effective_from"))
+    rows.writerows((product, "", "") for product in products)
+    return text.getvalue()
 
 
 def servers_of(log: tf.FlexlmLog, timezone: str | dict[str, str] | None) -> dict[str, str]:

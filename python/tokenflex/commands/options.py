@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
+import tomllib
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, get_type_hints
 
 import polars as pl
 import typer
@@ -26,14 +27,22 @@ from rich.progress import (
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.commands.config import NAME, Config
+from tokenflex.content import whole_file
 from tokenflex.inspection import kind_of_file
+from tokenflex.words import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+LOOK_AT = 1
+"""How a program ends whose answer needs somebody: an audit with differences that nothing explains, for one."""
 PRESETS = {"token-flex": tf.TOKEN_FLEX, "flex": tf.FLEX}
+_BOTH = "--config and --no-config exclude each other"
+_ARGUMENTS: Final = {"logs": "logs", "source": "logs", "statement": "statement"}
+_from_file: ContextVar[frozenset[str]] = ContextVar("_from_file", default=frozenset())
 
 LogsArgument = Annotated[
     list[str], typer.Argument(help="Log files, folders or patterns; .gz and .zst too.", metavar="LOGS...")
@@ -97,6 +106,83 @@ class LogOptions:
         return rates_of(self.rates)
 
 
+def _take_config(ctx: typer.Context, given: Path | None) -> Path | None:
+    """Makes what `tokenflex.toml` says the defaults of a command, before its other options are read."""
+    if ctx.resilient_parsing:
+        return given
+    if ctx.params.get("no_config"):
+        if _source(ctx, "config") == "COMMANDLINE":
+            fail(_BOTH)
+        # What the environment says is not asked for.
+        return None
+    path = given or Path(NAME)
+    if given is None and not path.is_file():
+        return None
+    with readable_errors():
+        # What does not go with a command is passed over.
+        ctx.default_map = Config.read(path).options(ctx.info_name or "")
+    return path
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="TOKENFLEX_CONFIG",
+        show_envvar=False,
+        is_eager=True,
+        callback=_take_config,
+        help=f"Where what is not given here is taken from. Default: {NAME}, if there is one.",
+    ),
+]
+NoConfigOption = Annotated[bool, typer.Option("--no-config", is_eager=True, help=f"Take nothing from {NAME}.")]
+
+
+def configured(command: Callable[..., None]) -> Callable[..., None]:
+    """Lets a command take from `tokenflex.toml` what is not given, and say what it took."""
+    own = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter("no_config", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=NoConfigOption),
+        inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption),
+    ]
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+    @wraps(command)
+    def run(ctx: typer.Context, config: Path | None, no_config: bool, **given: Any) -> None:  # noqa: ANN401 - of each option its own
+        if no_config and config is not None:
+            fail(_BOTH)
+        taken = [param for param in ctx.command.params if param.name and _source(ctx, param.name) == "DEFAULT_MAP"]
+        if taken and not (given.get("quiet") or given.get("as_json")):
+            # Arguments are logs, or a statement.
+            names = [param.opts[0] if param.opts[0].startswith("-") else _ARGUMENTS[param.name] for param in taken]
+            typer.echo(f"from {config}: {', '.join(names)}", err=True)
+        token = _from_file.set(frozenset(param.name for param in taken if param.name))
+        try:
+            command(**given)
+        finally:
+            _from_file.reset(token)
+
+    parameters = [*own.parameters.values(), *added, context]
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # of any function
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _source(ctx: typer.Context, name: str) -> str:
+    """Where the value of a parameter comes from, as click names it."""
+    source = ctx.get_parameter_source(name)
+    return "" if source is None else source.name
+
+
+def is_from_file(name: str) -> bool:
+    """Whether an option or argument of the command, by its name in the code, was taken from `tokenflex.toml`.
+
+    Such a one gives way where it does not go with what stands on the command line.
+    """
+    return name in _from_file.get()
+
+
 def takes(options: type[LogOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes the fields of a dataclass options of a command, which gets them together as `asked`."""
     hints = get_type_hints(options, include_extras=True)
@@ -133,6 +219,11 @@ def zones_of(given: list[str] | None) -> str | dict[str, str] | None:
     plain = [value for value in given if "=" not in value]
     if (named and plain) or len(plain) > 1:
         fail("--timezone: give one zone for all servers, or SERVER=ZONE once for each server")
+    if blank := [server for server, zone in named.items() if not zone]:
+        fail(
+            f"the time zone of {some(blank)} is not filled in",
+            f'Write it into {NAME} under [servers], such as {blank[0]} = "Europe/Madrid", or give --timezone.',
+        )
     return plain[0] if plain else named or None
 
 
@@ -143,9 +234,18 @@ def rule_of(text: str) -> tf.Rule:
     if not text.endswith(".toml"):
         fail(f"--rule {text}: not a preset ({', '.join(PRESETS)}) and not a .toml file")
     try:
-        return tf.Rule.read(text)
+        # A configuration may have a rule of its own.
+        within = Config.read(Path(text)).rule if _has_rule_table(text) else None
+        return within if isinstance(within, tf.Rule) else tf.Rule.read(text)
     except tf.TokenflexError as error:
         fail(f"--rule {text}: {error}")
+
+
+def _has_rule_table(path: str) -> bool:
+    try:
+        return isinstance(tomllib.loads(Path(path).read_text(encoding="utf-8")).get("rule"), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def users_of(path: Path | None) -> tf.UserZones:
@@ -196,6 +296,9 @@ def rates_of(path: Path | None) -> tf.Rates | None:
         return tf.Rates.read(path)
     except tf.SourceError:
         raise
+    except tf.ColumnValueError as error:
+        hint = "Your contract has them. Without its line a product is charged, and told as of unknown tokens."
+        fail(f"--rates {path}: {error}", hint if error.column == "tokens" else "")
     except tf.TokenflexError as error:
         fail(f"--rates {path}: {error}")
 
@@ -230,18 +333,6 @@ def may_be_written(path: Path, option: str, endings: tuple[str, ...]) -> None:
         fail(f"{option} {path}: give a name that ends in {' or '.join(endings)}")
     if not path.parent.is_dir():
         fail(f"{option} {path}: there is no folder {path.parent}")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from tokenflex.commands.options import (
     JsonOption,
     LogOptions,
     fail,
+    is_from_file,
     may_be_written,
     readable_errors,
     takes,
@@ -46,7 +47,7 @@ HELP = """Say how many tokens to buy, of which kind and when, so that the expect
 From what was charged, grown by 5 % a year, for the terms in offer.toml:
   tokenflex plan charges.csv --offer offer.toml --growth 5%
 \b
-From logs, for a term that begins on a day; the contract that it means is kept:
+From logs, for a term that begins on a day; the contract is kept:
   tokenflex plan logs/ --timezone Europe/Madrid --rates rates.csv \\
     --offer offer.toml --start 2027-01-01 --save-contract contract.toml
 \b
@@ -139,6 +140,8 @@ class Scenarios(NamedTuple):
 
 
 def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.Problems) -> Scenarios:
+    if asked.paths is not None and is_from_file("source"):
+        source = []
     if (asked.paths is None) == (not source):
         fail("give logs or charges to draw scenarios from, or scenarios of your own with --paths, one of the two")
     if offer.years and asked.days is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from tokenflex import screen
 from tokenflex.commands.logs import paired
 from tokenflex.commands.options import (
     AsOfOption,
+    JsonOption,
     LogOptions,
     LogsArgument,
     UsersOption,
@@ -23,6 +25,7 @@ from tokenflex.commands.options import (
     users_of,
     writer_of,
 )
+from tokenflex.summary import plain, problem_groups
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +39,8 @@ By server:
   tokenflex whatif logs/ --timezone Europe/Madrid --rates rates.csv
 \b
 By where people live, and which two zones would be best for two servers:
-  tokenflex whatif logs/ --timezone Europe/Madrid --rates rates.csv --users users.csv --servers 2
+  tokenflex whatif logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --users users.csv --servers 2
 
 All whole hours from UTC-12 to UTC+14 are tried, and with --users each user's own day. The file of --out has them all.
 """
@@ -51,6 +55,7 @@ def whatif(
     servers: Annotated[int | None, typer.Option(min=1, help="Place so many servers anew, and say where.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write every site and zone here: .parquet or .csv.")] = None,
     as_of: AsOfOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Says what other zones would cost; see `HELP`."""
     with readable_errors():
@@ -71,10 +76,7 @@ def whatif(
             problems=problems,
         )
         write(found)
-        if asked.quiet:
-            return
-        to = screen.console()
-        _show(found, to)
+        placed = None
         if servers is not None:
             placed = tf.place_servers(
                 run.sessions,
@@ -85,7 +87,19 @@ def whatif(
                 today=run.servers,
                 problems=problems,
             )
+        groups = problem_groups(pl.concat([run.problems, problems.frame]))
+        if as_json:
+            tables = {"sites": found, "placement": placed, "problems": groups}
+            answer = {name: None if rows is None else plain(rows).to_dicts() for name, rows in tables.items()}
+            typer.echo(json.dumps(answer, indent=2))
+            return
+        if asked.quiet:
+            return
+        to = screen.console()
+        _show(found, to)
+        if placed is not None and servers is not None:
             _show_placement(placed, servers, to)
+        screen.show_problems(groups, to)
         if out is not None:
             to.print(f"{found.height:,} rows written to {out}", soft_wrap=True)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tokenflex.contract import files, snapshot
 from tokenflex.contract.days import first_instants
-from tokenflex.contract.fields import Checks, Exact, days_as_text, defaults_of, fill, plain
+from tokenflex.contract.fields import Checks, Exact, days_as_text, defaults_of, fill, no_field, plain
 from tokenflex.contract.pools import id_of, pools_of
 from tokenflex.contract.settle import settle
 from tokenflex.contract.whole import checked, read_parts
@@ -409,7 +409,7 @@ def _made(fields: Mapping[str, Any], checks: Checks) -> Contract:
     known = defaults_of(Contract)
     for name in fields:
         if name not in known:
-            checks.fault(str(name), f"is no field of a contract; there are {', '.join(known)}")
+            checks.fault(str(name), no_field(name, known, "of a contract"))
     given = {name: value for name, value in fields.items() if name in known}
     whole = checked(known | given, checks)
     checks.refuse("contract")

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from tokenflex import _core
 from tokenflex.contract.days import FIRST_DAY, LAST_DAY
 from tokenflex.errors import FieldsError, ZoneError
+from tokenflex.words import near
 
 Exact: TypeAlias = Decimal | int | str
 """A number as a caller gives it: no float, which cannot hold a tenth."""
@@ -181,6 +182,12 @@ def fill(target: object, fields: Mapping[str, object]) -> None:
         object.__setattr__(target, name, value)
 
 
+def no_field(name: object, known: Iterable[str], of: str = "here") -> str:
+    """What is said of a field that is unknown: which was meant, and which there are."""
+    names = list(known)
+    return f"is no field {of}{near(str(name), names)}; there are {', '.join(names)}"
+
+
 def built(kind: type[_Kind], fields: object, path: str, checks: Checks) -> _Kind | None:
     """A value of the fields that a file has for it. What is wrong goes to `checks`, under its path."""
     if not isinstance(fields, Mapping):
@@ -189,7 +196,7 @@ def built(kind: type[_Kind], fields: object, path: str, checks: Checks) -> _Kind
     known = defaults_of(kind)
     for name in fields:
         if name not in known:
-            checks.fault(f"{path}.{name}", f"is no field here; there are {', '.join(sorted(known))}")
+            checks.fault(f"{path}.{name}", no_field(name, sorted(known)))
     given = {name: value for name, value in fields.items() if name in known}
     try:
         return kind(**(known | given))

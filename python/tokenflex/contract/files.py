@@ -37,13 +37,13 @@ def is_json(ending: str, text: str) -> bool:
 
 def toml_of(fields: Mapping[str, Any]) -> str:
     """The fields as TOML: what is one value first, then a table each for the servers and each part."""
-    lines = [f"{name} = {_literal(value)}" for name, value in fields.items() if not _is_table(value)]
+    lines = [f"{name} = {toml_literal(value)}" for name, value in fields.items() if not _is_table(value)]
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            lines += ["", f"[{name}]", *(f"{_text(key)} = {_literal(each)}" for key, each in value.items())]
+            lines += ["", f"[{name}]", *(f"{_text(key)} = {toml_literal(each)}" for key, each in value.items())]
         elif _is_table(value):
             for part in value:
-                lines += ["", f"[[{name}]]", *(f"{key} = {_literal(each)}" for key, each in part.items())]
+                lines += ["", f"[[{name}]]", *(f"{key} = {toml_literal(each)}" for key, each in part.items())]
     return "\n".join([*lines, ""])
 
 
@@ -51,11 +51,12 @@ def _is_table(value: object) -> bool:
     return isinstance(value, Mapping) or (isinstance(value, list) and isinstance(value[0], Mapping))
 
 
-def _literal(value: object) -> str:
+def toml_literal(value: object) -> str:
+    """A value that is no table, as TOML."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list):
-        return f"[{', '.join(_literal(each) for each in value)}]"
+        return f"[{', '.join(toml_literal(each) for each in value)}]"
     return _text(value)
 
 

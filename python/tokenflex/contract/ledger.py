@@ -16,6 +16,7 @@ from tokenflex.contract.forecast import Burn, outlook
 from tokenflex.contract.store import write_ledger
 from tokenflex.contract.teams import merged_into
 from tokenflex.errors import ArgumentError
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems
 from tokenflex.times import EPOCH, MICROSECOND, checked_duration, instant_in_data, microseconds
 
@@ -42,7 +43,7 @@ _EIGHT: Final = Decimal("1E-8")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ledger:
+class Ledger(Shown):
     """Every change of a contract's balances, in order of time. Made by `Contract.settle`.
 
     Attributes:
@@ -82,6 +83,9 @@ class Ledger:
 
     def __len__(self) -> int:
         return self.entries.height
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"balances": self.balances(), "entries": self.entries}
 
     def __repr__(self) -> str:
         return f"<Ledger of {self.contract.number}: {len(self):,} entries until {self.as_of.isoformat()}>"

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenflex.contract.days import ONE_DAY, years_later
-from tokenflex.contract.fields import MISSING, Checks, built_parts, parts, total
+from tokenflex.contract.fields import MISSING, Checks, built_parts, no_field, parts, total
 from tokenflex.contract.terms import Booking, ContractYear, Pack, PerpetualLicense, PriceTier
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _listed_servers(given: Iterable[object], checks: Checks) -> dict[Any, Any]:
             checks.fault(where, "has to be a table with name and zone")
             continue
         for unknown in each.keys() - {"name", "zone", "redundant"}:
-            checks.fault(f"{where}.{unknown}", "is no field here; there are name, redundant, zone")
+            checks.fault(f"{where}.{unknown}", no_field(unknown, ("name", "redundant", "zone")))
         name = checks.text(f"{where}.name", each.get("name", MISSING))
         if checks.flag(f"{where}.redundant", each.get("redundant", False)):
             checks.fault(where, TRIAD)

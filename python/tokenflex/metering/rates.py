@@ -213,7 +213,8 @@ def _row(values: dict[str, Any], row: int) -> Rate:
             try:
                 values[column] = read(values[column], column)
             except (ArgumentError, ArgumentTypeError) as error:
-                raise ColumnValueError(f"rates, row {row}: {error}", column=column, row=row) from error
+                of = f" ({values['product']})" if isinstance(values["product"], str) else ""
+                raise ColumnValueError(f"rates, row {row}{of}: {error}", column=column, row=row) from error
     product = values["product"]
     if not isinstance(product, str) or not product.strip():
         raise ColumnValueError(

@@ -16,6 +16,7 @@ from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.contract.fields import Checks, Exact, total
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.terms import terms_of
+from tokenflex.notebook import Shown
 from tokenflex.planning.mix import Mix, Priced, Use, cheapest, cheapest_cover, reachable
 from tokenflex.planning.price_list import PriceList, Subscription
 from tokenflex.planning.rest import Charged, Charging, Part, Terms, column_names
@@ -44,7 +45,7 @@ _DIGITS: Final = 80
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModelComparison:
+class ModelComparison(Shown):
     """What `compare_models` found. All costs are for a year of 365 days.
 
     Attributes:
@@ -72,6 +73,9 @@ class ModelComparison:
             return None
         whole = self.models.filter(pl.Series([products == common for products in lacking])).sort("cost")
         return None if whole.is_empty() else str(whole["model"][0])
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"models": self.models, "products": self.products, "users": self.users}
 
     def __repr__(self) -> str:
         lines = [f"<ModelComparison of {self.users.height:,} users, {self.days:,} days, costs of a year"]

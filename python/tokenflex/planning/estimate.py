@@ -18,6 +18,7 @@ from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule import Rule
 from tokenflex.metering.rule_grid import checked_rules, described
 from tokenflex.metering.terms import terms_of
+from tokenflex.notebook import Shown
 from tokenflex.planning.past import Ends, Pair, Past, Reading, prices_without_rate
 from tokenflex.problems import Problems, report
 from tokenflex.reading.identity import Identity
@@ -45,7 +46,7 @@ _ENDS: Final[dict[Ends, str]] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimate:
+class Estimate(Shown):
     """What `estimate` found. All tokens are exact.
 
     Attributes:
@@ -79,6 +80,9 @@ class Estimate:
             return None
         with localcontext(prec=MOST_DIGITS):
             return self.low * self.token_price, self.base * self.token_price, self.high * self.token_price
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"what makes it uncertain": self.contributions, "products": self.products}
 
     def __repr__(self) -> str:
         lines = [f"<Estimate {shown(self.base)} tokens, between {shown(self.low)} and {shown(self.high)}"]
@@ -181,7 +185,7 @@ def estimate(
     """
     _check(rule, rates, identity, open_sessions)
     others = _others(rule, servers) if rules is None else _given(rules, rule)
-    price = _price(token_price)
+    price = price_of(token_price)
     if as_of is not None:
         instant_in_data(as_of, "as_of")
     met = Problems()
@@ -438,12 +442,17 @@ def _others(rule: Rule, servers: Mapping[str, str] | None) -> list[Rule]:
     return others
 
 
-def _price(given: object) -> Decimal | None:
+def price_of(given: object, what: str = "estimate") -> Decimal | None:
+    """A token price as it was given to an estimate or a report.
+
+    Raises:
+        FieldsError: It is no price.
+    """
     if given is None:
         return None
     checks = Checks()
     price = checks.price("token_price", given)
-    checks.refuse("estimate")
+    checks.refuse(what)
     return price
 
 

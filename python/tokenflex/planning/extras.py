@@ -1,4 +1,4 @@
-"""What planning needs beyond the library itself: asked for where it is used, and missed in words."""
+"""What some stages need beyond the library itself: asked for where it is used, and missed in words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tokenflex.errors import ArgumentError
 if TYPE_CHECKING:
     from types import ModuleType
 
-INSTALL: Final = "pip install 'tokenflex[planning]'"
+INSTALL: Final = "pip install 'tokenflex[{}]'"
 
 
-def needed(module: str, what: str) -> ModuleType:
-    """A module of the `planning` extra; without it an error that says how to come by it."""
+def needed(module: str, what: str, *, extra: str = "planning") -> ModuleType:
+    """A module of an extra; without it an error that says how to come by it."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise ArgumentError(f"{what} needs {module}: {INSTALL}", location=module) from error
+        raise ArgumentError(f"{what} needs {module}: {INSTALL.format(extra)}", location=module) from error
 
 
 def is_there(module: str) -> bool:

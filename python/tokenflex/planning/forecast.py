@@ -12,6 +12,7 @@ from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.rates import Rates
+from tokenflex.notebook import Shown
 from tokenflex.planning.extras import needed
 from tokenflex.planning.history import DAY, Cell, checked_day, history_of
 from tokenflex.planning.scenarios import HeadCount, Project, checked_scenarios
@@ -39,7 +40,7 @@ _ADVICE: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Forecast:
+class Forecast(Shown):
     """Tokens of the days to come. Made by `forecast`.
 
     Attributes:
@@ -118,6 +119,9 @@ class Forecast:
     def _check(self, n: int) -> None:
         if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_PATHS:
             raise ArgumentError(f"n is {n!r}, but has to lie in 1 to {MOST_PATHS:,}", location="n")
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"days": self.days, "backtest": self.backtest}
 
     def __repr__(self) -> str:
         total = self.days["mean"].sum()

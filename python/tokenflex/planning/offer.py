@@ -15,6 +15,7 @@ from tokenflex.contract.fields import (
     built_parts,
     defaults_of,
     fill,
+    no_field,
     parts,
     plain,
     plain_value,
@@ -228,7 +229,7 @@ class Offer:
         known = defaults_of(cls)
         for name in fields:
             if name not in known:
-                checks.fault(str(name), f"is no field of an offer; there are {', '.join(known)}")
+                checks.fault(str(name), no_field(name, known, "of an offer"))
         given = known | {name: value for name, value in fields.items() if name in known}
         given = built_parts(given, _PARTS, checks)
         whole = _checked(given, checks)

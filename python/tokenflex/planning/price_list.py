@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tokenflex.contract.fields import Checks, Exact, built, defaults_of, fill
+from tokenflex.contract.fields import Checks, Exact, built, defaults_of, fill, no_field
 from tokenflex.contract.files import parsed_toml, text_in, told_of_file, toml_of
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class PriceList:
         known = defaults_of(cls)
         for name in fields:
             if name not in known:
-                checks.fault(name, f"is no field of a price list; there are {', '.join(known)}")
+                checks.fault(name, no_field(name, known, "of a price list"))
         parts = {
             name: _parts(fields.get(name, []), kind, name, checks)
             for name, kind in (("subscriptions", Subscription), ("maintenance", Maintenance))

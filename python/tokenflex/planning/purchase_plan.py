@@ -16,6 +16,7 @@ from tokenflex.contract.contract import Contract
 from tokenflex.contract.days import first_instants, years_later
 from tokenflex.contract.terms import ContractYear, Pack, PriceTier
 from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _SCALE: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PurchasePlan:
+class PurchasePlan(Shown):
     """What to buy so that the expected cost is least. Made by `plan_purchase`.
 
     Attributes:
@@ -56,6 +57,9 @@ class PurchasePlan:
     newsvendor: pl.DataFrame
     contract: Contract
     below: Decimal | None
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"purchases": self.purchases, "what other quantities would cost": self.curve}
 
     def __repr__(self) -> str:
         return f"<PurchasePlan: {self._chosen('purchase')}, expected cost {self.expected_cost:,.2f}>"
