@@ -107,7 +107,8 @@ def told(words: list[str]) -> str:
     if ">" in words:
         words, out = words[: words.index(">")], Path(words[-1])
     done = CliRunner().invoke(app, words[1:], prog_name="tokenflex", env={"COLUMNS": "100"})
-    assert done.exit_code == 0, f"{shlex.join(words)}: {done.output[-800:]} {done.exception!r}"
+    fine = {0, 1} if words[1] == "run" else {0}  # `run` says by 1 that somebody has to look
+    assert done.exit_code in fine, f"{shlex.join(words)}: {done.output[-800:]} {done.exception!r}"
     if out is not None:
         out.write_text(done.stdout, encoding="utf-8")
     return done.stdout
@@ -122,9 +123,9 @@ LIMITS: Final = "product,licenses\nACD,40\nRVT,30\n"
 
 def lay_out(place: Path, firm: DemoFirm, *, whole: bool) -> None:
     """The files that the pages speak of, in one folder: those of the demo, and the few that it has not."""
-    servers = ["mad-lic-01", "chi-lic-01", "sin-lic-01"] if whole else ["mad-lic-01"]
+    servers = ["mad-lic-01", "chi-lic-01", "sin-lic-01"]
     for home in ("", "firm", "demo"):
-        for server in servers:
+        for server in servers if whole or home == "firm" else servers[:1]:
             shutil.copytree(firm.folder / "logs" / server, place / home / "logs" / server)
         for path in firm.folder.glob("*.*"):
             shutil.copy(path, place / home / path.name)
