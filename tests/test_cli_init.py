@@ -135,6 +135,13 @@ def test_of_two_files_for_one_field_the_other_is_told(home: Path) -> None:
     assert "# Another one is there: b.toml" in text
 
 
+def test_what_a_run_wrote_is_not_looked_at(home: Path) -> None:
+    (home / "months" / "2026-07").mkdir(parents=True)
+    (home / "months" / "2026-07" / "users.csv").write_text("user,zone\nana,UTC\n")
+    assert run("init", "--quiet").exit_code == 0
+    assert Config.read(home / NAME).users is None
+
+
 def test_written_elsewhere_paths_lead_back(home: Path) -> None:
     (home / "new").mkdir()
     assert run("init", "logs", "--folder", "new", "--timezone", "UTC", "--quiet").exit_code == 0

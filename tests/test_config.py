@@ -256,14 +256,15 @@ def test_a_file_elsewhere_is_given_by_option_or_environment(
     where = home / NAME
     assert "27 tokens" in run("charge", "--config", where).stdout
     assert "27 tokens" in run("charge", TOKENFLEX_CONFIG=str(where)).stdout
-    fails(run("charge"), "Missing argument 'LOGS...'")
-    fails(run("charge", "--no-config", TOKENFLEX_CONFIG=str(where)), "Missing argument")
+    fails(run("charge"), "no logs given, neither here nor in tokenflex.toml", "tokenflex init")
+    fails(run("charge", "--no-config", TOKENFLEX_CONFIG=str(where)), "no logs given")
+    fails(run("infer-rule"), "no statement given")
     fails(run("charge", "--config", "nowhere.toml"), "there is no configuration nowhere.toml")
 
 
 @pytest.mark.usefixtures("home")
 def test_no_config_takes_nothing() -> None:
-    fails(run("charge", "--no-config"), "Missing argument 'LOGS...'")
+    fails(run("charge", "--no-config"), "no logs given")
     fails(run("charge", "the logs", "--no-config", "--timezone", "UTC"), "--rates is missing")
     for both in (("--no-config", "--config", NAME), ("--config", NAME, "--no-config")):
         fails(run("charge", *both), "exclude each other")

@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 import tokenflex as tf
 from reported import EVIL, MONDAY, demo_report, evil_report, inputs_of
 from tokenflex import tables
 from tokenflex.notebook import html_of
+from tokenflex.reporting import consumption
 from tokenflex.reporting.contents import contents_of
 from tokenflex.reporting.given import period_of, rate_of
 from tokenflex.reporting.report import CHAPTERS
@@ -92,6 +94,24 @@ def test_the_cube_adds_up_and_filters_as_the_charges_do(whole: tf.Report) -> Non
     assert cube.filter(month=date(2025, 10, 1))["tokens"].sum() == (
         ledger.filter(pl.col("usage_date").dt.month() == 10)["tokens"].sum()
     )
+
+
+def test_a_cube_that_would_be_too_large_has_servers_and_small_groups_as_one(
+    whole: tf.Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, sums = whole.tables["charge_ledger"], pl.col("charges", "tokens", "charges_without_rate").sum()
+    for most in (whole.cube.height - 1, 110):
+        monkeypatch.setattr(consumption, "MOST_CELLS", most)
+        cube = consumption.cube_of(ledger)
+        assert cube.height <= most
+        assert cube["server"].unique().to_list() == [consumption.ALL_SERVERS]
+        assert cube.select(sums).equals(whole.cube.select(sums))
+        assert (consumption.OTHER_GROUPS in cube["group"].to_list()) == (most == 110)
+        largest = whole.tables["tokens_by_group"]["group"][0]
+        laid = [
+            each.filter(group=largest).group_by("month", "product", "site").agg(sums) for each in (cube, whole.cube)
+        ]
+        assert_frame_equal(*laid, check_row_order=False)
 
 
 def test_chapters_show_what_their_verbs_give(whole: tf.Report, demo_firm: DemoFirm) -> None:
@@ -413,7 +433,9 @@ def test_results_have_tables_in_a_notebook(whole: tf.Report, demo_firm: DemoFirm
         offer=tf.Offer(overage_price=4, packs=[tf.PackOffer(tokens=10, unit_price=3)]),
         start=date(2026, 7, 1),
     )
-    for shown in (whole, ledger, plan, inputs["problems"]):
+    burn = ledger.burn()
+    assert repr(burn).startswith("<Burn of ")
+    for shown in (whole, ledger, burn, plan, inputs["problems"]):
         text = shown._repr_html_()
         assert "<table>" in text
         assert "<tbody><tr>" in text

@@ -1757,9 +1757,9 @@ REPORT_CUBE: Final = _table(
     {
         "month": (pl.Date(), "its first day, by `usage_date`"),
         "product": (pl.String(), "product line"),
-        "group": (pl.String(), "null where it is not known"),
+        "group": (pl.String(), "null where it is not known; `(other groups)` where there would be too many rows"),
         "site": (pl.String(), "null where it is not known"),
-        "server": (pl.String(), "license server; null where it is not known"),
+        "server": (pl.String(), "null where it is not known; `(all servers)` where there would be too many rows"),
         "charges": (pl.UInt64(), "how many"),
         "tokens": (TOKENS, "in all, without those that have no rate"),
         "charges_without_rate": (pl.UInt64(), "how many of the charges have none"),

@@ -17,6 +17,7 @@ from tokenflex.audit.stated import told_of
 from tokenflex.content import csv_of, digest, parquet_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, MissingColumnError, TokenflexError
 from tokenflex.metering.charge import charge
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems, report
 from tokenflex.reading.contract import ContractSnapshot
 
@@ -30,7 +31,7 @@ _SOURCES: Final = "evidence/sources.parquet"
 _EVENTS: Final = ("time", "kind", "user", "host", "feature", "file", "line")
 
 
-class Dispute:
+class Dispute(Shown):
     """An evidence pack: the cases of a reconciliation, and all that a third party needs to find the same.
 
     Made by `dispute`, or read by `read_dispute`. Two are equal if their files are, byte by byte.
@@ -104,6 +105,9 @@ class Dispute:
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"cases": self.cases}
 
     def __repr__(self) -> str:
         return f"<Dispute of {self.cases.height:,} cases, {self.cases['difference'].sum()} tokens in all>"

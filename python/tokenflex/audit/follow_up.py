@@ -14,6 +14,7 @@ from tokenflex.audit.known_again import SIDES, known_again
 from tokenflex.audit.reconciled import CORRECTING, both_of
 from tokenflex.audit.sides import in_range
 from tokenflex.errors import ArgumentError, ColumnTypeError, MissingColumnError
+from tokenflex.notebook import Shown
 from tokenflex.problems import Problems, report
 from tokenflex.words import many
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FollowUp:
+class FollowUp(Shown):
     """What `follow_up` returns.
 
     Attributes:
@@ -40,6 +41,9 @@ class FollowUp:
         amounts = [pl.col(name).sum() for name in schema if name not in {"change", "was_settled", "rows"}]
         counted = self.rows.group_by("change", "was_settled").agg(pl.len().alias("rows"), *amounts)
         return tables.finish(counted.sort("change", "was_settled"), schema)
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"summary": self.summary, "corrections": self.corrections}
 
     def __repr__(self) -> str:
         counts = self.summary.group_by("change", maintain_order=True).agg(pl.col("rows").sum())

@@ -30,7 +30,7 @@ _BALANCE_COLUMNS: Final = ("provisioned", "adjusted", "carried", "consumed", "ex
 
 SourceArgument = Annotated[
     list[str],
-    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS...|CHARGES"),
+    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS|CHARGES"),
 ]
 
 

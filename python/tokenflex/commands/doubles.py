@@ -65,7 +65,7 @@ can be sent to the vendor.
 @takes(LogOptions)
 def doubles(
     source: Annotated[
-        list[str], typer.Argument(help="Logs, or one statement of the vendor.", metavar="LOGS...|STATEMENT")
+        list[str], typer.Argument(help="Logs, or one statement of the vendor.", metavar="LOGS|STATEMENT")
     ],
     *,
     users: UsersOption = None,

@@ -15,6 +15,7 @@ from tokenflex import screen
 from tokenflex.commands.config import NAME, Config
 from tokenflex.commands.inspect import files_in, inspected
 from tokenflex.commands.logs import products_of, rates_to_fill_in
+from tokenflex.commands.month import OUT
 from tokenflex.commands.options import (
     JsonOption,
     QuietOption,
@@ -70,7 +71,7 @@ day of each product is worth. Without files it looks at the folder in which it r
 
 
 def init(
-    files: Annotated[list[Path] | None, typer.Argument(help="Files or folders.", metavar="[FILE...]")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Files or folders.", metavar="FILE")] = None,
     *,
     timezone: TimezoneOption = None,
     server: ServerOption = None,
@@ -132,7 +133,10 @@ def _looked_at(
     for path in given:
         if not path.exists():
             fail(f"there is no file or folder {path}")
-    files = [file for file in files_in(given) if not (file.parent.resolve() == folder.resolve() and file.name == NAME)]
+    home = folder.resolve()
+    # What tokenflex wrote there itself tells nothing.
+    own = {home / NAME, home / OUT}
+    files = [file for file in files_in(given) if own.isdisjoint({file.resolve(), *file.resolve().parents})]
     logs = [file for file in files if _is_log(file)]
     if not logs:
         fail(

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import polars as pl
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 HORIZON: Final = 91
 MONTH: Final = "%Y-%m"
+OUT: Final = Path("months")
+"""Under which months are written, unless it is said where."""
 _ONE_DAY: Final = timedelta(days=1)
 State = Literal["done", "skipped", "failed"]
 

@@ -45,7 +45,7 @@ _ARGUMENTS: Final = {"logs": "logs", "source": "logs", "statement": "statement"}
 _from_file: ContextVar[frozenset[str]] = ContextVar("_from_file", default=frozenset())
 
 LogsArgument = Annotated[
-    list[str], typer.Argument(help="Log files, folders or patterns; .gz and .zst too.", metavar="LOGS...")
+    list[str], typer.Argument(help="Log files, folders or patterns; .gz and .zst too.", metavar="LOGS")
 ]
 TimezoneOption = Annotated[
     list[str] | None,
@@ -142,6 +142,9 @@ NoConfigOption = Annotated[bool, typer.Option("--no-config", is_eager=True, help
 def configured(command: Callable[..., None]) -> Callable[..., None]:
     """Lets a command take from `tokenflex.toml` what is not given, and say what it took."""
     own = inspect.signature(command, eval_str=True)
+    # What a command needs may stand in the file: whether it is there is seen once that has been read.
+    needed = [name for name, parameter in own.parameters.items() if parameter.default is parameter.empty]
+    parameters = [each.replace(default=None) if each.name in needed else each for each in own.parameters.values()]
     added = [
         inspect.Parameter("no_config", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=NoConfigOption),
         inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption),
@@ -157,13 +160,19 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
             # Arguments are logs, or a statement.
             names = [param.opts[0] if param.opts[0].startswith("-") else _ARGUMENTS[param.name] for param in taken]
             typer.echo(f"from {config}: {', '.join(names)}", err=True)
+        for name in needed:
+            if not given[name]:
+                fail(
+                    f"no {_ARGUMENTS[name]} given, neither here nor in {NAME}",
+                    f"tokenflex init writes {NAME} from a look at your files.",
+                )
         token = _from_file.set(frozenset(param.name for param in taken if param.name))
         try:
             command(**given)
         finally:
             _from_file.reset(token)
 
-    parameters = [*own.parameters.values(), *added, context]
+    parameters += [*added, context]
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # of any function
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

@@ -60,7 +60,7 @@ projects. docs/plan-purchase.md says how offer.toml is written.
 
 SourceArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="[LOGS...|CHARGES]"),
+    typer.Argument(help="Logs, or one file of charges that `charge --out` wrote.", metavar="LOGS|CHARGES"),
 ]
 
 

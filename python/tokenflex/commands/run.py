@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,7 +12,7 @@ import typer
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.audit import flat
-from tokenflex.commands.month import MONTH, Month, MonthOptions, Step, last_whole_month, month_of
+from tokenflex.commands.month import MONTH, OUT, Month, MonthOptions, Step, last_whole_month, month_of
 from tokenflex.commands.options import (
     LOOK_AT,
     JsonOption,
@@ -48,7 +48,6 @@ input is skipped, and told with the option that gives it.
 The program ends with 0 where all is well, and with 1 where somebody has to look: a part failed, lines of the statement
 that nothing explains, products without a rate, tokens that no pool could give.
 """
-OUT: Final = Path("months")
 
 
 @takes(MonthOptions)

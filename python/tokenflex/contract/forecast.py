@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tokenflex import tables
+from tokenflex.notebook import Shown
 from tokenflex.times import EPOCH, MICROSECOND, microseconds
+from tokenflex.words import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +26,7 @@ _DAY = timedelta(days=1) // MICROSECOND
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Burn:
+class Burn(Shown):
     """How fast tokens were used, and the outlook at that rate. Made by `Ledger.burn`.
 
     Attributes:
@@ -48,6 +50,14 @@ class Burn:
     expected_overage: Decimal
     expected_expiry: Decimal
     pools: pl.DataFrame
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"pools": self.pools}
+
+    def __repr__(self) -> str:
+        pace = "no pace yet" if self.tokens_per_day is None else f"{tokens(self.tokens_per_day)} tokens a day"
+        lasts = "lasts to the end" if self.exhausted_at is None else f"empty on {self.exhausted_at:%Y-%m-%d}"
+        return f"<Burn of {pace}: {tokens(self.balance)} tokens on {self.at:%Y-%m-%d}, {lasts}>"
 
 
 def outlook(

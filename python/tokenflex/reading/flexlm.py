@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tokenflex import _core, tables
+from tokenflex.notebook import Shown
 from tokenflex.progress import Progress, watched
 from tokenflex.reading.sources import Folders, LogSource, read_options, size_of
 
@@ -19,7 +20,7 @@ FOLDERS: Final = Folders("logs", ("log",), (".txt", ".dl"))
 
 
 @dataclass(frozen=True)
-class FlexlmLog:
+class FlexlmLog(Shown):
     """What the logs of license servers say.
 
     Attributes:
@@ -37,6 +38,9 @@ class FlexlmLog:
     packages: pl.DataFrame
     files: pl.DataFrame
     coverage: pl.DataFrame
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"coverage": self.coverage, "files": self.files, "problems": self.problems}
 
     def __repr__(self) -> str:
         return (

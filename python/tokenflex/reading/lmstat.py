@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from tokenflex import _core, tables
+from tokenflex.notebook import Shown
 from tokenflex.progress import Progress, watched
 from tokenflex.reading.sources import Folders, LogSource, read_options, size_of
 
@@ -18,7 +19,7 @@ FOLDERS: Final = Folders("outputs of lmstat", ("lmstat", "log"), (".txt", ".out"
 
 
 @dataclass(frozen=True)
-class LmstatSnapshots:
+class LmstatSnapshots(Shown):
     """What outputs of `lmstat` say.
 
     Attributes:
@@ -41,6 +42,9 @@ class LmstatSnapshots:
     coverage: pl.DataFrame
     problems: pl.DataFrame
     files: pl.DataFrame
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"coverage": self.coverage, "problems": self.problems}
 
     def __repr__(self) -> str:
         return (

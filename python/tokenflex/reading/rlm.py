@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tokenflex import _core, tables
+from tokenflex.notebook import Shown
 from tokenflex.progress import Progress, watched
 from tokenflex.reading.sources import Folders, LogSource, read_options, size_of
 
@@ -18,7 +19,7 @@ FOLDERS: Final = Folders("report logs", ("log", "report", "rlm"), (".txt", ".rl"
 
 
 @dataclass(frozen=True)
-class RlmLog:
+class RlmLog(Shown):
     """What the report logs of RLM servers say.
 
     Attributes:
@@ -36,6 +37,9 @@ class RlmLog:
     denials: pl.DataFrame
     problems: pl.DataFrame
     files: pl.DataFrame
+
+    def _tables_shown(self) -> dict[str, pl.DataFrame]:
+        return {"files": self.files, "problems": self.problems}
 
     def __repr__(self) -> str:
         return (

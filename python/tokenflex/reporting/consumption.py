@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tokenflex.reporting.work import Work
 
 CUBE: Final = ("month", "product", "group", "site", "server")
+MOST_CELLS: Final = 100_000
+"""Rows of the cube, so that a page can hold it."""
+ALL_SERVERS: Final = "(all servers)"
+OTHER_GROUPS: Final = "(other groups)"
 _KNOWN: Final = pl.col("tokens").is_not_null().any()
 _GROUPS: Final = "groups= (who belongs to which group and cost centre, see tokenflex.Groups) shows tokens by {}"
 
@@ -81,16 +85,30 @@ def consumed(charged: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 def cube_of(charged: pl.DataFrame) -> pl.DataFrame:
-    """Charges by all that a page filters by, see `tables.REPORT_CUBE`."""
-    found = charged.group_by(
-        pl.col("usage_date").dt.truncate("1mo").alias("month"),
-        *(pl.col(name).cast(pl.String) for name in CUBE[1:]),
-    ).agg(
-        charges=pl.len(),
-        tokens=pl.col("tokens").sum(),
-        charges_without_rate=pl.col("tokens").null_count(),
-    )
+    """Charges by all that a page filters by, see `tables.REPORT_CUBE`.
+
+    Where there would be too many rows, all servers are one; if that is not enough, so are the groups with the fewest
+    tokens.
+    """
+    month = pl.col("usage_date").dt.truncate("1mo").alias("month")
+    named = charged.select(month, *(pl.col(name).cast(pl.String) for name in CUBE[1:]), "tokens")
+    found = _cells(named)
+    if found.height > MOST_CELLS:
+        named = named.with_columns(server=pl.lit(ALL_SERVERS))
+        found = _cells(named)
+    groups = named.group_by("group").agg(pl.col("tokens").sum()).sort("tokens", "group", descending=[True, False])
+    kept = groups["group"].drop_nulls()
+    while found.height > MOST_CELLS and len(kept) > 1:
+        kept = kept.head(len(kept) // 2)
+        is_kept = pl.col("group").is_null() | pl.col("group").is_in(kept.implode())
+        found = _cells(named.with_columns(group=pl.when(is_kept).then("group").otherwise(pl.lit(OTHER_GROUPS))))
     return tables.finish(found.sort(CUBE, nulls_last=True), tables.REPORT_CUBE)
+
+
+def _cells(named: pl.DataFrame) -> pl.DataFrame:
+    return named.group_by(CUBE).agg(
+        charges=pl.len(), tokens=pl.col("tokens").sum(), charges_without_rate=pl.col("tokens").null_count()
+    )
 
 
 def _leader(found: pl.DataFrame, name: str, before: str) -> str:

@@ -18,7 +18,7 @@ from tokenflex.audit.words import explain_double_charges
 from tokenflex.contract.contract import Contract
 from tokenflex.contract.days import years_later
 from tokenflex.contract.ledger import Ledger
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.errors import ArgumentError, ArgumentTypeError, ZoneError
 from tokenflex.metering.place_servers import place_servers
 from tokenflex.planning.compare_models import ModelComparison, compare_models
 from tokenflex.planning.estimate import Estimate, estimate
@@ -72,7 +72,7 @@ def attempt(make: Callable[[], T]) -> Attempt[T]:
     """
     try:
         return Attempt(make())
-    except ArgumentError as error:
+    except (ArgumentError, ZoneError) as error:
         return Attempt(None, str(error))
 
 
@@ -91,13 +91,13 @@ class Work(Given):
     @cached_property
     def touching(self) -> pl.DataFrame:
         """The sessions that touch the period, whole: what is asked of a time is asked of these."""
-        if self.start is None or self.end is None or not {"start", "end"} <= set(self.sessions.columns):
+        if self.is_everything or not {"start", "end"} <= set(self.sessions.columns):
             return self.sessions
         first, after = self.bounds
-        if self.is_everything:
-            return self.sessions
         is_in = (pl.col("start") < after) & (pl.col("end").is_null() | (pl.col("end") >= first))
-        return self.sessions.filter(is_in)
+        # A day of a server far away begins before, or ends after, that of UTC.
+        is_charged = pl.int_range(pl.len(), dtype=pl.UInt64).is_in(self.charged["session"].implode())
+        return self.sessions.filter(is_in | is_charged)
 
     @property
     def bounds(self) -> tuple[datetime, datetime]:
@@ -248,8 +248,14 @@ class Work(Given):
         )
 
     def _charged_in_period(self, found: pl.DataFrame) -> pl.DataFrame:
-        dated = found.with_columns(day=self.charges["usage_date"].gather(found["charge"]))
-        return self.within(dated, "day").drop("day")
+        """By the charge of the same instant, since charges that were given may stand in other rows."""
+        if self.is_everything:
+            return found
+        keys = [name for name in ("user", "product", "server", "charged_at") if name in self.charges.columns]
+        text = [pl.col(name).cast(pl.String) for name in keys[:-1]]
+        days = self.charges.select(*text, keys[-1], day="usage_date").unique(keys)
+        dated = found.select(*text, keys[-1]).join(days, on=keys, how="left", nulls_equal=True, maintain_order="left")
+        return self.within(found.with_columns(dated["day"]), "day").drop("day")
 
     @cached_property
     def _charging(self) -> dict[str, Any]:

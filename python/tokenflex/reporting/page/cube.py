@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from tokenflex.reporting.page.plain import plain
+from tokenflex.reporting.page.plain import NAME, plain
 
 UNIT: Final = 10_000
 """Tokens are counted in ten-thousandths: whole numbers, which JavaScript adds without rounding up to 2**53."""
@@ -27,7 +27,7 @@ def of(cube: pl.DataFrame) -> dict[str, Any]:
         names = texts.unique().sort()
         places = pl.DataFrame({"name": names}).with_row_index("place")
         rows[key] = pl.DataFrame({"name": texts}).join(places, on="name", how="left", maintain_order="left")["place"]
-        dims.append({"key": key, "label": key, "values": [plain(name) for name in names]})
+        dims.append({"key": key, "label": key, "values": [plain(name, NAME) for name in names]})
     tokens = (cube["tokens"].fill_null(0) * UNIT).cast(pl.Int64)
     return {
         "unit": UNIT,

@@ -31,9 +31,6 @@ TONES: Final = {"good": "in order", "watch": "watch", "act": "act"}
 """The tone of an answer in a word: colour alone says nothing to many."""
 
 
-DIMS: Final = {f"tokens_by_{dim}": dim for dim in cubes.DIMENSIONS}
-"""Sections that the filters reach, and by what they lay out."""
-
 OPEN: Final = 8
 """A table without a chart is folded away if it has more rows than these."""
 
@@ -42,6 +39,7 @@ def page_of(report: Report) -> str:
     """The page as text."""
     css, js = _css(), _asset("page.js")
     content = cubes.of(report.cube) if report.cube.height else None
+    dims = {f"tokens_by_{dim['key']}": dim["key"] for dim in content["dims"]} if content else {}
     return _template().render(
         title=report.title,
         period=_period(report),
@@ -51,7 +49,7 @@ def page_of(report: Report) -> str:
         policy=_policy(css, js),
         cards=_cards(report),
         todo=_todo(report),
-        chapters=[_chapter(chapter, report) for chapter in report.chapters],
+        chapters=[_chapter(chapter, report, dims) for chapter in report.chapters],
         filters=_filters(content) if content else [],
         cube=Markup(cubes.embedded(content)) if content else "",  # noqa: S704 - embedded() has escaped it
         ends=f"Made by tokenflex {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. This file loads nothing.",
@@ -148,8 +146,8 @@ def _todo(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _chapter(chapter: Chapter, report: Report) -> dict[str, Any]:
-    sections = [_section(section, report) for section in chapter.sections]
+def _chapter(chapter: Chapter, report: Report, dims: dict[str, str]) -> dict[str, Any]:
+    sections = [_section(section, report, dims) for section in chapter.sections]
     return {
         "id": _id(chapter.key),
         "question": chapter.question,
@@ -161,7 +159,8 @@ def _chapter(chapter: Chapter, report: Report) -> dict[str, Any]:
     }
 
 
-def _section(section: Section, report: Report) -> dict[str, Any]:
+def _section(section: Section, report: Report, dims: dict[str, str]) -> dict[str, Any]:
+    """A section for the template. `dims` are the keys of sections that the filters reach, and by what they lay out."""
     said: dict[str, Any] = {
         "id": f"s-{_id(section.key)}",
         "title": section.title,
@@ -169,6 +168,7 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
         "missing": section.missing,
         "dim": "",
         "picture": None,
+        "finding": "",
         "drawing": "",
         "table": "",
         "summary": "",
@@ -182,8 +182,10 @@ def _section(section: Section, report: Report) -> dict[str, Any]:
     view, left_out = columns.shown(section.table, table)
     note = f"{left_out}: the whole is the table {section.table} of the workbook and the folders." if left_out else ""
     return said | {
-        "dim": DIMS.get(section.key, ""),
+        "dim": dims.get(section.key, ""),
         "picture": picture,
+        # A chart says what it shows in numbers; the title above it has not always one.
+        "finding": picture.finding if picture and not any(map(str.isdigit, section.title)) else "",
         "drawing": Markup(picture.svg) if picture else "",  # noqa: S704 - vl-convert has escaped the names
         "table": _grid(section, view, note),
         "summary": f"Table: {left_out or many(view.height, 'row')}",

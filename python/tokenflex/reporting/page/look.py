@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import vl_convert
 
-from tokenflex.reporting.page.plain import plain
+from tokenflex.reporting.page.plain import NAME, plain
 
 if TYPE_CHECKING:
     import altair as alt
@@ -111,15 +111,17 @@ class Picture:
         box: its `viewBox`
         says: what it shows, in words, for those who do not see it
         marks: how many bars, points or cells it was given
+        finding: what stands out, in words and numbers
     """
 
     svg: str
     box: str
     says: str
     marks: int
+    finding: str
 
 
-def drawn(chart: alt.Chart | alt.LayerChart, *, says: str, marks: int, height: int) -> Picture:
+def drawn(chart: alt.Chart | alt.LayerChart, *, says: str, marks: int, height: int, finding: str = "") -> Picture:
     """Draws a chart, without any network."""
     sized = chart.properties(width=WIDTH, height=height, autosize={"type": "fit", "contains": "padding"})
     spec = _plain(sized.to_dict(validate=VALIDATED))
@@ -132,7 +134,7 @@ def drawn(chart: alt.Chart | alt.LayerChart, *, says: str, marks: int, height: i
     if box is None:  # pragma: no cover - vl-convert always writes one
         raise AssertionError(head)
     # Within tags only: a name is text between them, and there `<` and `>` are escaped.
-    return Picture(re.sub(r"<[^>]+>", _lighter, marked), box[1], says, marks)
+    return Picture(re.sub(r"<[^>]+>", _lighter, marked), box[1], says, marks, finding)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a tree of JSON
@@ -141,7 +143,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a tree of JSON
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return plain(value) if isinstance(value, str) else value
+    return plain(value, NAME) if isinstance(value, str) else value
 
 
 def _lighter(tag: re.Match[str]) -> str:

@@ -85,7 +85,9 @@
   const exact = new Intl.NumberFormat("en-US", { maximumFractionDigits: 4 });
   // Tokens are counted in ten-thousandths, as whole numbers, so that no sum is rounded.
   const tokens = (units) => exact.format(units / cube.unit);
-  const share = (part, all) => (all ? `${(100 * part / all).toFixed(1)}%` : "–");
+  // Where no charge has a rate, nothing is known: that is no 0.
+  const known = (part) => (part.charges && part.unrated === part.charges ? "-" : tokens(part.tokens));
+  const share = (part, all) => (all ? `${(100 * part / all).toFixed(1)}%` : "-");
   const many = (count, noun) => `${whole.format(count)} ${noun}${count === 1 ? "" : "s"}`;
 
   const fields = () => {
@@ -149,15 +151,16 @@
     if (rest.length) shown.push({ name: many(rest.length, "other"), ...total(rest.flatMap((part) => part.of)), rest: true });
     const most = Math.max(...shown.map((part) => (part.rest ? 0 : part.tokens)), 1);
     const height = shown.length * 30 + 12;
-    const said = shown.slice(0, 12).map((part) => `${part.name} ${tokens(part.tokens)}`).join(", ");
+    const side = 20 + 7.4 * Math.min(26, Math.max(...shown.map((part) => Array.from(part.name).length)));
+    const said = shown.slice(0, 12).map((part) => `${part.name} ${known(part)}`).join(", ");
     const chart = svg(760, height, `Bars, tokens by ${what} of the part that is chosen: ${said}.`);
     shown.forEach((part, place) => {
       const y = place * 30 + 15;
-      const width = part.rest ? 0 : Math.max(0, part.tokens / most * 440);
+      const width = part.rest ? 0 : Math.max(0, part.tokens / most * (640 - side));
       chart.append(
-        label(200, y, cut(part.name, 26), { "text-anchor": "end", "font-size": 13 }),
-        drawn("rect", { x: 208, y: y - 9, width, height: 18, fill: "var(--accent)" }),
-        label(214 + width, y, whole.format(part.tokens / cube.unit) + (part.rest ? " together" : "")),
+        label(side, y, cut(part.name, 26), { "text-anchor": "end", "font-size": 13 }),
+        drawn("rect", { x: side + 8, y: y - 9, width, height: 18, fill: "var(--accent)" }),
+        label(side + 14 + width, y, known(part) + (part.rest ? " together" : "")),
       );
     });
     return chart;
@@ -215,7 +218,7 @@
     const table = node("table", { class: "grid" });
     table.append(node("caption", {}, `Tokens by ${dim.label}: ${words}`));
     const head = node("tr");
-    for (const [place, text] of [dim.label, "charges", "tokens", "share"].entries()) {
+    for (const [place, text] of [dim.label, "charges", "tokens", "share of these"].entries()) {
       head.append(node("th", { scope: "col", class: place ? "gt_right" : "" }, text));
     }
     const thead = node("thead");
@@ -224,7 +227,7 @@
     for (const part of parts.slice(0, LISTED)) {
       const line = node("tr");
       line.append(node("th", { scope: "row" }, part.name));
-      const cells = [whole.format(part.charges), tokens(part.tokens), share(part.tokens, all.tokens)];
+      const cells = [whole.format(part.charges), known(part), share(part.tokens, all.tokens)];
       for (const text of cells) line.append(node("td", { class: "gt_right" }, text));
       body.append(line);
     }

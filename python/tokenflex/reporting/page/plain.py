@@ -11,10 +11,19 @@ _UNSEEN: Final = re.compile(
 """Controls, directions of writing, and signs without width. Tabs and line ends are left: they are only spaces here."""
 
 
-def plain(text: str) -> str:
-    """The text, with each such sign in the form `[U+202E]`.
+LONGEST: Final = 1_000
+"""Characters of a text that are shown; what is longer is no sentence of ours."""
+NAME: Final = 200
+"""Of a name in a cell or a field."""
+
+
+def plain(text: str, longest: int = LONGEST) -> str:
+    """The text, with each such sign in the form `[U+202E]`, and cut where it is very long, which it says.
 
     >>> plain("ana\u202egpj.exe")
     'ana[U+202E]gpj.exe'
+    >>> plain("z" * 40_000, 3)
+    'zzz… [40,000 characters]'
     """
-    return _UNSEEN.sub(lambda sign: f"[U+{ord(sign[0]):04X}]", text)
+    cut = text if len(text) <= longest else f"{text[:longest]}… [{len(text):,} characters]"
+    return _UNSEEN.sub(lambda sign: f"[U+{ord(sign[0]):04X}]", cut)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from tokenflex.reporting.page.plain import plain
+from tokenflex.reporting.page.plain import NAME, plain
 from tokenflex.words import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOTHING: Final = "-"
+TEXT: Final = 400
+"""Characters of a cell: an explanation in words fits."""
 _CENTS: Final = 8
 """Money has this scale; see `tables.MONEY`."""
 _NAMED: Final = 12
@@ -37,7 +39,7 @@ def is_number(values: pl.Series) -> bool:
 
 def heading(values: pl.Series) -> str:
     """What stands over a column: its name with spaces, and the zone of its instants."""
-    words = plain(values.name).replace("_", " ")
+    words = plain(values.name, NAME).replace("_", " ")
     return f"{words} (UTC)" if values.dtype == pl.Datetime("us", "UTC") else words
 
 
@@ -101,7 +103,7 @@ def _any(value: object) -> str:
     for kind, write in _KINDS:
         if isinstance(value, kind):
             return write(value)
-    return NOTHING if value is None else plain(str(value))
+    return NOTHING if value is None else plain(str(value), TEXT)
 
 
 def _instant(value: datetime) -> str:

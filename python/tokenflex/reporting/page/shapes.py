@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import altair as alt
 
 from tokenflex.reporting.page.look import ACCENT, INK, REST, SERIES, SOFT, WARN, WIDTH, Picture, drawn
+from tokenflex.reporting.page.plain import NAME, plain
 from tokenflex.words import tokens as exact
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def bars(
             align: Literal["left", "right"] = "left" if side == "right" else "right"
             layers.append(base.mark_text(align=align, dx=toward).encode(text="text:N"))
     return drawn(
-        _layered(*layers), says=f"Bars, {unit}: {_listed(pairs)}.", marks=len(rows), height=len(data) * _STEP + 26
+        _layered(*layers),
+        says=f"Bars, {unit}: {_listed(pairs)}.",
+        marks=len(rows),
+        height=len(data) * _STEP + 26,
+        finding=f"{pairs[0][0]}: {pairs[0][1]}.",
     )
 
 
@@ -108,8 +113,14 @@ def columns(rows: Sequence[tuple[str, str, Number]], *, unit: str, series: Seque
         )
     )
     parts = _listed((at, number(value)) for at, value in sums.items())
-    shown = ", ".join(series)
-    return drawn(chart, says=f"Columns by month, {unit}: {parts}. Parts: {shown}.", marks=len(rows), height=320)
+    shown = ", ".join(plain(name, NAME) for name in series)
+    return drawn(
+        chart,
+        says=f"Columns by month, {unit}: {parts}. Parts: {shown}.",
+        marks=len(rows),
+        height=320,
+        finding=_ends(list(sums.items()), unit),
+    )
 
 
 def lines(
@@ -143,13 +154,14 @@ def lines(
     layers = [*drawings, *_levels(levels), *_days(days)]
     first, last = rows[0], rows[-1]
     said = "; ".join(f"{mark.label} at {_said(mark.at)}" for mark in (*levels, *days))
-    names = ", ".join(series)
+    names = ", ".join(plain(name, NAME) for name in series)
     return drawn(
         _layered(*layers),
         says=f"Lines over time, {unit}: {names}, from {_day(first[1])} to {_day(last[1])}."
         + (f" Marked: {said}." if said else ""),
         marks=len(rows),
         height=300,
+        finding=_ends([(_day(at), value) for name, at, value in rows if name == series[0]], _of(series, unit)),
     )
 
 
@@ -228,6 +240,7 @@ def curve(
         f"{number(cheapest[2])} at {number(cheapest[0])}.{said}",
         marks=len(data),
         height=300,
+        finding=f"Least at {number(cheapest[0])} {along}: {cheapest[2]:,.0f}.",
     )
 
 
@@ -356,6 +369,17 @@ def bridge(
     )
 
 
+def _of(series: Sequence[str], unit: str) -> str:
+    return unit if len(series) == 1 else f"{plain(series[0], NAME)}, {unit}"
+
+
+def _ends(rows: Sequence[tuple[str, Number]], unit: str) -> str:
+    """The most and the least, in words."""
+    most = max(rows, key=lambda row: row[1])
+    least = min(rows, key=lambda row: row[1])
+    return f"{unit[0].upper()}{unit[1:]}: most {number(most[1])} ({most[0]}), least {number(least[1])} ({least[0]})."
+
+
 def number(value: Number) -> str:
     """A number for the eye, with parted thousands; of fractions no more than one can read in passing."""
     if isinstance(value, int):
@@ -464,7 +488,7 @@ def _said(at: Number | Moment) -> str:
 
 def _listed(pairs: Iterable[tuple[str, str]]) -> str:
     """`ACD 1,234, RVT 200 and 5 more`."""
-    every = list(pairs)
+    every = [(plain(name, NAME), text) for name, text in pairs]
     shown = ", ".join(f"{name} {text}" for name, text in every[:_SAID])
     more = len(every) - _SAID
     return f"{shown} and {more:,} more" if more > 0 else shown
