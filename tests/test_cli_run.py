@@ -183,6 +183,8 @@ def test_with_logs_and_rates_alone_all_is_well(small: Path, fast: list[str]) -> 
     assert "27 tokens in 3 charges, 2026-07-01 to 2026-07-31" in result.stdout
     for words in ("--statement", "--contract", "--users", "skipped", "Written:"):
         assert words in result.stdout
+    # Arguments of Python are options here.
+    assert not re.search(r"\b(?:users|statement|contract)=", result.stdout)
     assert "To look at" not in result.stdout
     assert fast == ["report.html", "report.xlsx", "parquet"]
     assert max(len(line) for line in result.stdout.splitlines()) <= 100

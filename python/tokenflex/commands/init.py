@@ -288,6 +288,7 @@ def _show(found: Found, written: list[Path], folder: Path) -> None:
         for product in found.unrated:
             known = catalog.name(product)
             to.print(f"   {product}" + ("" if known is None else f"  {known}"))
-        to.print("   0 where it is free; without a line a product is charged, and told as of unknown tokens")
+        to.print("   Write 0 where it is free. Delete the line of a product whose tokens you do")
+        to.print("   not know: its charges are told all the same, as of unknown tokens.")
         number += 1
     to.print(f"{number}. tokenflex run" if number > 1 else "Next: tokenflex run", style="bold green")

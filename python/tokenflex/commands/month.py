@@ -292,10 +292,10 @@ def _lacking(report: tf.Report, told: list[Step]) -> Iterator[Step]:
     """The chapters that the report could not make, and the options that give them."""
     for chapter in report.chapters:
         if chapter.missing is not None and not any(step.said == chapter.missing for step in told):
-            yield Step(chapter.key, "skipped", _as_options(chapter.missing))
+            yield Step(chapter.key, "skipped", as_options(chapter.missing))
 
 
-def _as_options(text: str) -> str:
+def as_options(text: str) -> str:
     """Arguments of `tf.report` as options of the command line, which have the same names."""
     return re.sub(r"\b([a-z_]+)=(?![=\w])", lambda found: "--" + found[1].replace("_", "-"), text)
 

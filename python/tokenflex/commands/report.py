@@ -11,7 +11,7 @@ import typer
 
 import tokenflex as tf
 from tokenflex import screen
-from tokenflex.commands.month import Month, MonthOptions, last_day, month_of
+from tokenflex.commands.month import Month, MonthOptions, as_options, last_day, month_of
 from tokenflex.commands.options import JsonOption, LogsArgument, fail, may_be_written, readable_errors, takes
 from tokenflex.summary import plain, problem_groups
 from tokenflex.words import many
@@ -133,7 +133,9 @@ def show_answers(month: Month, to: Console) -> None:
     if not report.answers.is_empty():
         table = screen.new_table("what", "answer", "what stands behind it")
         for row in report.answers.iter_rows(named=True):
-            table.add_row(row["label"], row["answer"], row["detail"] or "", style=_STYLES.get(row["tone"], ""))
+            table.add_row(
+                row["label"], row["answer"], as_options(row["detail"] or ""), style=_STYLES.get(row["tone"], "")
+            )
         screen.print_table(to, "Answers", table)
     _show_actions(report.actions, to)
 
