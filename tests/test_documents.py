@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
+import tokenflex as tf
+from reference_pages import public_names, reference_pages
 from tokenflex import tables
+from tokenflex.cli import app
+
+if TYPE_CHECKING:
+    from tokenflex.demo import DemoFirm
 
 ROOT = Path(__file__).parents[1]
+OF_TOKENFLEX = {"--help", "--version", "--write-readme", "--strict"}
+"""Options of the program itself, of the benches and of mkdocs."""
 
 
 def sources(*folders: str, ending: str) -> str:
@@ -67,22 +78,12 @@ def test_every_problem_code_is_explained() -> None:
     assert set(reader) - explained == set()
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+def test_the_python_of_the_readme_runs(tmp_path: Path, demo_firm: DemoFirm) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    (rates,) = re.findall(r"```csv\n(.*?)```", text, flags=re.DOTALL)
-    (tmp_path / "rates.csv").write_text(rates, encoding="utf-8")
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "debug.log").write_text(
-        "12:00:00 (lmgrd) TIMESTAMP 7/13/2026\n"
-        '12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1  \n'
-        '12:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1  \n',
-        encoding="utf-8",
-    )
-    lines = code.rstrip().splitlines()
-    program = "\n".join([*lines[:-1], f"print({lines[-1]}.rows())"])
+    ((code, shown),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, flags=re.DOTALL)
+    shutil.copytree(demo_firm.folder, tmp_path / "firm")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -90,11 +91,50 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stderr == ""
-    assert done.stdout == "[('ACD', Decimal('7.0000'))]\n"
+    assert done.stdout == shown
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    pages = reference_pages()
+    shown = [
+        name for page in pages.values() for name in re.findall(r"^::: tokenflex\.(\w+)$", page, flags=re.MULTILINE)
+    ]
+    assert sorted([*shown, "tables"]) == sorted(tf.__all__)  # tables.md has the tables, column by column
+    for name in public_names():
+        assert name.summary, name
+        assert f"[`tf.{name.name}`]" in pages["index.md"], name
+
+
+def test_every_verb_is_on_a_page() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md") if path.name != "tables.md"]
+    text = "\n".join(pages)
+    verbs = [name for name in public_names() if name.is_verb and callable(getattr(tf, name.name))]
+    assert len(verbs) > 40
+    assert [name.name for name in verbs if f"tf.{name.name}" not in text] == []
+
+
+def test_names_commands_and_options_in_the_documents_are_those_of_the_code() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group, by its type a command
+    options = {text for each in commands.values() for option in each.params for text in option.opts}
+    for path in [ROOT / "README.md", ROOT / "SEMANTICS.md", *(ROOT / "docs").glob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        assert {name for name in re.findall(r"\btf\.(\w+)", text) if not hasattr(tf, name)} == set(), path
+        assert set(re.findall(r"`tokenflex ([a-z-]+)", text)) - set(commands) - OF_TOKENFLEX == set(), path
+        assert set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", text)) - options - OF_TOKENFLEX == set(), path
+
+
+def test_the_layout_has_every_module() -> None:
+    text = (ROOT / "DESIGN.md").read_text(encoding="utf-8").partition("\n## Layout\n")[2]
+    named = set(re.findall(r"\w+", text))
+    package = ROOT / "python" / "tokenflex"
+    modules = {path.stem: path for path in package.rglob("*.py") if path.parent.name not in {"commands", "demo"}}
+    assert len(modules) > 100
+    assert {path for name, path in modules.items() if name not in named | {"__main__"}} == set()
+    assert {path.name for path in package.iterdir() if (path / "__init__.py").exists()} - named == set()
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "SEMANTICS.md", "DESIGN.md", "CONTRIBUTING.md", "docs", "benches/README.md"]
+    "page", ["README.md", "SEMANTICS.md", "DESIGN.md", "COMPARE.md", "CONTRIBUTING.md", "docs", "benches/README.md"]
 )
 def test_links_lead_somewhere(page: str) -> None:
     place = ROOT / page

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, TypedDict, final
 
 __version__: str
+"""The version of this package."""
 zone_database_version: str
+"""The release of the IANA time zone database that is bundled, such as `2026a`."""
 is_optimized: bool
 
 @final

@@ -276,7 +276,7 @@ class Ledger(Shown):
             The ledger with its corrections.
 
         Raises:
-            As `Contract.settle`.
+            TokenflexError: The same errors as of `Contract.settle`, which settles all anew.
         """
         return self.contract.settle(charges, statement=statement, as_of=as_of, after=self, problems=problems)
 
