@@ -43,7 +43,7 @@ def test_every_test_that_semantics_names_exists() -> None:
 
 def test_tables_page_is_the_tables_themselves() -> None:
     page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
-    assert page == tables_page(), "renew it: python tests/test_documents.py"
+    assert page == tables_page(), "renew it: PYTHONPATH=docs/site python tests/test_documents.py"
 
 
 def tables_page() -> str:
