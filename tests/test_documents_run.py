@@ -138,6 +138,7 @@ def lay_out(place: Path, firm: DemoFirm, *, whole: bool) -> None:
     for name, source in {"debug.log": "debug-2.log", "debug.log.1.gz": "debug-1.log.gz"}.items():
         shutil.copy(firm.folder / "logs" / "mad-lic-01" / source, place / name)
     shutil.copy(firm.statement_path, place / "export.csv")
+    shutil.copy(firm.rates_path, place / "rates-2027.csv")
     (place / "limits.csv").write_text(LIMITS, encoding="utf-8")
     if not whole:  # what the vendor states of the one server there is
         stated = pl.read_csv(firm.statement_path, infer_schema=False)

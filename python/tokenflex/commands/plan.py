@@ -168,6 +168,8 @@ def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.
     _check(source, asked, offer)
     start = None if asked.start is None else day_of(asked.start, "--start")
     held = None if asked.contract is None else contract_of(asked.contract)
+    if held is not None and is_from_file("contract") and bool(held.years) != bool(offer.years):
+        held = None
     # With a file of charges, rates are for projects only.
     charged = charges_of(source, asked, problems, also=("--rates", *asked.local)) if source else None
     if asked.paths is not None:
@@ -216,6 +218,8 @@ def forecasted(
         first = start or begins
         if first < begins:
             fail(f"--start {first}: the forecast begins on {begins}, the day after what is known; give that or a later")
+        if first > begins and held is not None and is_from_file("contract"):
+            held = None
         if first > begins and held is not None:
             fail(f"--start {first}: what is used from {begins} on is not known, and so is not what is left by then")
         horizon = (_end(first, offer, asked, held) - begins) // ONE_DAY
