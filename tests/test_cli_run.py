@@ -340,6 +340,7 @@ def test_answers_for_machines_have_the_keys_of_the_page(
         "ledger": ("--contract", "contract.toml"),
         "plan": ("--paths", "paths.csv", "--offer", "offer.toml"),
         "report": ("--out", "r.html"),
+        "sensitivity": ("--token-price", 3),
         "rerun": (home / month["files"]["dispute"],),
     }
     (small / "new").mkdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,10 +18,11 @@ from tokenflex.metering.charge import charged
 from tokenflex.metering.meter import READS, Meter
 from tokenflex.metering.terms import schema_of, terms_of
 from tokenflex.problems import report
-from tokenflex.times import EPOCH, TOO_LATE, instant_in_data
+from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE, instant_in_data, microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
@@ -33,6 +33,7 @@ PART: Final = 4 << 20
 """About how many sessions are charged at a time where they have to be scattered."""
 STRETCH: Final = 1 << 17
 """How many charges of each part are read at a time to merge them."""
+_END: Final = (TOO_LATE - EPOCH) // MICROSECOND
 _ROW: Final = "__row"
 _PART: Final = "__part"
 
@@ -123,17 +124,18 @@ def _charges(
     # Of no rows the compiled part refuses the same columns as of many, before they are scattered.
     Meter(**terms).pushed(next(iter(stream_of(sessions.clear(), READS))))
     found = _look(sessions)
-    if found.is_in_order and (as_of is None or found.latest_start is None or found.latest_start <= as_of):
+    is_late = as_of is None or found.latest_start is None or found.latest_start <= microseconds(as_of, "as_of")
+    if found.is_in_order and is_late:
         yield from in_order(stream_of(sessions, READS), Meter(**terms), as_of, tally)
         return
     with tempfile.TemporaryDirectory(prefix="tokenflex-", dir=scratch, ignore_cleanup_errors=True) as folder:
         parts = _scattered(sessions, terms, found, Path(folder))
-        yield from _merged([_charged(part, terms, as_of or found.last, tally) for part in parts])
+        yield from _merged([_charged(part, terms, as_of or found.until, tally) for part in parts])
 
 
 @dataclass
 class _Seen:
-    """What a first look at the times of sessions says.
+    """What a first look at the times of sessions says. Times are microseconds, since data may hold any.
 
     Attributes:
         rows: How many sessions there are.
@@ -144,40 +146,50 @@ class _Seen:
 
     rows: int = 0
     is_in_order: bool = True
-    latest_start: datetime | None = None
-    last: datetime | None = None
+    latest_start: int | None = None
+    last: int | None = None
+
+    @property
+    def until(self) -> datetime | None:
+        """`last` as a time."""
+        return None if self.last is None else EPOCH + self.last * MICROSECOND
 
 
 def _look(sessions: pl.LazyFrame) -> _Seen:
     """Reads the times alone. What is no instant is left for the compiled part to refuse."""
     seen = _Seen()
-    names = [name for name, dtype in sessions.collect_schema().items() if name in ("start", "end") and _is_time(dtype)]
-    if "start" not in names:
+    columns = sessions.collect_schema().items()
+    units = {name: unit for name, dtype in columns if name in ("start", "end") and (unit := _unit(dtype))}
+    if "start" not in units:
         return seen
-    for batch in sessions.select(names).collect_batches(chunk_size=BATCH, maintain_order=True):
+    for batch in sessions.select(list(units)).collect_batches(chunk_size=BATCH, maintain_order=True):
         seen.rows += batch.height
-        start = batch["start"].drop_nulls()
+        times = {name: batch[name].to_physical().drop_nulls() for name in units}
+        start = times["start"]
         if start.is_empty():
             continue
-        first, latest = _instant(start.min()), _instant(start.max())
+        first, latest = (_whole(each) * units["start"] // 1000 for each in (start.min(), start.max()))
         is_behind = seen.latest_start is None or first >= seen.latest_start
         seen.is_in_order = seen.is_in_order and is_behind and start.is_sorted()
         seen.latest_start = latest if seen.latest_start is None else max(latest, seen.latest_start)
-        for times in batch.iter_columns():
-            valid = times.filter(times.is_between(EPOCH, TOO_LATE, closed="left"))
+        for name, instants in times.items():
+            valid = instants.filter(instants.is_between(0, _END * 1000 // units[name], closed="left"))
             if not valid.is_empty():
-                last = _instant(valid.max())
+                last = _whole(valid.max()) * units[name] // 1000
                 seen.last = last if seen.last is None else max(last, seen.last)
     return seen
 
 
-def _is_time(dtype: pl.DataType) -> bool:
-    return isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+def _unit(dtype: pl.DataType) -> int:
+    """How many nanoseconds an instant's unit has; 0 if it is no instant."""
+    if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
+        return 0
+    return {"ns": 1, "us": 1000, "ms": 1_000_000}[dtype.time_unit]
 
 
-def _instant(value: object) -> datetime:
-    """What polars gives for the least or greatest of instants."""
-    assert isinstance(value, datetime)  # noqa: S101 - for the type checker: `_is_time` has seen to it
+def _whole(value: object) -> int:
+    """What polars gives for the least or greatest of whole numbers."""
+    assert isinstance(value, int)  # noqa: S101 - for the type checker
     return value
 
 
@@ -247,7 +259,8 @@ class _Stretches:
     @property
     def end(self) -> datetime:
         """The last instant that is held; what is not read yet comes no earlier."""
-        return _instant(self.held["charged_at"][-1])
+        last: datetime = self.held["charged_at"][-1]
+        return last
 
     def before(self, instant: datetime) -> pl.DataFrame:
         """Gives up what comes before an instant."""
