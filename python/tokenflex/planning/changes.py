@@ -64,15 +64,8 @@ class Changes(Use):
 
     def new_rates(self, announced: Rates) -> Iterator[Changed]:
         """The rates that were announced, as if they had held all the time, and those of each product alone."""
-        known = dict(self.terms.rates.families())
-        last: dict[str, Rate] = {}
-        for rate in sorted(announced.rows, key=lambda rate: rate.effective_from or EPOCH):
-            last[rate.product] = rate._replace(
-                effective_from=None, family=rate.family if rate.family is not None else known.get(rate.product)
-            )
-        kept = [rate for rate in self.terms.rates.rows if rate.product not in last]
-        rates = Rates([*kept, *last.values()])
-        used = [product for product in last if product in self.base.units]
+        rates = with_announced(self.terms.rates, announced)
+        used = [product for product in self.base.units if self._rows(announced, product)]
         how = f"charged with the new rates of {many(len(used), 'product')} that was or were used"
         yield from self._with_rates("new_rates", rates, "new rates", how)
 
@@ -302,6 +295,19 @@ class Changes(Use):
                     unrated=lost,
                     case=self.case(paid, servers=moved),
                 )
+
+
+def with_announced(rates: Rates, announced: Rates) -> Rates:
+    """Rates as if those that were announced had held all the time: of several of one product the last.
+
+    A product that they do not name keeps its rates, and one without a family in them its family.
+    """
+    known = dict(rates.families())
+    last: dict[str, Rate] = {}
+    for rate in sorted(announced.rows, key=lambda rate: rate.effective_from or EPOCH):
+        family = rate.family if rate.family is not None else known.get(rate.product)
+        last[rate.product] = rate._replace(effective_from=None, family=family)
+    return Rates([*(rate for rate in rates.rows if rate.product not in last), *last.values()])
 
 
 def drawn_rows(of: int, count: int, *, returns: bool, seed: int) -> pl.Series:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MOST: Final = 16
-"""PriceList of several products that are tried together for one user; each doubles the work."""
+"""Subscriptions of several products that are tried together for one user; each doubles the work."""
 
 Rest: TypeAlias = Callable[[str, frozenset[str]], int]
 """What the tokens of these products of a family cost."""
@@ -65,7 +65,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Mix:
-    """PriceList to have, and what they cost with the tokens of the rest."""
+    """Subscriptions to have, and what they cost with the tokens of the rest."""
 
     names: tuple[str, ...]
     cost: int

@@ -204,7 +204,7 @@ def _balance(work: Work) -> Iterator[Answer]:
         return
     left = until - at
     detail = f"{pace}; {tokens(Decimal(round(burn.expected_overage)))} tokens will be lacking until the last pool ends"
-    tone = "act" if left <= SHORT else "watch" if left <= LONG else "good"
+    tone = "act" if left <= SHORT else "watch" if left <= LONG or burn.expected_overage else "good"
     yield Answer("lasts", "Lasts until", f"{until:%Y-%m-%d}", Decimal(left.days), "days", detail, tone, "contract")
 
 

@@ -14,6 +14,7 @@ from tokenflex.metering.compare_rules import compare_rules
 from tokenflex.metering.rule import FLEX, TOKEN_FLEX, Rule
 from tokenflex.metering.rule_grid import described
 from tokenflex.metering.whatif import zone_whatif
+from tokenflex.planning.changes import with_announced
 from tokenflex.reporting.chapter import Chapter
 from tokenflex.reporting.consumption import sum_of
 from tokenflex.reporting.work import attempt
@@ -92,12 +93,13 @@ def placed(work: Work, shelf: Shelf) -> Chapter:
         return Chapter("places", question, "", missing=whatif.missing)
     whole = found.group_by("zone", maintain_order=True).agg(pl.col("tokens", "saving").sum(), pl.col("charges").sum())
     whole = whole.filter(pl.col("zone").is_not_null(), pl.col("charges") > 0)
-    best = whole.sort("tokens", maintain_order=True).head(1)
-    today = whole.filter(pl.col("zone") == "today")
+    # By the saving and not by the tokens: where some users' days are not known, fewer tokens save nothing.
+    best = whole.filter(pl.col("zone") != "today").sort("saving", descending=True, maintain_order=True).head(1)
     title = "What each site would pay under the days of each zone"
-    if best.height and today.height:
-        least, now = tokens(best["tokens"][0]), tokens(today["tokens"][0])
-        title += f": all would pay {least} by {_zone(best['zone'][0])}, today {now}"
+    if best.height:
+        saving = best["saving"][0]
+        by = _zone(best["zone"][0])
+        title += f": at best {tokens(saving)} less, by {by}" if saving > 0 else ": nowhere less than today"
     shelf.put("zone_whatif", found, title)
     moved = work.placement
     if moved.value is None:
@@ -111,7 +113,7 @@ def placed(work: Work, shelf: Shelf) -> Chapter:
 
 
 def _zone(name: str) -> str:
-    return {"user": "everyone's own days", "today": "today's days"}.get(name, f"the days of {name}")
+    return "everyone's own days" if name == "user" else f"the days of {name}"
 
 
 def ruled(work: Work, shelf: Shelf) -> Chapter:
@@ -169,14 +171,14 @@ def other_rules(work: Work) -> list[Rule]:
 def repriced(work: Work, shelf: Shelf) -> Chapter:
     """What other rates would mean."""
     question = "What would other rates mean?"
-    rates = work.new_rates
-    if rates is None:
+    if work.new_rates is None:
         return Chapter(
             "rates",
             question,
             "",
             missing="new_rates= (the tokens of a day that are to come) shows what they would mean",
         )
+    rates = with_announced(work.rates, work.new_rates)
     then = attempt(
         lambda: charge(
             work.sessions, rule=work.rule, rates=rates, servers=work.servers, users=work.users,
@@ -185,16 +187,19 @@ def repriced(work: Work, shelf: Shelf) -> Chapter:
     )  # fmt: skip
     if then.value is None:
         return Chapter("rates", question, "", missing=then.missing)
+    # Of charges without any rate the tokens are not known, which is not none.
+    known_sum = pl.when(pl.col("tokens").is_not_null().any()).then(pl.col("tokens").sum())
     sides = [
         work.within(charges, "usage_date")
         .group_by(pl.col("product").cast(pl.String))
-        .agg(pl.len().alias(f"{name}charges"), pl.col("tokens").sum().alias(f"{name}tokens"))
+        .agg(pl.len().alias(f"{name}charges"), known_sum.alias(f"{name}tokens"))
         for name, charges in (("", work.charges), ("new_", then.value))
     ]
-    joined = (
-        sides[0]
-        .join(sides[1], on="product", how="full", coalesce=True)
-        .with_columns(pl.exclude("product").fill_null(0))
+    joined = sides[0].join(sides[1], on="product", how="full", coalesce=True)
+    joined = joined.with_columns(
+        pl.when(pl.col(f"{name}charges").is_null()).then(0).otherwise(f"{name}{what}").alias(f"{name}{what}")
+        for name in ("", "new_")
+        for what in ("tokens", "charges")
     )
     table = tables.finish(
         joined.with_columns(difference=pl.col("new_tokens") - pl.col("tokens")).sort(
