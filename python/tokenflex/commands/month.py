@@ -296,7 +296,8 @@ def _lacking(report: tf.Report, told: list[Step]) -> Iterator[Step]:
 
 
 def as_options(text: str) -> str:
-    """Arguments of `tf.report` as options of the command line, which have the same names."""
+    """Arguments of `tf.report` as options of the command line, which have the same names; and nothing of Python."""
+    text = re.sub(r" \([^()]*\btokenflex\.[^()]*\)|: tokenflex\.\w+\([^()]*\) [^.;]*", "", text)
     return re.sub(r"\b([a-z_]+)=(?![=\w])", lambda found: "--" + found[1].replace("_", "-"), text)
 
 
