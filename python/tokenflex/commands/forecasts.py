@@ -13,7 +13,7 @@ import polars as pl
 import typer
 
 import tokenflex as tf
-from tokenflex.commands.options import LogOptions, fail
+from tokenflex.commands.options import LogOptions, fail, one_or_each
 from tokenflex.contract.days import ONE_DAY, months_later
 from tokenflex.planning.forecast import MISSING
 from tokenflex.reading.periods import read_rows
@@ -165,12 +165,7 @@ def _check(option: str, given: str | None, known: Iterable[str]) -> None:
 
 def countries_of(given: list[str] | None) -> str | dict[str, str] | None:
     """One country for all, or that of each server or site."""
-    given = given or []
-    named = dict(value.split("=", 1) for value in given if "=" in value)
-    plain_codes = [value for value in given if "=" not in value]
-    if (named and plain_codes) or len(plain_codes) > 1:
-        fail("--country: give one country for all, or SERVER=CODE once for each server or site")
-    return plain_codes[0] if plain_codes else named or None
+    return one_or_each(given, "--country: give one country for all, or SERVER=CODE once for each server or site")
 
 
 def _mapping(path: Path, option: str, key: str, value: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from tokenflex.commands.options import (
     counting_bar,
     fail,
     instant_of,
+    one_or_each,
     readable_errors,
     takes,
     users_of,
@@ -149,12 +150,9 @@ def _last_line(run: Paired) -> datetime:
 
 def _addresses(given: list[str] | None) -> str | dict[str, str] | None:
     """One address for all servers, or one for each."""
-    given = given or []
-    named = dict(value.split("=", 1) for value in given if "=" in value)
-    plain = [value for value in given if "=" not in value]
-    if (named and plain) or len(plain) > 1:
-        fail("--server-address: give one PORT@HOST for all servers, or SERVER=PORT@HOST once for each server")
-    return plain[0] if plain else named or None
+    return one_or_each(
+        given, "--server-address: give one PORT@HOST for all servers, or SERVER=PORT@HOST once for each server"
+    )
 
 
 def _rows(found: pl.DataFrame) -> list[dict[str, object]]:

@@ -221,19 +221,25 @@ def takes(options: type[LogOptions]) -> Callable[[Callable[..., None]], Callable
     return changed
 
 
-def zones_of(given: list[str] | None) -> str | dict[str, str] | None:
-    """One zone for all servers, or server -> zone; None where none is given (logs with full date stamps)."""
+def one_or_each(given: list[str] | None, otherwise: str) -> str | dict[str, str] | None:
+    """One value for all, or NAME=VALUE for each; None where none is given. What is neither fails with `otherwise`."""
     given = given or []
     named = dict(value.split("=", 1) for value in given if "=" in value)
     plain = [value for value in given if "=" not in value]
     if (named and plain) or len(plain) > 1:
-        fail("--timezone: give one zone for all servers, or SERVER=ZONE once for each server")
-    if blank := [server for server, zone in named.items() if not zone]:
+        fail(otherwise)
+    return plain[0] if plain else named or None
+
+
+def zones_of(given: list[str] | None) -> str | dict[str, str] | None:
+    """One zone for all servers, or server -> zone; None where none is given (logs with full date stamps)."""
+    zones = one_or_each(given, "--timezone: give one zone for all servers, or SERVER=ZONE once for each server")
+    if isinstance(zones, dict) and (blank := [server for server, zone in zones.items() if not zone]):
         fail(
             f"the time zone of {some(blank)} is not filled in",
             f'Write it into {NAME} under [servers], such as {blank[0]} = "Europe/Madrid", or give --timezone.',
         )
-    return plain[0] if plain else named or None
+    return zones
 
 
 def rule_of(text: str) -> tf.Rule:
