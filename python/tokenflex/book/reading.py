@@ -17,7 +17,6 @@ import polars as pl
 
 from tokenflex import _core, tables
 from tokenflex.arrow import columns_of
-from tokenflex.book.store import add, given
 from tokenflex.book.texts import Kept
 from tokenflex.errors import ZoneError
 from tokenflex.reading.sources import UNIX_EPOCH
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tokenflex._core import Source
+    from tokenflex.book.store import Connection
     from tokenflex.book.terms import Terms
     from tokenflex.book.texts import Taken
 
@@ -85,6 +85,23 @@ class Read:
     hosts: dict[int, list[str]]
     anchors: list[tuple[int, int, int, int | None]]
     """Text, line, local time and offset in seconds."""
+    main: dict[int, str]
+    """The server that a text begins with."""
+
+    def of_server(self, server: str) -> Read:
+        """What it says of one server."""
+        texts = {text for text, servers in self.servers.items() if server in servers}
+        told = pl.col("source").cast(pl.Int64).is_in([text for text in texts if self.main[text] == server])
+        return Read(
+            events=self.events.filter(pl.col("server") == server),
+            problems=self.problems.filter(told),
+            packages=self.packages,
+            spans={text: span for text, span in self.spans.items() if text in texts},
+            servers=self.servers,
+            hosts=self.hosts,
+            anchors=[anchor for anchor in self.anchors if anchor[0] in texts],
+            main=self.main,
+        )
 
 
 @dataclass
@@ -104,7 +121,7 @@ class Found:
 
 
 def find(
-    connection: Any,  # noqa: ANN401 - of DuckDB, without stubs
+    connection: Connection,
     terms: Terms,
     taken: Taken,
     progress: Callable[[int], object] | None,
@@ -124,29 +141,28 @@ def find(
     return _all_anew(connection, terms, progress)
 
 
-def _all_anew(connection: Any, terms: Terms, progress: Callable[[int], object] | None) -> Found:  # noqa: ANN401
+def _all_anew(connection: Connection, terms: Terms, progress: Callable[[int], object] | None) -> Found:
     """Reads all texts."""
-    rows = connection.execute("SELECT text FROM texts ORDER BY text").fetchall()
+    rows = connection.rows("SELECT text FROM texts ORDER BY text")
     parts = [Part(row[0], 0, 0) for row in rows]
     for table in ("servers", "carried", "packages", "log_problems"):
-        connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our names
+        connection.run(f"DELETE FROM {table}")  # noqa: S608 - our names
     found = Found(full=True)
     if not parts:
         return found
     read = read_parts(connection, parts, terms, server=terms.server, timezone=terms.timezone, progress=progress)
-    add(connection, "packages", read.packages)
+    connection.add("packages", read.packages)
     for text, span in read.spans.items():
-        connection.execute(
+        connection.run(
             "UPDATE texts SET first = ?, last = ?, servers = ?, hosts = ? WHERE text = ?",
             [*span, sorted(read.servers[text]), read.hosts[text], text],
         )
     every = sorted(set().union(*read.servers.values()))
     for server in every:
         whole = read.of_server(server) if len(every) > 1 else read
-        tail = _Tail(server, None, whole, _zone(terms, server), carried=_nothing_carried(), last_seen=None, forks=False)
+        tail = _Tail(server, None, whole, _zone(terms, server), carried=_nothing_carried(), last_seen=None)
         found.sessions.append(_go_on(connection, tail))
         found.servers.append(server)
-    # A problem of a text without any server, such as one without a date, belongs to all.
     return found
 
 
@@ -160,13 +176,12 @@ class _Tail:
     zone: str | None
     carried: pl.DataFrame
     last_seen: datetime | None
-    forks: bool
 
 
-def _tails(connection: Any, terms: Terms, taken: Taken) -> list[_Tail] | None:  # noqa: ANN401 - see `find`
+def _tails(connection: Connection, terms: Terms, taken: Taken) -> list[_Tail] | None:
     """The tails that what is new belongs to; None where it says something of the time before them."""
     changed = set(taken.new) | set(taken.grown)
-    places = dict(connection.execute("SELECT text, (folder, servers, hosts, is_plain, name) FROM texts").fetchall())
+    places = dict(connection.rows("SELECT text, (folder, servers, hosts, is_plain, name) FROM texts"))
     by_server: dict[str, list[int]] = {}
     for text in sorted(changed):
         server = _server_of(text, places, terms) if text in taken.new else _only(places[text][1])
@@ -199,16 +214,17 @@ def _server_of(text: int, places: dict[int, Any], terms: Terms) -> str | None:
 
 
 def _tail(
-    connection: Any,  # noqa: ANN401 - see `find`
+    connection: Connection,
     terms: Terms,
     server: str,
     texts: list[int],
     taken: Taken,
     places: dict[int, Any],
 ) -> _Tail | None:
-    row = connection.execute(
-        "SELECT cut_text, cut_byte, cut_line, cut_at, last_seen, tail, has_forks FROM servers WHERE server = ?", [server]
-    ).fetchone()
+    row = connection.row(
+        "SELECT cut_text, cut_byte, cut_line, cut_at, last_seen, tail, has_forks FROM servers WHERE server = ?",
+        [server],
+    )
     if row is None or row[0] is None or row[6]:
         return None
     cut, last_seen, known = Cut(*row[:4]), row[4], list(row[5])
@@ -222,12 +238,12 @@ def _tail(
     read = read_parts(connection, parts, terms, server=server, timezone=zone, progress=None)
     if not _stays_behind(connection, read, cut, server, places, terms):
         return None
-    carried = connection.execute("SELECT * EXCLUDE (server) FROM carried WHERE server = ?", [server]).pl()
-    return _Tail(server, cut, read, zone, carried, last_seen, forks=False)
+    carried = connection.frame("SELECT * EXCLUDE (server) FROM carried WHERE server = ?", [server])
+    return _Tail(server, cut, read, zone, carried, last_seen)
 
 
 def _stays_behind(
-    connection: Any,  # noqa: ANN401 - see `find`
+    connection: Connection,
     read: Read,
     cut: Cut,
     server: str,
@@ -235,7 +251,7 @@ def _stays_behind(
     terms: Terms,
 ) -> bool:
     """Whether nothing in the tail says anything of the time before it."""
-    known = set(connection.execute("SELECT package, component FROM packages").fetchall())
+    known = set(connection.rows("SELECT package, component FROM packages"))
     if not set(read.packages.select("package", "component").iter_rows()) <= known:
         return False
     for text, hosts in read.hosts.items():
@@ -252,7 +268,7 @@ def _stays_behind(
     return not daemons.str.contains(_FORKED).any()
 
 
-def _go_on(connection: Any, tail: _Tail) -> pl.DataFrame:  # noqa: ANN401 - see `find`
+def _go_on(connection: Connection, tail: _Tail) -> pl.DataFrame:
     """Pairs a tail, keeps what is to be kept of it, and gives its sessions with `is_settled`."""
     server, read = tail.server, tail.read
     events = read.events
@@ -266,12 +282,15 @@ def _go_on(connection: Any, tail: _Tail) -> pl.DataFrame:  # noqa: ANN401 - see 
     found = found or _pair(connection, tail, None)
     assert found is not None  # noqa: S101 - without a cut nothing is refused
     cut = found.cut
-    row = connection.execute("SELECT last_event, certain_until, has_forks FROM servers WHERE server = ?", [server]).fetchone()
-    before = row or (None, None, False)
-    forks = bool(events["daemon"].cast(pl.String).unique().str.contains(_FORKED).any()) or tail.forks or _has_forks(connection, server)
-    certain = max((anchor.at for anchor in anchors), default=None)
-    connection.execute(
-        "INSERT OR REPLACE INTO servers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    row = connection.row("SELECT last_event, certain_until FROM servers WHERE server = ?", [server])
+    before = row or (None, None)
+    forks = bool(events["daemon"].cast(pl.String).unique().str.contains(_FORKED).any())
+    # A start without a stop ends what is open where the log last said anything, so what follows that can still change.
+    dated = max((anchor.at for anchor in anchors), default=None)
+    certain = None if dated is None else events.filter(pl.col("time") <= dated)["time"].max()
+    connection.run("DELETE FROM servers WHERE server = ?", [server])
+    connection.run(
+        "INSERT INTO servers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             server,
             _latest(before[0], last_event),
@@ -284,21 +303,16 @@ def _go_on(connection: Any, tail: _Tail) -> pl.DataFrame:  # noqa: ANN401 - see 
     )
     if tail.cut is not None:
         for text, span in read.spans.items():
-            connection.execute(
+            connection.run(
                 "UPDATE texts SET first = least(first, ?), last = greatest(last, ?), servers = [?], "
                 "hosts = list_sort(list_distinct(list_concat(hosts, ?))) WHERE text = ?",
                 [*span, server, read.hosts[text], text],
             )
     if found.is_moved:
-        connection.execute("DELETE FROM carried WHERE server = ?", [server])
-        add(connection, "carried", found.carried.with_columns(server=pl.lit(server)))
+        connection.run("DELETE FROM carried WHERE server = ?", [server])
+        connection.add("carried", found.carried.with_columns(server=pl.lit(server)))
     _keep_problems(connection, tail, found)
     return found.sessions
-
-
-def _has_forks(connection: Any, server: str) -> bool:  # noqa: ANN401 - see `find`
-    row = connection.execute("SELECT has_forks FROM servers WHERE server = ?", [server]).fetchone()
-    return row is not None and bool(row[0])
 
 
 def _latest(a: datetime | None, b: object) -> datetime | None:
@@ -320,19 +334,21 @@ class _Paired:
     tail: list[int]
 
 
-def _pair(connection: Any, tail: _Tail, cut: Cut | None) -> _Paired | None:  # noqa: ANN401 - see `find`
+def _pair(connection: Connection, tail: _Tail, cut: Cut | None) -> _Paired | None:
     """Pairs a tail; None where nobody could go on from the cut."""
     count = tail.carried.height
     carried = tail.carried.select(
         time="time", kind="kind", feature="feature", user="user", host="host", daemon="daemon",
         file=pl.col("text").cast(pl.String), line="line",
     )  # fmt: skip
-    events = tail.read.events.with_columns(pl.col("kind", "feature", "user", "host", "reason", "daemon").cast(pl.String))
+    events = tail.read.events.with_columns(
+        pl.col("kind", "feature", "user", "host", "reason", "daemon").cast(pl.String)
+    )
     joint = pl.concat([carried, events], how="diagonal_relaxed").with_columns(server=pl.lit(tail.server))
     joint = joint.with_columns(pl.col("licenses").fill_null(1), line=pl.col("line").cast(pl.UInt32))
     numbers = tail.carried.select(*(pl.col(name).cast(pl.UInt32) for name in _NUMBERS), "closing_until")
     packages = pl.DataFrame(
-        connection.execute("SELECT DISTINCT package, component FROM packages").fetchall(),
+        connection.rows("SELECT DISTINCT package, component FROM packages"),
         schema={"package": pl.String, "component": pl.String},
         orient="row",
     )
@@ -356,9 +372,9 @@ def _pair(connection: Any, tail: _Tail, cut: Cut | None) -> _Paired | None:  # n
     is_settled = pl.lit(False)  # noqa: FBT003 - a value
     if cut is not None:
         is_settled = (pl.col("start") < cut.at) & ~pl.col("row").is_in(goes_on)
-    sessions = sessions.with_columns(
-        is_settled=is_settled, end=pl.when(~pl.col("is_open")).then("end")
-    ).drop("row", "file", "is_open")
+    sessions = sessions.with_columns(is_settled=is_settled, end=pl.when(~pl.col("is_open")).then("end")).drop(
+        "row", "file", "is_open"
+    )
     found = pl.DataFrame(unpaired)
     told = tables.empty(tables.PROBLEMS).with_columns(time=pl.lit(None, tables.TIME))
     if found.height:
@@ -403,9 +419,9 @@ def _behind(tail: _Tail, cut: Cut | None) -> list[int]:
     return [text for text, (first, _) in spans if text != cut.text and first is not None and first >= cut.at]
 
 
-def _cuts(connection: Any, tail: _Tail, anchors: list[Anchor]) -> list[Cut]:  # noqa: ANN401 - see `find`
+def _cuts(connection: Connection, tail: _Tail, anchors: list[Anchor]) -> list[Cut]:
     """The lines that the tail may be cut at, the last first."""
-    plain = {row[0] for row in connection.execute("SELECT text FROM texts WHERE is_plain").fetchall()}
+    plain = {row[0] for row in connection.rows("SELECT text FROM texts WHERE is_plain")}
     events = tail.read.events.select(
         "time", "line", text=pl.col("file").cast(pl.Int64), kind=pl.col("kind").cast(pl.String),
         user=pl.col("user").cast(pl.String), host=pl.col("host").cast(pl.String),
@@ -435,14 +451,13 @@ def _is_between(tail: _Tail, events: pl.DataFrame, anchor: Anchor) -> bool:
         if first < anchor.at <= last:
             return False
     is_after = pl.col("time") >= anchor.at
-    follows = (pl.col("text") != anchor.text) | (pl.col("line") >= anchor.line)
     wrong = (pl.col("text") == anchor.text) & (is_after != (pl.col("line") >= anchor.line))
     near = events.filter((pl.col("time") - anchor.at).abs() <= BESIDE, pl.col("kind").is_in(_GROUPED))
     sides = near.group_by("user", "host", "kind").agg(both=is_after.n_unique() > 1)
-    return events.filter(wrong & follows.is_not_null()).is_empty() and not sides["both"].any()
+    return events.filter(wrong).is_empty() and not sides["both"].any()
 
 
-def _cut_at(connection: Any, tail: _Tail, anchor: Anchor) -> Cut | None:  # noqa: ANN401 - see `find`
+def _cut_at(connection: Connection, tail: _Tail, anchor: Anchor) -> Cut | None:
     """The cut at a line, if the text has it where it says."""
     text = Kept(connection, anchor.text)
     known = (0, 0)
@@ -487,10 +502,10 @@ def _zone(terms: Terms, server: str) -> str | None:
     return found
 
 
-def _keep_problems(connection: Any, tail: _Tail, found: _Paired) -> None:  # noqa: ANN401 - see `find`
+def _keep_problems(connection: Connection, tail: _Tail, found: _Paired) -> None:
     """Puts what is wrong in a tail in the place of what was wrong there before."""
     if tail.cut is not None:
-        connection.execute("DELETE FROM log_problems WHERE server = ? AND NOT is_settled", [tail.server])
+        connection.run("DELETE FROM log_problems WHERE server = ? AND NOT is_settled", [tail.server])
     schema = {"text": pl.Int64, "location": pl.Int64}
     cut = found.cut
     read = tail.read.problems.select(
@@ -499,7 +514,9 @@ def _keep_problems(connection: Any, tail: _Tail, found: _Paired) -> None:  # noq
     done = pl.lit(False)  # noqa: FBT003 - a value
     if cut is not None and found.is_moved:
         is_whole = pl.col("text").is_in([cut.text, *found.tail]).not_()
-        done = is_whole | ((pl.col("text") == cut.text) & pl.col("location").is_not_null() & (pl.col("location") < cut.line))
+        done = is_whole | (
+            (pl.col("text") == cut.text) & pl.col("location").is_not_null() & (pl.col("location") < cut.line)
+        )
     read = read.with_columns(is_settled=done)
     unpaired = found.unpaired.select(
         pl.col("source").cast(pl.Int64, strict=False).alias("text"), "location", "code", "message",
@@ -507,11 +524,11 @@ def _keep_problems(connection: Any, tail: _Tail, found: _Paired) -> None:  # noq
         is_settled=(pl.col("time") < cut.at) if cut is not None and found.is_moved else pl.lit(False),  # noqa: FBT003
     )  # fmt: skip
     both = pl.concat([read.cast(schema), unpaired.cast(schema)], how="diagonal")
-    add(connection, "log_problems", both.with_columns(server=pl.lit(tail.server)))
+    connection.add("log_problems", both.with_columns(server=pl.lit(tail.server)))
 
 
 def read_parts(
-    connection: Any,  # noqa: ANN401 - see `find`
+    connection: Connection,
     parts: list[Part],
     terms: Terms,
     *,
@@ -520,7 +537,7 @@ def read_parts(
     progress: Callable[[int], object] | None,
 ) -> Read:
     """Reads parts of texts, each under the name of its file with the text's number before it."""
-    names = dict(connection.execute("SELECT text, (name, folder) FROM texts").fetchall())
+    names = dict(connection.rows("SELECT text, (name, folder) FROM texts"))
     sources: list[Source] = []
     for part in parts:
         name, folder = names[part.text]
@@ -546,7 +563,9 @@ def read_parts(
     events = events.with_columns(file=number)
     texts = [part.text for part in parts]
     servers = {text: {name} for text, name in zip(texts, files["server"], strict=True)}
-    for text, name in events.select(pl.col("file").cast(pl.Int64), pl.col("server").cast(pl.String)).unique().iter_rows():
+    for text, name in (
+        events.select(pl.col("file").cast(pl.Int64), pl.col("server").cast(pl.String)).unique().iter_rows()
+    ):
         servers[text].add(name)
     return Read(
         events=events,
@@ -555,5 +574,6 @@ def read_parts(
         spans={text: tuple(row) for text, row in zip(texts, files.select("first", "last").iter_rows(), strict=True)},
         servers=servers,
         hosts=dict(zip(texts, hosts, strict=True)),
+        main=dict(zip(texts, files["server"], strict=True)),
         anchors=[(texts[file], line, local, offset) for file, line, local, offset in pl.DataFrame(anchors).iter_rows()],
     )

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tokenflex import _core
+import polars as pl
+import polars.selectors as cs
+
+from tokenflex import _core, tables
 from tokenflex.errors import ArgumentError, BusyError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import polars as pl
+    from collections.abc import Callable, Iterator, Sequence
 
 VERSION: Final = 2
 """The version of the tables."""
@@ -28,13 +29,13 @@ SCHEMA: Final = """
 CREATE TABLE book (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
 CREATE TABLE terms (since BIGINT NOT NULL, terms VARCHAR NOT NULL);
 CREATE TABLE updates (
-    "update" BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL, seconds DOUBLE NOT NULL, as_of TIMESTAMPTZ,
+    "update" BIGINT NOT NULL, ended_at TIMESTAMPTZ NOT NULL, seconds DOUBLE NOT NULL, as_of TIMESTAMPTZ,
     "full" BOOLEAN NOT NULL, sessions_new BIGINT NOT NULL, sessions_changed BIGINT NOT NULL,
     sessions_removed BIGINT NOT NULL, charges_new BIGINT NOT NULL, charges_removed BIGINT NOT NULL,
     corrections BIGINT NOT NULL
 );
 CREATE TABLE texts (
-    text BIGINT PRIMARY KEY, name VARCHAR NOT NULL, folder VARCHAR NOT NULL, bytes BIGINT NOT NULL,
+    text BIGINT NOT NULL, name VARCHAR NOT NULL, folder VARCHAR NOT NULL, bytes BIGINT NOT NULL,
     head VARCHAR NOT NULL, print VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL, packed BIGINT, modified BIGINT,
     servers VARCHAR[] NOT NULL, hosts VARCHAR[] NOT NULL, first TIMESTAMPTZ, last TIMESTAMPTZ,
     first_update BIGINT NOT NULL, last_update BIGINT NOT NULL
@@ -43,7 +44,7 @@ CREATE TABLE blocks (text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT N
 CREATE TABLE file_changes ("update" BIGINT NOT NULL, file VARCHAR NOT NULL, text BIGINT, what VARCHAR NOT NULL,
     bytes BIGINT NOT NULL);
 CREATE TABLE servers (
-    server VARCHAR PRIMARY KEY, last_event TIMESTAMPTZ, certain_until TIMESTAMPTZ, has_forks BOOLEAN NOT NULL,
+    server VARCHAR NOT NULL, last_event TIMESTAMPTZ, certain_until TIMESTAMPTZ, has_forks BOOLEAN NOT NULL,
     cut_text BIGINT, cut_byte BIGINT, cut_line BIGINT, cut_at TIMESTAMPTZ, last_seen TIMESTAMPTZ, tail BIGINT[] NOT NULL
 );
 CREATE TABLE carried (
@@ -93,12 +94,12 @@ CREATE VIEW sources AS
 """What stands open to SQL beside the tables."""
 
 
-def _to_2(connection: Any) -> None:  # noqa: ANN401 - of DuckDB, which has no stubs
+def _to_2(connection: Connection) -> None:
     """Version 1 had no views."""
-    connection.execute(VIEWS)
+    connection.run(VIEWS)
 
 
-MIGRATIONS: Final[dict[int, Callable[[Any], None]]] = {1: _to_2}
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}
 """What makes the tables of a version those of the next."""
 
 _LOCKS: Final[defaultdict[str, threading.RLock]] = defaultdict(threading.RLock)
@@ -115,10 +116,52 @@ def duckdb() -> Any:  # noqa: ANN401 - a module that may be missing
         import duckdb as found  # noqa: PLC0415 - an extra: only a book needs it
         import pyarrow as _  # noqa: PLC0415, ICN001 - the same
     except ImportError as error:
-        raise ArgumentError(
-            "a book needs two more packages: pip install 'tokenflex[book]'", location="path"
-        ) from error
+        raise ArgumentError("a book needs two more packages: pip install 'tokenflex[book]'", location="path") from error
     return found
+
+
+class Connection:
+    """A connection to the file. Every answer is taken whole, so that nothing is left open behind it."""
+
+    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - of DuckDB, which has no stubs
+        self._inner = inner
+
+    def run(self, query: str, values: Sequence[object] | None = None) -> None:
+        """Does what a query says."""
+        self.rows(query, values)
+
+    def rows(self, query: str, values: Sequence[object] | None = None) -> list[Any]:
+        """The rows of an answer."""
+        found: list[Any] = self._inner.execute(query, values).fetchall()
+        return found
+
+    def row(self, query: str, values: Sequence[object] | None = None) -> Any:  # noqa: ANN401 - of any types
+        """The first row of an answer; None where there is none."""
+        return next(iter(self.rows(query, values)), None)
+
+    def frame(self, query: str, values: Sequence[object] | None = None) -> pl.DataFrame:
+        """An answer as a frame, its instants in UTC."""
+        found = pl.DataFrame(self._inner.sql(query, params=values or []))
+        return found.with_columns(cs.datetime().cast(tables.TIME))
+
+    @contextmanager
+    def given(self, **frames: pl.DataFrame) -> Iterator[None]:
+        """Makes frames known to the queries inside by the names of the arguments."""
+        for name, frame in frames.items():
+            self._inner.register(name, frame.to_arrow())
+        try:
+            yield
+        finally:
+            for name in frames:
+                self._inner.unregister(name)
+
+    def add(self, table: str, frame: pl.DataFrame) -> None:
+        """Adds rows whose columns have the names of the table's."""
+        if frame.is_empty():
+            return
+        names = ", ".join(f'"{name}"' for name in frame.columns)
+        with self.given(rows_to_add=frame):
+            self.run(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows_to_add")  # noqa: S608 - our names
 
 
 class Store:
@@ -135,7 +178,7 @@ class Store:
         self._duckdb = duckdb()
 
     @contextmanager
-    def reading(self) -> Iterator[Any]:
+    def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the book.
 
         Raises:
@@ -147,14 +190,16 @@ class Store:
         with self._opened() as connection:
             version = _version(connection, self.path)
             if version is None:
-                raise SourceNotFoundError(f"{self.path} is empty: no update has come to its end", location=str(self.path))
+                raise SourceNotFoundError(
+                    f"{self.path} is empty: no update has come to its end", location=str(self.path)
+                )
             if version != VERSION:
                 with self._transaction(connection):
                     _migrate(connection, version)
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Any]:
+    def writing(self) -> Iterator[Connection]:
         """A connection in a transaction: all that is done in it counts, or nothing.
 
         Raises:
@@ -164,15 +209,15 @@ class Store:
         with self._opened() as connection, self._transaction(connection):
             version = _version(connection, self.path)
             if version is None:
-                connection.execute(SCHEMA)
-                connection.execute(VIEWS)
-                connection.execute("INSERT INTO book VALUES (?, ?)", [VERSION, _core.__version__])
+                connection.run(SCHEMA)
+                connection.run(VIEWS)
+                connection.run("INSERT INTO book VALUES (?, ?)", [VERSION, _core.__version__])
             else:
                 _migrate(connection, version)
             yield connection
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def _opened(self) -> Iterator[Connection]:
         lock = _LOCKS[os.path.realpath(self.path)]
         if not lock.acquire(timeout=self._patience):
             raise BusyError(
@@ -183,7 +228,7 @@ class Store:
             connection = self._connect()
             try:
                 connection.execute("SET TimeZone = 'UTC'")
-                yield connection
+                yield Connection(connection)
             except self._duckdb.Error as error:
                 raise SourceError(
                     f"{self.path} cannot be read or written; it is as it was before: {error}", location=str(self.path)
@@ -193,7 +238,7 @@ class Store:
         finally:
             lock.release()
 
-    def _connect(self) -> Any:  # noqa: ANN401 - see `duckdb`
+    def _connect(self) -> Any:
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -202,7 +247,9 @@ class Store:
                 text = str(error)
                 is_busy = "lock" in text.lower()
                 if not is_busy:
-                    raise SourceError(f"{self.path} cannot be opened as a book: {text}", location=str(self.path)) from error
+                    raise SourceError(
+                        f"{self.path} cannot be opened as a book: {text}", location=str(self.path)
+                    ) from error
                 if time.monotonic() >= until:
                     raise BusyError(
                         f"another process has {self.path} open since more than {self._patience:g} s, so nothing was "
@@ -211,7 +258,7 @@ class Store:
                     ) from error
             time.sleep(POLL)
 
-    def _close(self, connection: Any) -> None:  # noqa: ANN401 - see `duckdb`
+    def _close(self, connection: Any) -> None:
         try:
             connection.close()
         except self._duckdb.Error as error:
@@ -219,26 +266,26 @@ class Store:
             raise SourceError(f"{self.path} cannot be closed: {error}", location=str(self.path)) from error
 
     @contextmanager
-    def _transaction(self, connection: Any) -> Iterator[None]:  # noqa: ANN401 - see `duckdb`
-        connection.execute("BEGIN")
+    def _transaction(self, connection: Connection) -> Iterator[None]:
+        connection.run("BEGIN")
         try:
             yield
-            connection.execute("COMMIT")
+            connection.run("COMMIT")
         except BaseException:
             try:
-                connection.execute("ROLLBACK")
+                connection.run("ROLLBACK")
             except self._duckdb.Error:
                 # A transaction that failed to commit is rolled back already.
                 pass
             raise
 
 
-def _version(connection: Any, path: Path) -> int | None:  # noqa: ANN401 - see `duckdb`
+def _version(connection: Connection, path: Path) -> int | None:
     """The version of the tables; None where there are none."""
-    tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    tables = {row[0] for row in connection.rows("SELECT table_name FROM duckdb_tables()")}
     if not tables:
         return None
-    found = connection.execute("SELECT version FROM book").fetchone() if "book" in tables else None
+    found = connection.row("SELECT version FROM book") if "book" in tables else None
     if found is None:
         raise SourceError(f"{path} is a database, but no book", location=str(path))
     version = int(found[0])
@@ -251,31 +298,10 @@ def _version(connection: Any, path: Path) -> int | None:  # noqa: ANN401 - see `
     return version
 
 
-def _migrate(connection: Any, version: int) -> None:  # noqa: ANN401 - see `duckdb`
+def _migrate(connection: Connection, version: int) -> None:
     """Makes the tables those of this version."""
     if version == VERSION:
         return
     for each in range(version, VERSION):
         MIGRATIONS[each](connection)
-    connection.execute("UPDATE book SET version = ?, written_by = ?", [VERSION, _core.__version__])
-
-
-def add(connection: Any, table: str, frame: pl.DataFrame) -> None:  # noqa: ANN401 - see `duckdb`
-    """Adds rows whose columns have the names of the table's."""
-    if frame.is_empty():
-        return
-    names = ", ".join(f'"{name}"' for name in frame.columns)
-    with given(connection, rows_to_add=frame):
-        connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows_to_add")  # noqa: S608 - our names
-
-
-@contextmanager
-def given(connection: Any, **frames: pl.DataFrame) -> Iterator[None]:  # noqa: ANN401 - see `duckdb`
-    """Makes frames known to the queries inside by the names of the arguments."""
-    for name, frame in frames.items():
-        connection.register(name, frame.to_arrow())
-    try:
-        yield
-    finally:
-        for name in frames:
-            connection.unregister(name)
+    connection.run("UPDATE book SET version = ?, written_by = ?", [VERSION, _core.__version__])

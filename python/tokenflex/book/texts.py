@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenflex.content import digest
 from tokenflex.errors import SourceError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tokenflex._core import Source
+    from tokenflex.book.store import Connection
 
 BLOCK: Final = 1 << 22
 """Bytes of a text that are packed together."""
@@ -83,9 +84,9 @@ class _Given:
     close: Callable[[], None] = lambda: None
 
 
-def take(connection: Any, sources: list[Source], update: int) -> Taken:  # noqa: ANN401 - of DuckDB, without stubs
+def take(connection: Connection, sources: list[Source], update: int) -> Taken:
     """Takes what is new in files, and keeps it."""
-    known = {row[0]: Text(*row) for row in connection.execute(f"SELECT {_COLUMNS} FROM texts").fetchall()}  # noqa: S608 - our names
+    known = {row[0]: Text(*row) for row in connection.rows(f"SELECT {_COLUMNS} FROM texts")}  # noqa: S608 - our names
     taken = Taken()
     unread: list[tuple[int, Source]] = []
     seen: dict[int, list[str]] = {}
@@ -113,7 +114,7 @@ def take(connection: Any, sources: list[Source], update: int) -> Taken:  # noqa:
 
 
 def _take_one(
-    connection: Any,  # noqa: ANN401 - see `take`
+    connection: Connection,
     file: _Given,
     known: dict[int, Text],
     taken: Taken,
@@ -154,17 +155,21 @@ def _take_one(
     return number
 
 
-def _write(connection: Any, text: Text, update: int) -> None:  # noqa: ANN401 - see `take`
-    connection.execute(
-        "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?) ON CONFLICT (text) DO UPDATE "
-        "SET name = excluded.name, folder = excluded.folder, bytes = excluded.bytes, head = excluded.head, "
-        "print = excluded.print, is_plain = excluded.is_plain, packed = excluded.packed, "
-        "modified = excluded.modified, last_update = excluded.last_update",
-        [*text, update, update],
-    )
+def _write(connection: Connection, text: Text, update: int) -> None:
+    known = connection.row("SELECT 1 FROM texts WHERE text = ?", [text.text])
+    if known is None:
+        connection.run(
+            "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)", [*text, update, update]
+        )
+    else:
+        connection.run(
+            "UPDATE texts SET name = ?, folder = ?, bytes = ?, head = ?, print = ?, is_plain = ?, packed = ?, "
+            "modified = ?, last_update = ? WHERE text = ?",
+            [*text[1:], update, text.text],
+        )
 
 
-def _find(connection: Any, file: _Given, known: dict[int, Text]) -> tuple[int | None, bool]:  # noqa: ANN401 - see `take`
+def _find(connection: Connection, file: _Given, known: dict[int, Text]) -> tuple[int | None, bool]:
     """The text that is the beginning of the file, or that the file is the beginning of; and whether the file is longer."""
     head = digest(file.read(0, min(HEAD, file.size)))
     for each in sorted(known.values(), key=lambda text: -text.bytes):
@@ -195,7 +200,7 @@ def _print(read: Callable[[int, int], bytes], size: int) -> str:
 
 
 def _rename(
-    connection: Any,  # noqa: ANN401 - see `take`
+    connection: Connection,
     known: dict[int, Text],
     taken: Taken,
     seen: dict[int, list[str]],
@@ -287,25 +292,23 @@ def _unreadable(name: str, error: OSError) -> SourceError:
     return SourceError(f"{name} cannot be read: {error.strerror or error}", location=name)
 
 
-def _keep(connection: Any, text: int, file: _Given, start: int) -> None:  # noqa: ANN401 - see `take`
+def _keep(connection: Connection, text: int, file: _Given, start: int) -> None:
     """Keeps what a file has from a byte on."""
     while start < file.size:
         data = file.read(start, min(BLOCK, file.size - start))
-        connection.execute(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?)", [text, start, len(data), zlib.compress(data, 1)]
-        )
+        connection.run("INSERT INTO blocks VALUES (?, ?, ?, ?)", [text, start, len(data), zlib.compress(data, 1)])
         start += len(data)
 
 
 class Kept(io.RawIOBase):
     """A text as a file that can be read from any byte on."""
 
-    def __init__(self, connection: Any, text: int, start: int = 0) -> None:  # noqa: ANN401 - see `take`
+    def __init__(self, connection: Connection, text: int, start: int = 0) -> None:
         super().__init__()
         self._connection = connection
         self._text = text
         self._at = start
-        rows = connection.execute("SELECT start, bytes FROM blocks WHERE text = ? ORDER BY start", [text]).fetchall()
+        rows = connection.rows("SELECT start, bytes FROM blocks WHERE text = ? ORDER BY start", [text])
         self._blocks: list[tuple[int, int]] = rows
         self._open: tuple[int, bytes] = (-1, b"")
 
@@ -350,9 +353,9 @@ class Kept(io.RawIOBase):
         for start, count in self._blocks:
             if start <= at < start + count:
                 if self._open[0] != start:
-                    row = self._connection.execute(
+                    row = self._connection.row(
                         "SELECT content FROM blocks WHERE text = ? AND start = ?", [self._text, start]
-                    ).fetchone()
+                    )
                     self._open = (start, zlib.decompress(row[0]))
                 return self._open[1][at - start :]
         return b""
