@@ -1649,9 +1649,11 @@ BOOK_FILES: Final = _table(
         "file": (pl.String(), "as given, or found in the folder given"),
         "what": (
             pl.String(),
-            "`new`; `grown`: the book had its beginning; `known`: nothing new; `older copy`: the beginning of what the "
-            "book has; `rotated`: known under another name, with `and grown` if there is more; `replaced` or "
-            "`truncated`: another log of the same name; `empty`",
+            (
+                "`new`; `grown`: the book had its beginning; `known`: nothing new; `older copy`: the beginning of what "
+                "the book has; `rotated`: known under another name, with `and grown` if there is more; `replaced` or "
+                "`truncated`: another log of the same name; `empty`"
+            ),
         ),
         "text": (pl.Int64(), "the text of the book that it is now; null if empty"),
         "bytes": (pl.Int64(), "how many were new"),

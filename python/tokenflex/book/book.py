@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import polars as pl
 
@@ -86,7 +86,7 @@ class Update:
 
 
 class Book:
-    """Logs, sessions and charges in one DuckDB file, for pipelines that run night after night.
+    r"""Logs, sessions and charges in one DuckDB file, for pipelines that run night after night.
 
     After any sequence of updates the book says what one run over all its logs would say, row for row. An update takes
     only what is new, and it is one transaction: a process that dies in it leaves the book as it was. The file is open
@@ -120,7 +120,7 @@ class Book:
         ...                    timezone="Europe/Madrid", server="mad-lic-01")
         ...     first = book.update(log)
         ...     with log.open("a") as file:
-        ...         _ = file.write('12:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1\\n')
+        ...         _ = file.write('12:30:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1\n')
         ...     second = book.update(log)
         ...     first.files["what"][0], second.files["what"][0], second.sessions, book.charges().height
         ('new', 'grown', Changes(new=0, changed=1, removed=0), 1)
@@ -160,7 +160,7 @@ class Book:
     def __repr__(self) -> str:
         return f"<Book {self.path}>"
 
-    def __enter__(self) -> Book:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -331,7 +331,7 @@ class Book:
         return self._table("corrections", tables.BOOK_CORRECTIONS, 'ORDER BY "update", charged_at, "user", product')
 
     def sources(self) -> pl.DataFrame:
-        """The texts that the book has: each once, under the name that its file has now.
+        r"""The texts that the book has: each once, under the name that its file has now.
 
         Returns:
             See `tables.BOOK_SOURCES`.
@@ -343,7 +343,7 @@ class Book:
             >>> import tempfile, tokenflex as tf
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     book = tf.Book(f"{folder}/tokens.book", timezone="UTC")
-            ...     update = book.update(b"12:00:00 (lmgrd) TIMESTAMP 7/13/2026\\n")
+            ...     update = book.update(b"12:00:00 (lmgrd) TIMESTAMP 7/13/2026\n")
             ...     book.sources().select("file", "bytes").rows()
             [('<bytes>', 37)]
         """
@@ -369,7 +369,7 @@ class Book:
         return self._table("updates", tables.BOOK_UPDATES, 'ORDER BY "update"')
 
     def problems(self) -> pl.DataFrame:
-        """What could not be taken as it is: of reading, of pairing and of charging, as one run over all would tell it.
+        r"""What could not be taken as it is: of reading, of pairing and of charging, as one run over all would tell it.
 
         Returns:
             See `tables.PROBLEMS`. Rows of sessions are those of `sessions()`.
@@ -381,7 +381,7 @@ class Book:
             >>> import tempfile, tokenflex as tf
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     book = tf.Book(f"{folder}/tokens.book", timezone="UTC")
-            ...     update = book.update(b'12:00:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1\\n')
+            ...     update = book.update(b'12:00:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1\n')
             ...     book.problems()["code"].to_list()
             ['undated']
         """

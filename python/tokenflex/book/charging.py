@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from tokenflex.book.terms import Terms
 
 ORDER: Final = 'start, server, text, line, "user", host, feature, "end" NULLS LAST, licenses, checkouts'
-"""The order of sessions, and so of charges at one instant: that of one run whose files are in order of their numbers."""
+"""The order of sessions, and so of charges at one instant."""
 
 _SAME: Final = ("server", "user", "host", "feature", "start", "text", "line")
 """What a session is told by, whatever becomes of it later."""
@@ -41,10 +39,6 @@ _CHARGE: Final = (
     "session_id",
 )
 _TEXTS: Final = ("user", "product", "server", "category", "trigger", "rule_id", "payer", "unit")
-ZONES_APART: Final = timedelta(days=2)
-"""The local dates of one instant differ by less than this from its UTC date."""
-MANY_KEYS: Final = 0.5
-"""From this share of all keys on, all are charged anew at once."""
 
 
 class Changes(NamedTuple):
@@ -53,14 +47,6 @@ class Changes(NamedTuple):
     new: int
     changed: int
     removed: int
-
-
-@dataclass
-class Touched:
-    """The keys whose charges may be others now, each with the earliest start of a session that changed."""
-
-    keys: pl.DataFrame
-    """`payer`, `unit`, `since`."""
 
 
 def keep_sessions(connection: Connection, terms: Terms, found: Found) -> tuple[Changes, pl.DataFrame]:
@@ -157,8 +143,7 @@ def _write(connection: Connection, gone: pl.Series, changed: pl.DataFrame, new: 
             )
 
 
-@dataclass(frozen=True)
-class Recharged:
+class Recharged(NamedTuple):
     """What became of charges."""
 
     new: int
@@ -191,10 +176,10 @@ def recharge(
     if touched is not None:
         keys = _keys(touched).filter(pl.col("payer").is_not_null() & pl.col("unit").is_not_null())
         keys = keys.group_by("payer", "unit").agg(since=pl.col("start").min())
-    before, sessions = _of_keys(connection, terms, keys)
+    before, sessions = _of_keys(connection, terms.rule.window, keys)
     after = _charged(connection, terms, sessions)
     if keys is not None:
-        after = _from(after, keys, terms, connection)
+        after = _from(connection, after, terms.rule.window)
     gone = before.join(after, on=_CHARGE, how="anti", nulls_equal=True)
     fresh = after.join(before, on=_CHARGE, how="anti", nulls_equal=True)
     if gone.height:
@@ -214,20 +199,21 @@ def mark_final(connection: Connection) -> None:
     )
 
 
-def _of_keys(connection: Connection, terms: Terms, keys: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The charges that may be others, and the sessions that they follow from, with `since`."""
+def _of_keys(connection: Connection, window: str, keys: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The charges that may be others, and the sessions that they follow from."""
     if keys is None:
         charges = connection.frame("SELECT rowid, * FROM kept_charges")
         sessions = connection.frame(f"SELECT * FROM ({_SESSIONS}) ORDER BY {ORDER}")  # noqa: S608 - our text
         return charges, sessions
     with connection.given(touched_keys=keys):
-        connection.run(f"CREATE OR REPLACE TEMP TABLE restarts AS {_RESTART[terms.rule.window]}")  # type: ignore[union-attr] # a book without a rule comes not here
+        connection.run(f"CREATE OR REPLACE TEMP TABLE restarts AS {_RESTART[window]}")
         charges = connection.frame(
-            f"SELECT c.rowid, c.* FROM kept_charges c JOIN restarts USING (payer, unit) WHERE {_LATER[terms.rule.window]}"  # noqa: S608 # type: ignore[union-attr] - our text
+            "SELECT c.rowid, c.* FROM kept_charges c JOIN restarts USING (payer, unit) "  # noqa: S608 - our text
+            f"WHERE {_LATER[window]}"
         )
         sessions = connection.frame(
             f"SELECT s.* FROM ({_SESSIONS}) s JOIN restarts USING (payer, unit) "  # noqa: S608 - our text
-            f'WHERE s."end" >= needed_from OR s.start >= needed_from ORDER BY {ORDER}'
+            f"WHERE {_NEEDED[window]} >= needed_from ORDER BY {ORDER}"
         )
     return charges, sessions
 
@@ -248,6 +234,7 @@ _RESTART: Final = {
         SELECT payer, unit, since::DATE - 2 AS restart, (since::DATE - 4)::TIMESTAMP AT TIME ZONE 'UTC' AS needed_from
         FROM touched_keys""",
 }
+_NEEDED: Final = {"rolling": "s.start", "day": 's."end"'}
 _LATER: Final = {"rolling": "c.charged_at >= restart", "day": "c.usage_date >= restart"}
 
 
@@ -273,13 +260,12 @@ def _charged(connection: Connection, terms: Terms, sessions: pl.DataFrame) -> pl
     ).select(_CHARGE)
 
 
-def _from(charges: pl.DataFrame, keys: pl.DataFrame, terms: Terms, connection: Connection) -> pl.DataFrame:
+def _from(connection: Connection, charges: pl.DataFrame, window: str) -> pl.DataFrame:
     """Those from where a key was charged anew."""
     restarts = connection.frame("SELECT payer, unit, restart FROM restarts")
     found = charges.join(restarts, on=("payer", "unit"), how="inner")
-    rolling = terms.rule is not None and terms.rule.window == "rolling"
-    at = pl.col("charged_at") if rolling else pl.col("usage_date")
-    return found.filter(at >= pl.col("restart")).drop("restart")
+    at = "charged_at" if window == "rolling" else "usage_date"
+    return found.filter(pl.col(at) >= pl.col("restart")).drop("restart")
 
 
 def _corrections(gone: pl.DataFrame, fresh: pl.DataFrame, settled: dict[str, datetime]) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """What the texts of a book say: read from where that is certain, paired with what was going on there.
 
-Each server has a *cut*: a line of a text that dates itself, before which nothing can change unless another text says so.
-What follows it, the *tail*, is read again at each update and takes the place of what was found there before. Where a
-text says something of the time before the cut, or anything that reaches over it, all texts are read.
+Each server has a *cut*: a line of a text that dates itself, before which nothing can change unless another text says
+so. What follows it, the *tail*, is read again at each update and takes the place of what was found there before. Where
+a text says something of the time before the cut, or anything that reaches over it, all texts are read.
 """
 
 from __future__ import annotations
@@ -181,86 +181,99 @@ class _Tail:
 def _tails(connection: Connection, terms: Terms, taken: Taken) -> list[_Tail] | None:
     """The tails that what is new belongs to; None where it says something of the time before them."""
     changed = set(taken.new) | set(taken.grown)
-    places = dict(connection.rows("SELECT text, (folder, servers, hosts, is_plain, name) FROM texts"))
+    places = {row[0]: _Place(*row) for row in connection.rows("SELECT text, folder, servers, hosts FROM texts")}
     by_server: dict[str, list[int]] = {}
     for text in sorted(changed):
-        server = _server_of(text, places, terms) if text in taken.new else _only(places[text][1])
+        is_new = text in taken.new
+        server = _server_of(connection, text, places, terms) if is_new else _only(places[text].servers)
         if server is None:
             return None
         by_server.setdefault(server, []).append(text)
     tails = []
     for server, texts in by_server.items():
-        tail = _tail(connection, terms, server, texts, taken, places)
+        grown = {text for text in texts if text in taken.grown and text not in taken.new}
+        tail = _tail(connection, terms, server, _Fresh(texts, grown, places))
         if tail is None:
             return None
         tails.append(tail)
     return tails
 
 
+class _Place(NamedTuple):
+    """What is known of a text before it is read again."""
+
+    text: int
+    folder: str
+    servers: list[str]
+    hosts: list[str]
+
+
+class _Fresh(NamedTuple):
+    """The texts of a server that are new, and those of them that grew."""
+
+    texts: list[int]
+    grown: set[int]
+    places: dict[int, _Place]
+
+
 def _only(servers: list[str]) -> str | None:
     return servers[0] if len(servers) == 1 else None
 
 
-def _server_of(text: int, places: dict[int, Any], terms: Terms) -> str | None:
-    """The server that a new text belongs to if it names none other: that of the only one in its folder."""
+def _server_of(connection: Connection, text: int, places: dict[int, _Place], terms: Terms) -> str | None:
+    """The server that a new text belongs to, as `read_flexlm` tells it; None where it changes that of others."""
     if terms.server is not None:
         return terms.server
-    folder = places[text][0]
-    beside = [place for other, place in places.items() if other != text and place[0] == folder]
-    servers = {server for place in beside for server in place[1]}
-    hosts = {host for place in beside for host in place[2]}
-    # Where files without a banner are named by themselves, one more banner in the folder changes all their names.
-    return next(iter(servers)) if len(servers) == 1 and servers == hosts else None
+    # Only the banners count here, so any zone will do.
+    whole = [Part(text, 0, 0)]
+    own = read_parts(connection, whole, terms, server="?", timezone="UTC", progress=None).hosts[text]
+    beside = [place for place in places.values() if place.text != text and place.folder == places[text].folder]
+    hosts = {host for place in beside for host in place.hosts}
+    if own and (set(own) <= hosts or all(place.hosts for place in beside)):
+        return _only(own)
+    return next(iter(hosts)) if not own and len(hosts) == 1 else None
 
 
-def _tail(
-    connection: Connection,
-    terms: Terms,
-    server: str,
-    texts: list[int],
-    taken: Taken,
-    places: dict[int, Any],
-) -> _Tail | None:
+def _tail(connection: Connection, terms: Terms, server: str, fresh: _Fresh) -> _Tail | None:
+    """What stands behind the cut of a server; None where it has none, or what is new reaches over it."""
     row = connection.row(
         "SELECT cut_text, cut_byte, cut_line, cut_at, last_seen, tail, has_forks FROM servers WHERE server = ?",
         [server],
     )
-    if row is None or row[0] is None or row[6]:
+    if row is None or row[0] is None or row[6] or not fresh.grown <= {row[0], *row[5]}:
         return None
     cut, last_seen, known = Cut(*row[:4]), row[4], list(row[5])
-    if any(text in taken.grown and text not in taken.new and text not in (cut.text, *known) for text in texts):
-        return None
-    whole = sorted({*known, *texts} - {cut.text})
+    whole = sorted({*known, *fresh.texts} - {cut.text})
     parts = sorted([Part(cut.text, cut.byte, cut.line - 1), *(Part(text, 0, 0) for text in whole)])
-    if any(len(places[part.text][2]) > 1 for part in parts):
+    if any(len(fresh.places[part.text].hosts) > 1 for part in parts):
         return None
     zone = _zone(terms, server)
     read = read_parts(connection, parts, terms, server=server, timezone=zone, progress=None)
-    if not _stays_behind(connection, read, cut, server, places, terms):
+    known_packages = set(connection.rows("SELECT package, component FROM packages"))
+    if not set(read.packages.select("package", "component").iter_rows()) <= known_packages:
+        # A package more would be one in the past, too.
+        return None
+    names_no_other = _names_no_other(read, cut, fresh, None if terms.server is not None else server)
+    if not names_no_other or not _stays_behind(read, cut):
         return None
     carried = connection.frame("SELECT * EXCLUDE (server) FROM carried WHERE server = ?", [server])
     return _Tail(server, cut, read, zone, carried, last_seen)
 
 
-def _stays_behind(
-    connection: Connection,
-    read: Read,
-    cut: Cut,
-    server: str,
-    places: dict[int, Any],
-    terms: Terms,
-) -> bool:
-    """Whether nothing in the tail says anything of the time before it."""
-    known = set(connection.rows("SELECT package, component FROM packages"))
-    if not set(read.packages.select("package", "component").iter_rows()) <= known:
-        return False
+def _names_no_other(read: Read, cut: Cut, fresh: _Fresh, server: str | None) -> bool:
+    """Whether no banner names another host than is known; `server` is None where a name was given."""
     for text, hosts in read.hosts.items():
-        # With a name given, a banner of another host would still begin another log.
-        expected = set(places[text][2]) or ({server} if terms.server is None else set(hosts[:1]))
-        if not set(hosts) <= expected or (terms.server is not None and len(hosts) > 1):
+        known = set(fresh.places[text].hosts)
+        if text == cut.text or text not in fresh.texts or text in fresh.grown:
+            if not set(hosts) <= known:
+                return False
+        elif len(hosts) > 1 or (server is not None and not set(hosts) <= {server}):
             return False
-        if terms.server is not None and text == cut.text and set(hosts) - set(places[text][2]):
-            return False
+    return True
+
+
+def _stays_behind(read: Read, cut: Cut) -> bool:
+    """Whether nothing in the tail says anything of the time before it."""
     first = min((span[0] for span in read.spans.values() if span[0] is not None), default=cut.at)
     if first < cut.at or not read.events.filter(pl.col("time") < cut.at).is_empty():
         return False
@@ -274,13 +287,7 @@ def _go_on(connection: Connection, tail: _Tail) -> pl.DataFrame:
     events = read.events
     anchors = _instants(read, tail.zone)
     last_event = events["time"].max()
-    found = None
-    for cut in _cuts(connection, tail, anchors):
-        found = _pair(connection, tail, cut)
-        if found is not None:
-            break
-    found = found or _pair(connection, tail, None)
-    assert found is not None  # noqa: S101 - without a cut nothing is refused
+    found = _paired(connection, tail, anchors)
     cut = found.cut
     row = connection.row("SELECT last_event, certain_until FROM servers WHERE server = ?", [server])
     before = row or (None, None)
@@ -321,6 +328,15 @@ def _latest(a: datetime | None, b: object) -> datetime | None:
     return b if a is None else max(a, b)
 
 
+def _paired(connection: Connection, tail: _Tail, anchors: list[Anchor]) -> _Paired:
+    """Pairs a tail, and cuts it at the last line where that can be done."""
+    for cut in _cuts(connection, tail, anchors):
+        found = _pair(connection, tail, cut)
+        if found.is_whole:
+            return found
+    return _pair(connection, tail, None)
+
+
 @dataclass
 class _Paired:
     """What pairing a tail gave, and what the next one starts from."""
@@ -329,14 +345,15 @@ class _Paired:
     unpaired: pl.DataFrame
     cut: Cut | None
     is_moved: bool
+    is_whole: bool
+    """Whether one can go on from the cut."""
     carried: pl.DataFrame
     last_seen: datetime | None
     tail: list[int]
 
 
-def _pair(connection: Connection, tail: _Tail, cut: Cut | None) -> _Paired | None:
-    """Pairs a tail; None where nobody could go on from the cut."""
-    count = tail.carried.height
+def _pair(connection: Connection, tail: _Tail, cut: Cut | None) -> _Paired:
+    """Pairs a tail, and says what is going on at a line of it."""
     carried = tail.carried.select(
         time="time", kind="kind", feature="feature", user="user", host="host", daemon="daemon",
         file=pl.col("text").cast(pl.String), line="line",
@@ -360,8 +377,6 @@ def _pair(connection: Connection, tail: _Tail, cut: Cut | None) -> _Paired | Non
         last_seen=None if tail.last_seen is None else microseconds(tail.last_seen, "last_seen"),
         keep_at=None if cut is None else microseconds(cut.at, "cut"),
     )
-    if cut is not None and not is_whole:
-        return None
     # Without a new cut the old one stays, and with it what was going on there.
     at = cut or tail.cut
     going_on = pl.DataFrame(kept)
@@ -384,6 +399,7 @@ def _pair(connection: Connection, tail: _Tail, cut: Cut | None) -> _Paired | Non
         unpaired=told,
         cut=at,
         is_moved=cut is not None,
+        is_whole=is_whole,
         carried=_carried(joint, going_on) if cut is not None else tail.carried,
         last_seen=_instant(last_seen) if cut is not None else tail.last_seen,
         tail=_behind(tail, at),
@@ -450,6 +466,10 @@ def _is_between(tail: _Tail, events: pl.DataFrame, anchor: Anchor) -> bool:
             continue
         if first < anchor.at <= last:
             return False
+    told = (pl.col("source") == str(anchor.text)) & (pl.col("location") == anchor.line)
+    if not tail.read.problems.filter(told).is_empty():
+        # What the line says of those before it, it would not say if they were left out.
+        return False
     is_after = pl.col("time") >= anchor.at
     wrong = (pl.col("text") == anchor.text) & (is_after != (pl.col("line") >= anchor.line))
     near = events.filter((pl.col("time") - anchor.at).abs() <= BESIDE, pl.col("kind").is_in(_GROUPED))
@@ -506,7 +526,6 @@ def _keep_problems(connection: Connection, tail: _Tail, found: _Paired) -> None:
     """Puts what is wrong in a tail in the place of what was wrong there before."""
     if tail.cut is not None:
         connection.run("DELETE FROM log_problems WHERE server = ? AND NOT is_settled", [tail.server])
-    schema = {"text": pl.Int64, "location": pl.Int64}
     cut = found.cut
     read = tail.read.problems.select(
         pl.col("source").cast(pl.Int64).alias("text"), "location", "code", "message", verb=pl.lit("read_flexlm")
@@ -523,7 +542,8 @@ def _keep_problems(connection: Connection, tail: _Tail, found: _Paired) -> None:
         verb=pl.lit("pair"),
         is_settled=(pl.col("time") < cut.at) if cut is not None and found.is_moved else pl.lit(False),  # noqa: FBT003
     )  # fmt: skip
-    both = pl.concat([read.cast(schema), unpaired.cast(schema)], how="diagonal")
+    whole = pl.col("text", "location").cast(pl.Int64)
+    both = pl.concat([read.with_columns(whole), unpaired.with_columns(whole)], how="diagonal")
     connection.add("log_problems", both.with_columns(server=pl.lit(tail.server)))
 
 

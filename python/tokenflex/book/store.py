@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections import defaultdict
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -18,6 +18,7 @@ from tokenflex.errors import ArgumentError, BusyError, SourceError, SourceNotFou
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 VERSION: Final = 2
 """The version of the tables."""
@@ -113,8 +114,8 @@ def duckdb() -> Any:  # noqa: ANN401 - a module that may be missing
         ArgumentError: It is not installed.
     """
     try:
-        import duckdb as found  # noqa: PLC0415 - an extra: only a book needs it
-        import pyarrow as _  # noqa: PLC0415, ICN001 - the same
+        found = import_module("duckdb")
+        import_module("pyarrow")
     except ImportError as error:
         raise ArgumentError("a book needs two more packages: pip install 'tokenflex[book]'", location="path") from error
     return found
@@ -238,7 +239,7 @@ class Store:
         finally:
             lock.release()
 
-    def _connect(self) -> Any:
+    def _connect(self) -> Any:  # noqa: ANN401 - of DuckDB, which has no stubs
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -258,7 +259,7 @@ class Store:
                     ) from error
             time.sleep(POLL)
 
-    def _close(self, connection: Any) -> None:
+    def _close(self, connection: Any) -> None:  # noqa: ANN401 - of DuckDB, which has no stubs
         try:
             connection.close()
         except self._duckdb.Error as error:
@@ -272,11 +273,9 @@ class Store:
             yield
             connection.run("COMMIT")
         except BaseException:
-            try:
+            # A transaction that failed to commit is rolled back already.
+            with suppress(self._duckdb.Error):
                 connection.run("ROLLBACK")
-            except self._duckdb.Error:
-                # A transaction that failed to commit is rolled back already.
-                pass
             raise
 
 

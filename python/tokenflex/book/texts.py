@@ -88,101 +88,119 @@ def take(connection: Connection, sources: list[Source], update: int) -> Taken:
     """Takes what is new in files, and keeps it."""
     known = {row[0]: Text(*row) for row in connection.rows(f"SELECT {_COLUMNS} FROM texts")}  # noqa: S608 - our names
     taken = Taken()
-    unread: list[tuple[int, Source]] = []
-    seen: dict[int, list[str]] = {}
+    unread: list[Source] = []
+    shelf = _Shelf(connection, update, known, taken)
     stamps = {(each.name, each.packed, each.modified): each.text for each in known.values()}
-    for place, source in enumerate(sources):
+    for source in sources:
         stamp = _stamp(source)
         text = None if stamp is None else stamps.get((source["name"], *stamp))
         if text is None:
-            unread.append((place, source))
+            unread.append(source)
         else:
-            seen.setdefault(text, []).append(source["name"])
+            shelf.seen.setdefault(text, []).append(source["name"])
             taken.files.append((source["name"], text, "known", 0))
     paths = {each.name for each in known.values()}
     # The longest first: what is the beginning of another is known then. New texts have their numbers by their order.
-    given = [(place, source, _size(source)) for place, source in unread]
-    number = max(known, default=0) + 1
-    for place, source, _ in sorted(given, key=lambda each: (-each[2], each[0])):
+    for source in sorted(unread, key=_size, reverse=True):
         file = _open(source)
         try:
-            number = _take_one(connection, file, known, taken, seen, (number, update))
+            shelf.take(file)
         finally:
             file.close()
-    _rename(connection, known, taken, seen, paths, update)
+    shelf.rename(paths)
     return taken
 
 
-def _take_one(
-    connection: Connection,
-    file: _Given,
-    known: dict[int, Text],
-    taken: Taken,
-    seen: dict[int, list[str]],
-    numbers: tuple[int, int],
-) -> int:
-    """Takes one file; gives the number of the next new text."""
-    number, update = numbers
-    if file.size == 0:
-        taken.files.append((file.name, None, "empty", 0))
-        return number
-    text, is_longer = _find(connection, file, known)
-    if text is not None and not is_longer:
-        what = "known" if known[text].bytes == file.size else "older copy"
-        seen.setdefault(text, []).append(file.name)
-        taken.files.append((file.name, text, what, 0))
-        if what == "known" and known[text].name == file.name:
-            _write(connection, known[text]._replace(packed=file.packed, modified=file.modified), update)
-        return number
-    before = 0 if text is None else known[text].bytes
-    if text is None:
-        text, number = number, number + 1
-        taken.new.append(text)
-        name, folder = file.name, file.folder
-    else:
-        taken.grown.setdefault(text, before)
-        name, folder = known[text].name, known[text].folder
-    _keep(connection, text, file, before)
-    head = file.read(0, min(HEAD, file.size))
-    is_plain = not head.startswith(_PACKED + _MARKED) and b"\0" not in head
-    kept = Text(text, name, folder, file.size, digest(head), _print(file.read, file.size), is_plain, None, None)
-    if name == file.name:
-        kept = kept._replace(packed=file.packed, modified=file.modified)
-    known[text] = kept
-    _write(connection, kept, update)
-    seen.setdefault(text, []).append(file.name)
-    taken.files.append((file.name, text, "grown" if before else "new", file.size - before))
-    return number
+@dataclass
+class _Shelf:
+    """The texts of a book while an update takes files."""
 
+    connection: Connection
+    update: int
+    known: dict[int, Text]
+    taken: Taken
+    seen: dict[int, list[str]] = field(default_factory=dict)
+    """Under which names each text was found."""
 
-def _write(connection: Connection, text: Text, update: int) -> None:
-    known = connection.row("SELECT 1 FROM texts WHERE text = ?", [text.text])
-    if known is None:
-        connection.run(
-            "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)", [*text, update, update]
-        )
-    else:
-        connection.run(
-            "UPDATE texts SET name = ?, folder = ?, bytes = ?, head = ?, print = ?, is_plain = ?, packed = ?, "
-            "modified = ?, last_update = ? WHERE text = ?",
-            [*text[1:], update, text.text],
-        )
-
-
-def _find(connection: Connection, file: _Given, known: dict[int, Text]) -> tuple[int | None, bool]:
-    """The text that is the beginning of the file, or that the file is the beginning of; and whether the file is longer."""
-    head = digest(file.read(0, min(HEAD, file.size)))
-    for each in sorted(known.values(), key=lambda text: -text.bytes):
-        if min(each.bytes, file.size) >= HEAD and head != each.head:
-            continue
-        if each.bytes <= file.size:
-            if _print(file.read, each.bytes) == each.print:
-                return each.text, file.size > each.bytes
+    def take(self, file: _Given) -> None:
+        """Takes one file."""
+        if file.size == 0:
+            self.taken.files.append((file.name, None, "empty", 0))
+            return
+        text, is_longer = self._find(file)
+        if text is not None and not is_longer:
+            self._knows(file, text)
+            return
+        before = 0 if text is None else self.known[text].bytes
+        if text is None:
+            text = max(self.known, default=0) + 1
+            self.taken.new.append(text)
+            name, folder = file.name, file.folder
         else:
-            kept = Kept(connection, each.text)
-            if _print(kept.at, file.size) == _print(file.read, file.size):
+            self.taken.grown.setdefault(text, before)
+            name, folder = self.known[text].name, self.known[text].folder
+        _keep(self.connection, text, file, before)
+        head = file.read(0, min(HEAD, file.size))
+        is_plain = not head.startswith(_PACKED + _MARKED) and b"\0" not in head
+        kept = Text(text, name, folder, file.size, digest(head), _print(file.read, file.size), is_plain, None, None)
+        self._write(kept._replace(packed=file.packed, modified=file.modified) if name == file.name else kept)
+        self.seen.setdefault(text, []).append(file.name)
+        self.taken.files.append((file.name, text, "grown" if before else "new", file.size - before))
+
+    def _knows(self, file: _Given, text: int) -> None:
+        """Notes a file that brings nothing."""
+        known = self.known[text]
+        what = "known" if known.bytes == file.size else "older copy"
+        self.seen.setdefault(text, []).append(file.name)
+        self.taken.files.append((file.name, text, what, 0))
+        if what == "known" and known.name == file.name:
+            self._write(known._replace(packed=file.packed, modified=file.modified))
+
+    def _find(self, file: _Given) -> tuple[int | None, bool]:
+        """The text that is the file's beginning, or that it is the beginning of; and whether the file is longer."""
+        head = digest(file.read(0, min(HEAD, file.size)))
+        for each in sorted(self.known.values(), key=lambda text: -text.bytes):
+            if min(each.bytes, file.size) >= HEAD and head != each.head:
+                continue
+            if each.bytes <= file.size:
+                if _print(file.read, each.bytes) == each.print:
+                    return each.text, file.size > each.bytes
+            elif _print(Kept(self.connection, each.text).at, file.size) == _print(file.read, file.size):
                 return each.text, False
-    return None, False
+        return None, False
+
+    def _write(self, text: Text) -> None:
+        is_known = text.text in self.known
+        self.known[text.text] = text
+        if is_known:
+            self.connection.run(
+                "UPDATE texts SET name = ?, folder = ?, bytes = ?, head = ?, print = ?, is_plain = ?, packed = ?, "
+                "modified = ?, last_update = ? WHERE text = ?",
+                [*text[1:], self.update, text.text],
+            )
+        else:
+            self.connection.run(
+                "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)",
+                [*text, self.update, self.update],
+            )
+
+    def rename(self, names_before: set[str]) -> None:
+        """A text found only under another name has been rotated, and a known name with another text was replaced."""
+        for text, names in self.seen.items():
+            if self.known[text].name not in names:
+                self._write(self.known[text]._replace(name=names[0], packed=None, modified=None))
+                self._tell(names[0], text, {"known": "rotated", "grown": "rotated and grown"})
+        for file, of, what, _ in list(self.taken.files):
+            if what == "new" and of is not None and file in names_before:
+                others = (each.bytes for each in self.known.values() if each.name == file and each.text != of)
+                is_shorter = self.known[of].bytes < max(others, default=0)
+                self._tell(file, of, {"new": "truncated" if is_shorter else "replaced"})
+
+    def _tell(self, name: str, text: int, words: dict[str, str]) -> None:
+        """Puts better words for what a file was."""
+        for place, (file, of, what, fresh) in enumerate(self.taken.files):
+            if file == name and of == text and what in words:
+                self.taken.files[place] = (file, of, words[what], fresh)
 
 
 def _print(read: Callable[[int, int], bytes], size: int) -> str:
@@ -197,31 +215,6 @@ def _print(read: Callable[[int, int], bytes], size: int) -> str:
         found.update(read(ENDS + piece * step, SAMPLE))
     found.update(read(size - ENDS, ENDS))
     return found.hexdigest()
-
-
-def _rename(
-    connection: Connection,
-    known: dict[int, Text],
-    taken: Taken,
-    seen: dict[int, list[str]],
-    paths: set[str],
-    update: int,
-) -> None:
-    """A text that is found under another name only has been rotated; and a name that holds another text now, too."""
-    for text, names in seen.items():
-        if known[text].name in names:
-            continue
-        name = names[0]
-        _write(connection, known[text]._replace(name=name, packed=None, modified=None), update)
-        known[text] = known[text]._replace(name=name)
-        for place, (file, of, what, fresh) in enumerate(taken.files):
-            if file == name and of == text and what in ("known", "grown"):
-                taken.files[place] = (file, of, "rotated" if what == "known" else "rotated and grown", fresh)
-    for place, (file, of, what, fresh) in enumerate(taken.files):
-        if what == "new" and file in paths:
-            was = max((each.bytes for each in known.values() if each.name == file and each.text != of), default=0)
-            is_shorter = of is not None and known[of].bytes < was
-            taken.files[place] = (file, of, "truncated" if is_shorter else "replaced", fresh)
 
 
 def _stamp(source: Source) -> tuple[int, int] | None:
