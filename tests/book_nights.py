@@ -195,16 +195,16 @@ def one_run(book: tf.Book, texts: set[bytes] | None = None) -> tuple[pl.DataFram
     """Sessions, charges and problems of one run over all that a book was given, in the order that a book has."""
     terms = book.terms
     with book._store.reading() as connection:
-        rows = connection.rows("SELECT text, name, folder FROM texts ORDER BY text")
-        contents = {text: Kept(connection, text).read() for text, _, _ in rows}
+        rows = connection.rows("SELECT text, origin, folder, name FROM texts ORDER BY text")
+        contents = {text: Kept(connection, text).read() for text, *_ in rows}
     if texts is not None:
         assert sorted(contents.values()) == sorted(texts)
-    names = {f"{text}/{name}": name for text, name, _ in rows}
+    names = {f"{text}/{origin}": name for text, origin, _, name in rows}
     parts = _core.read_flexlm(
         {
             "sources": [
-                {"name": f"{text}/{name}", "folder": folder, "path": None, "bytes": contents[text], "file": None}
-                for text, name, folder in rows
+                {"name": f"{text}/{origin}", "folder": folder, "path": None, "bytes": contents[text], "file": None}
+                for text, origin, folder, _ in rows
             ],
             "timezone": terms.timezone if isinstance(terms.timezone, str) else None,
             "timezones": terms.timezone if isinstance(terms.timezone, dict) else {},

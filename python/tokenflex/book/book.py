@@ -413,7 +413,7 @@ class Book:
         """
         with self._store.reading() as connection:
             terms = _terms(connection) or Terms()
-            rows = connection.rows("SELECT text, name, folder FROM texts ORDER BY text")
+            rows = connection.rows("SELECT text, origin, folder FROM texts ORDER BY text")
             if not rows:
                 raise SourceNotFoundError(f"{self.path} has no logs yet", location=str(self.path))
             sources: list[Source] = [

@@ -557,7 +557,7 @@ def read_parts(
     progress: Callable[[int], object] | None,
 ) -> Read:
     """Reads parts of texts, each under the name of its file with the text's number before it."""
-    names = dict(connection.rows("SELECT text, (name, folder) FROM texts"))
+    names = {row[0]: row[1:] for row in connection.rows("SELECT text, origin, folder FROM texts")}
     sources: list[Source] = []
     for part in parts:
         name, folder = names[part.text]

@@ -36,8 +36,9 @@ CREATE TABLE updates (
     corrections BIGINT NOT NULL
 );
 CREATE TABLE texts (
-    text BIGINT NOT NULL, name VARCHAR NOT NULL, folder VARCHAR NOT NULL, bytes BIGINT NOT NULL,
-    head VARCHAR NOT NULL, print VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL, packed BIGINT, modified BIGINT,
+    text BIGINT NOT NULL, name VARCHAR NOT NULL, origin VARCHAR NOT NULL, folder VARCHAR NOT NULL,
+    bytes BIGINT NOT NULL, head VARCHAR NOT NULL, print VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL,
+    packed BIGINT, modified BIGINT,
     servers VARCHAR[] NOT NULL, hosts VARCHAR[] NOT NULL, first TIMESTAMPTZ, last TIMESTAMPTZ,
     first_update BIGINT NOT NULL, last_update BIGINT NOT NULL
 );
@@ -142,7 +143,7 @@ class Connection:
 
     def frame(self, query: str, values: Sequence[object] | None = None) -> pl.DataFrame:
         """An answer as a frame, its instants in UTC."""
-        found = pl.DataFrame(self._inner.sql(query, params=values or []))
+        found = pl.DataFrame(self._inner.sql(query, params=values or []).to_arrow_table())
         return found.with_columns(cs.datetime().cast(tables.TIME))
 
     @contextmanager

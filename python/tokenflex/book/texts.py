@@ -44,6 +44,9 @@ class Text(NamedTuple):
 
     text: int
     name: str
+    """Of its file today."""
+    origin: str
+    """Of its file when it came: where nothing else names its server, this does."""
     folder: str
     bytes: int
     head: str
@@ -53,7 +56,7 @@ class Text(NamedTuple):
     modified: int | None
 
 
-_COLUMNS: Final = "text, name, folder, bytes, head, print, is_plain, packed, modified"
+_COLUMNS: Final = "text, name, origin, folder, bytes, head, print, is_plain, packed, modified"
 
 
 @dataclass
@@ -135,15 +138,15 @@ class _Shelf:
         if text is None:
             text = max(self.known, default=0) + 1
             self.taken.new.append(text)
-            name, folder = file.name, file.folder
+            names = (file.name, file.name, file.folder)
         else:
             self.taken.grown.setdefault(text, before)
-            name, folder = self.known[text].name, self.known[text].folder
+            names = (self.known[text].name, self.known[text].origin, self.known[text].folder)
         _keep(self.connection, text, file, before)
         head = file.read(0, min(HEAD, file.size))
         is_plain = not head.startswith(_PACKED + _MARKED) and b"\0" not in head
-        kept = Text(text, name, folder, file.size, digest(head), _print(file.read, file.size), is_plain, None, None)
-        self._write(kept._replace(packed=file.packed, modified=file.modified) if name == file.name else kept)
+        kept = Text(text, *names, file.size, digest(head), _print(file.read, file.size), is_plain, None, None)
+        self._write(kept._replace(packed=file.packed, modified=file.modified) if names[0] == file.name else kept)
         self.seen.setdefault(text, []).append(file.name)
         self.taken.files.append((file.name, text, "grown" if before else "new", file.size - before))
 
@@ -151,8 +154,9 @@ class _Shelf:
         """Notes a file that brings nothing."""
         known = self.known[text]
         what = "known" if known.bytes == file.size else "older copy"
-        self.seen.setdefault(text, []).append(file.name)
         self.taken.files.append((file.name, text, what, 0))
+        if what == "known":
+            self.seen.setdefault(text, []).append(file.name)
         if what == "known" and known.name == file.name:
             self._write(known._replace(packed=file.packed, modified=file.modified))
 
@@ -174,13 +178,13 @@ class _Shelf:
         self.known[text.text] = text
         if is_known:
             self.connection.run(
-                "UPDATE texts SET name = ?, folder = ?, bytes = ?, head = ?, print = ?, is_plain = ?, packed = ?, "
-                "modified = ?, last_update = ? WHERE text = ?",
+                "UPDATE texts SET name = ?, origin = ?, folder = ?, bytes = ?, head = ?, print = ?, is_plain = ?, "
+                "packed = ?, modified = ?, last_update = ? WHERE text = ?",
                 [*text[1:], self.update, text.text],
             )
         else:
             self.connection.run(
-                "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)",
+                "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)",
                 [*text, self.update, self.update],
             )
 
@@ -188,6 +192,7 @@ class _Shelf:
         """A text found only under another name has been rotated, and a known name with another text was replaced."""
         for text, names in self.seen.items():
             if self.known[text].name not in names:
+                names_before.discard(self.known[text].name)
                 self._write(self.known[text]._replace(name=names[0], packed=None, modified=None))
                 self._tell(names[0], text, {"known": "rotated", "grown": "rotated and grown"})
         for file, of, what, _ in list(self.taken.files):
