@@ -13,7 +13,7 @@ import tokenflex as tf
 from tokenflex import _core
 
 PACKAGE = Path(inspect.getfile(tf)).parent
-STAGES = ["reading", "usage", "metering", "contract", "audit", "saving", "planning", "reporting"]
+STAGES = ["reading", "usage", "metering", "contract", "audit", "saving", "planning", "reporting", "book"]
 
 
 def test_every_public_name_has_a_docstring_or_a_type_that_has() -> None:

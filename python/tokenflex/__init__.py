@@ -26,6 +26,7 @@ from tokenflex.audit.follow_up import FollowUp, follow_up
 from tokenflex.audit.infer_rule import InferredRule, infer_rule
 from tokenflex.audit.reconcile import Reconciliation, reconcile
 from tokenflex.audit.words import explain_double_charges
+from tokenflex.book.book import Book, Update
 from tokenflex.contract.chargeback import chargeback
 from tokenflex.contract.contract import Contract
 from tokenflex.contract.forecast import Burn
@@ -36,6 +37,7 @@ from tokenflex.errors import (
     ArgumentError,
     ArgumentTypeError,
     BalanceError,
+    BusyError,
     CapacityError,
     ColumnTypeError,
     ColumnValueError,
@@ -102,9 +104,11 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "BalanceError",
+    "Book",
     "Booking",
     "Burn",
     "BusinessHours",
+    "BusyError",
     "CapacityError",
     "Catalog",
     "Chapter",
@@ -158,6 +162,7 @@ __all__ = [
     "TokenflexError",
     "TokenflexWarning",
     "TopUp",
+    "Update",
     "UserZones",
     "YearSnapshot",
     "ZoneError",

@@ -83,6 +83,10 @@ class SourceError(TokenflexError, OSError):
     """A file or stream cannot be read."""
 
 
+class BusyError(SourceError):
+    """A book is in use by another process, and was not let go of in time. Nothing was done."""
+
+
 class SourceNotFoundError(SourceError, FileNotFoundError):
     """There is no such file, or a folder has no logs."""
 

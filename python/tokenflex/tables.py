@@ -1867,6 +1867,76 @@ REPORT_PROVENANCE: Final = _table(
     },
 )
 
+BOOK_FILES: Final = _table(
+    "book_files",
+    "One row for each file that an update of a book was given.",
+    {
+        "file": (pl.String(), "as given, or found in the folder given"),
+        "what": (
+            pl.String(),
+            (
+                "`new`; `grown`: the book had its beginning; `known`: nothing new; `older copy`: the beginning of what "
+                "the book has; `rotated`: known under another name, with `and grown` if there is more; `replaced` or "
+                "`truncated`: another log of the same name; `empty`"
+            ),
+        ),
+        "text": (pl.Int64(), "the text of the book that it is now; null if empty"),
+        "bytes": (pl.Int64(), "how many were new"),
+    },
+)
+
+BOOK_SOURCES: Final = _table(
+    "book_sources",
+    "One row for each text that a book has: the content of a log as far as it was read.",
+    {
+        "text": (pl.Int64(), "its number, in the order in which texts came"),
+        "file": (pl.String(), "the name that its file had last"),
+        "servers": (pl.List(pl.String()), "license servers whose lines it has"),
+        "bytes": (pl.Int64(), "how long it is, unpacked"),
+        "first": (TIME, "instant of its first line; null if nothing dates it"),
+        "last": (TIME, "instant of its last line"),
+        "first_update": (pl.Int64(), "the update that brought it"),
+        "last_update": (pl.Int64(), "the last one that found it changed or moved"),
+    },
+)
+
+BOOK_UPDATES: Final = _table(
+    "book_updates",
+    "One row for each update of a book that came to its end.",
+    {
+        "update": (pl.Int64(), "its number, from 1"),
+        "ended_at": (TIME, "when it ended"),
+        "seconds": (pl.Float64(), "how long it took"),
+        "as_of": (TIME, "the last event of the book: until then open sessions last"),
+        "full": (pl.Boolean(), "whether all texts were read"),
+        "sessions_new": (pl.Int64(), "sessions that it found"),
+        "sessions_changed": (pl.Int64(), "sessions that were there and changed, such as by their check-in"),
+        "sessions_removed": (pl.Int64(), "sessions that are no more"),
+        "charges_new": (pl.Int64(), "charges that it wrote"),
+        "charges_removed": (pl.Int64(), "charges that it took away; one that changed is in both"),
+        "corrections": (pl.Int64(), "rows that it added to the corrections"),
+    },
+)
+
+BOOK_CORRECTIONS: Final = _table(
+    "book_corrections",
+    "One row for each charge of a book that was final and is otherwise, or that came after its time was final.",
+    {
+        "update": (pl.Int64(), "the update that made the change"),
+        "why": (pl.String(), "what was new in it: files, or other terms"),
+        "what": (pl.String(), "`late`: it was not there; `withdrawn`: it is no more; `changed`"),
+        "user": (pl.String(), "who pays"),
+        "product": (pl.String(), "product line"),
+        "server": (pl.String(), "license server"),
+        "charged_at": (TIME, "instant of the charge"),
+        "usage_date": (pl.Date(), "as in the charges"),
+        "tokens_before": (TOKENS, "what it was; null if it was not there, or had no rate"),
+        "tokens_after": (TOKENS, "what it is; null if it is no more, or has no rate"),
+        "trigger_before": (pl.String(), "what had made it fall due; null if it was not there"),
+        "trigger_after": (pl.String(), "what makes it fall due; null if it is no more"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -1963,6 +2033,10 @@ TABLES: Final[Mapping[str, Schema]] = {
     "report_cube": REPORT_CUBE,
     "report_contents": REPORT_CONTENTS,
     "report_provenance": REPORT_PROVENANCE,
+    "book_files": BOOK_FILES,
+    "book_sources": BOOK_SOURCES,
+    "book_updates": BOOK_UPDATES,
+    "book_corrections": BOOK_CORRECTIONS,
 }
 """All tables by name."""
 

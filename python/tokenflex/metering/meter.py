@@ -153,7 +153,7 @@ class Meter:
             "version": _core.__version__,
             "zone_database": _core.zone_database_version,
             "rule": self._rule.to_dict(),
-            "rates": [_written(rate) for rate in self._rates.rows],
+            "rates": [rate_written(rate) for rate in self._rates.rows],
             "with_activity": self._with_activity,
             **self._zones,
         }
@@ -187,7 +187,7 @@ class Meter:
             )
         meter = cls(
             rule=Rule.from_dict(terms["rule"]),
-            rates=Rates([_read(rate) for rate in terms["rates"]]),
+            rates=Rates([rate_read(rate) for rate in terms["rates"]]),
             servers=terms["servers"],
             users=terms["users"],
             with_activity=terms["with_activity"],
@@ -211,10 +211,12 @@ def _terms_in(state: pl.DataFrame) -> dict[str, Any]:
     return terms
 
 
-def _written(rate: Rate) -> list[Any]:
+def rate_written(rate: Rate) -> list[Any]:
+    """A rate as JSON takes it."""
     since = None if rate.effective_from is None else rate.effective_from.isoformat()
     return [rate.product, str(rate.tokens), since, rate.family, rate.source]
 
 
-def _read(fields: list[Any]) -> Rate:
+def rate_read(fields: list[Any]) -> Rate:
+    """A rate of what `rate_written` gave."""
     return Rate(*fields)

@@ -83,9 +83,9 @@ def pair(
     read = columns_of(events, READS)
     table, unpaired, _ = _core.pair(read, packages=_packages(packages), as_of=until)
     found = pl.DataFrame(unpaired)
-    found = _unpaired(found, pl.DataFrame(read)) if found.height > 0 else tables.empty(tables.PROBLEMS)
+    found = unpaired_rows(found, pl.DataFrame(read)) if found.height > 0 else tables.empty(tables.PROBLEMS)
     sessions = tables.finish(table, tables.SESSIONS)
-    report(pl.concat([found, _no_checkins(sessions)]), problems, "pair")
+    report(pl.concat([found, no_checkins(sessions)]), problems, "pair")
     return sessions
 
 
@@ -131,9 +131,9 @@ def held(
     read = columns_of(events, READS)
     table, numbers, unpaired = _core.held(read, packages=_packages(packages), as_of=until)
     found = pl.DataFrame(unpaired)
-    found = _unpaired(found, pl.DataFrame(read)) if found.height > 0 else tables.empty(tables.PROBLEMS)
+    found = unpaired_rows(found, pl.DataFrame(read)) if found.height > 0 else tables.empty(tables.PROBLEMS)
     stretches = tables.finish(table, tables.SESSIONS).with_columns(pl.DataFrame(numbers)["session"])
-    report(pl.concat([found, _no_checkins(stretches)]), problems, "held")
+    report(pl.concat([found, no_checkins(stretches)]), problems, "held")
     return stretches
 
 
@@ -177,7 +177,7 @@ def _packages(packages: AnyTable | None) -> object:
     return None if packages is None else columns_of(packages, ("package", "component"))
 
 
-def _unpaired(found: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def unpaired_rows(found: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """The rows that could not be paired, told by their line where the events know it."""
     rows = events.select(pl.all().gather(found["location"]))
     has_line = "file" in rows.columns and "line" in rows.columns
@@ -191,7 +191,7 @@ def _unpaired(found: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _no_checkins(sessions: pl.DataFrame) -> pl.DataFrame:
+def no_checkins(sessions: pl.DataFrame) -> pl.DataFrame:
     """A problem for each server whose log holds check-outs only: its sessions never end."""
     servers = (
         sessions.group_by("server", maintain_order=True)

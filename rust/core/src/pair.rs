@@ -188,12 +188,97 @@ impl Packages {
     }
 }
 
+/// Uses that were going on where earlier pairing of one server stopped. Each stands for one of the first rows of the
+/// events: the check-out that opened it, or for a use without licenses any row of its names.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried<'a> {
+    /// Licenses in use; 0 where only check-ins are still to come.
+    pub licenses: &'a [u32],
+    /// The most licenses so far.
+    pub peak: &'a [u32],
+    /// Check-outs so far.
+    pub checkouts: &'a [u32],
+    /// Check-outs of a package that were set aside.
+    pub set_aside: &'a [u32],
+    /// Until when check-ins of a stopped server may follow.
+    pub closing_until: &'a [i64],
+    /// The last instant at which the server logged anything.
+    pub last_seen: Option<i64>,
+    /// From which instant on, at which no earlier row lies, the state is to be kept for the next time.
+    pub keep_at: Option<i64>,
+}
+
+/// What was going on at `keep_at`.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The check-out that opened the use, or another row of its names.
+    pub row: Vec<u32>,
+    /// The vendor daemon, as a code of the events.
+    pub daemon: Vec<u32>,
+    /// As in [`Carried`].
+    pub licenses: Vec<u32>,
+    /// As in [`Carried`].
+    pub peak: Vec<u32>,
+    /// As in [`Carried`].
+    pub checkouts: Vec<u32>,
+    /// As in [`Carried`].
+    pub set_aside: Vec<u32>,
+    /// As in [`Carried`].
+    pub closing_until: Vec<i64>,
+    /// As in [`Carried`].
+    pub last_seen: Option<i64>,
+    /// False while a stop waits for its check-ins: then nobody can go on from here.
+    pub is_whole: bool,
+}
+
 /// Makes sessions of events. `as_of` ends what is still open; by default the last instant in the events. With `cut` it
 /// also says what each session holds when.
 ///
 /// # Errors
 /// [`Error::Invalid`] when `as_of` lies before the last event; [`Error::TooLarge`] beyond 4 billion rows.
 pub fn pair(events: &Events<'_>, packages: &Packages, as_of: Option<i64>, cut: bool) -> Result<Paired> {
+    let as_of = check(events, as_of)?;
+    let order = time_order(events, 0);
+    let beside = set_aside_packages(events, packages, &order, BESIDE);
+    let mut pairing = Pairing::new(events, &beside);
+    pairing.changes = cut.then(Vec::new);
+    for &row in &order {
+        pairing.take(row);
+    }
+    Ok(pairing.finish(as_of))
+}
+
+/// Goes on with the events of one server where earlier pairing stopped. What comes out, together with what had ended
+/// there, is what [`pair`] makes of the whole: as long as no event lies before where it stopped, and no line of a
+/// package stands beside one on the other side.
+///
+/// # Errors
+/// As [`pair`].
+pub fn pair_on(
+    events: &Events<'_>,
+    packages: &Packages,
+    as_of: Option<i64>,
+    carried: &Carried<'_>,
+) -> Result<(Paired, Kept)> {
+    let as_of = check(events, as_of)?;
+    let order = time_order(events, carried.licenses.len());
+    let beside = set_aside_packages(events, packages, &order, BESIDE);
+    let mut pairing = Pairing::new(events, &beside);
+    pairing.carry(carried);
+    let keep_at = carried.keep_at.unwrap_or(i64::MAX);
+    let mut kept = None;
+    for &row in &order {
+        if kept.is_none() && events.time[row as usize] >= keep_at {
+            kept = Some(pairing.keep());
+        }
+        pairing.take(row);
+    }
+    let kept = kept.unwrap_or_else(|| pairing.keep());
+    Ok((pairing.finish(as_of), kept))
+}
+
+/// Gives `as_of`.
+fn check(events: &Events<'_>, as_of: Option<i64>) -> Result<i64> {
     if u32::try_from(events.time.len()).is_err() {
         return Err(Error::TooLarge { message: "more than 4,294,967,295 events: pair them in parts".to_owned() });
     }
@@ -205,35 +290,59 @@ pub fn pair(events: &Events<'_>, packages: &Packages, as_of: Option<i64>, cut: b
             message: "as_of lies before the last event: filter the events to the time before it first".to_owned(),
         });
     }
-    let order = time_order(events);
-    let beside = set_aside_packages(events, packages, &order, BESIDE);
-    let mut pairing = Pairing::new(events, &beside);
-    pairing.changes = cut.then(Vec::new);
-    for &row in &order {
-        pairing.take(row);
-    }
-    Ok(pairing.finish(as_of))
+    Ok(as_of)
 }
 
-/// The rows in order of time. Rows of one server keep their own order where time steps back only a little.
-fn time_order(events: &Events<'_>) -> Vec<u32> {
-    let mut latest: HashMap<u32, i64> = HashMap::new();
+/// The rows from the first on in order of time. Where time steps back only a little, rows of one server keep their own
+/// order. Where it steps back further the rows are not a log's, and only their times can say which came first: that
+/// holds for the rows from one instant, which all rows before keep and none after, to the next such.
+fn time_order(events: &Events<'_>, first: usize) -> Vec<u32> {
     let mut keyed: Vec<(i64, u32)> = Vec::with_capacity(events.time.len());
+    let mut latest: HashMap<u32, i64> = HashMap::new();
     let mut is_disorder = false;
-    for (row, (&time, &server)) in events.time.iter().zip(events.server).enumerate() {
+    for (row, (&time, &server)) in events.time.iter().zip(events.server).enumerate().skip(first) {
         let latest = latest.entry(server).or_insert(time);
-        is_disorder |= time < *latest - DISORDER;
+        is_disorder |= time < latest.saturating_sub(DISORDER);
         *latest = time.max(*latest);
         keyed.push((*latest, row as u32));
     }
     if is_disorder {
-        // The rows are not a log's: only their times can say which came first.
-        for (at, row) in &mut keyed {
-            *at = events.time[*row as usize];
+        let mut rows_of: HashMap<u32, Vec<u32>> = HashMap::new();
+        for &(_, row) in &keyed {
+            rows_of.entry(events.server[row as usize]).or_default().push(row);
+        }
+        keyed.clear();
+        for rows in rows_of.values() {
+            key_by_time(events.time, rows, &mut keyed);
         }
     }
     keyed.sort_unstable();
     keyed.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Adds the rows of one server with the instants that they are to be sorted by.
+fn key_by_time(times: &[i64], rows: &[u32], keyed: &mut Vec<(i64, u32)>) {
+    let mut least_after = vec![i64::MAX; rows.len() + 1];
+    for (at, &row) in rows.iter().enumerate().rev() {
+        least_after[at] = least_after[at + 1].min(times[row as usize]);
+    }
+    let (mut start, mut latest, mut is_disorder) = (keyed.len(), i64::MIN, false);
+    for (at, &row) in rows.iter().enumerate() {
+        let time = times[row as usize];
+        if latest <= least_after[at] {
+            // All rows before are earlier than all that follow.
+            (start, is_disorder) = (keyed.len(), false);
+        }
+        let was_disorder = is_disorder;
+        is_disorder |= time < latest.saturating_sub(DISORDER);
+        if is_disorder && !was_disorder {
+            for (key, row) in &mut keyed[start..] {
+                *key = times[*row as usize];
+            }
+        }
+        latest = latest.max(time);
+        keyed.push((if is_disorder { time } else { latest }, row));
+    }
 }
 
 /// One of the lines that a user's program causes within a moment.
@@ -256,7 +365,7 @@ pub fn package_lines(events: &Events<'_>, packages: &Packages) -> Vec<bool> {
 /// The same for times that are known less exactly: the two lines may lie up to `beside` apart.
 #[must_use]
 pub fn package_lines_within(events: &Events<'_>, packages: &Packages, beside: i64) -> Vec<bool> {
-    set_aside_packages(events, packages, &time_order(events), beside)
+    set_aside_packages(events, packages, &time_order(events, 0), beside)
 }
 
 fn set_aside_packages(events: &Events<'_>, packages: &Packages, order: &[u32], within: i64) -> Vec<bool> {
@@ -320,7 +429,7 @@ fn forget_old(lines: &mut Vec<Recent>, now: i64, within: i64, beside: &mut [bool
 /// What one key has checked out.
 #[derive(Debug, Clone, Copy)]
 struct Use {
-    /// The row of the first check-out.
+    /// The row of the first check-out; without licenses any row of the key.
     row: u32,
     /// Licenses in use; 0 while nothing is checked out.
     licenses: u32,
@@ -346,6 +455,8 @@ struct Pairing<'a> {
     stops: Vec<(u32, u32, i64)>,
     /// The last instant at which anything was logged, by server.
     last_seen: HashMap<u32, i64>,
+    /// The same of the time before.
+    carried_seen: Option<i64>,
     manager: Vec<bool>,
     /// All changes in the order of the events, where they are asked for.
     changes: Option<Vec<Change>>,
@@ -362,10 +473,54 @@ impl<'a> Pairing<'a> {
             uses: HashMap::new(),
             stops: Vec::new(),
             last_seen: HashMap::new(),
+            carried_seen: None,
             manager,
             changes: None,
             found: Paired::default(),
         }
+    }
+
+    /// Takes up what was going on.
+    fn carry(&mut self, carried: &Carried<'_>) {
+        for at in 0..carried.licenses.len() {
+            let row = at as u32;
+            let Some(entry) = self.key(row) else { continue };
+            let in_use = Use {
+                row,
+                licenses: carried.licenses[at],
+                peak: carried.peak[at],
+                checkouts: carried.checkouts[at],
+                daemon: self.events.daemon[at],
+                set_aside: carried.set_aside[at],
+                closing_until: carried.closing_until[at],
+            };
+            self.uses.insert(entry, in_use);
+            if let Some(seen) = carried.last_seen {
+                self.last_seen.insert(self.events.server[at], seen);
+            }
+        }
+        self.carried_seen = carried.last_seen;
+    }
+
+    /// What is going on, without that which nothing can follow.
+    fn keep(&self) -> Kept {
+        let mut kept = Kept { is_whole: self.stops.is_empty(), ..Kept::default() };
+        kept.last_seen = self.last_seen.values().copied().chain(self.carried_seen).max();
+        let mut uses: Vec<&Use> = self.uses.values().collect();
+        uses.sort_unstable_by_key(|in_use| in_use.row);
+        for in_use in uses {
+            if in_use.licenses == 0 && in_use.set_aside == 0 && in_use.closing_until == i64::MIN {
+                continue;
+            }
+            kept.row.push(in_use.row);
+            kept.daemon.push(in_use.daemon);
+            kept.licenses.push(in_use.licenses);
+            kept.peak.push(in_use.peak);
+            kept.checkouts.push(in_use.checkouts);
+            kept.set_aside.push(in_use.set_aside);
+            kept.closing_until.push(in_use.closing_until);
+        }
+        kept
     }
 
     fn take(&mut self, row: u32) {
@@ -393,7 +548,7 @@ impl<'a> Pairing<'a> {
         self.settle_stops(self.events.server[at], self.events.daemon[at], self.events.time[at]);
         let Some(entry) = self.key(row) else { return };
         let licenses = self.events.licenses[at].max(1);
-        let in_use = self.uses.entry(entry).or_insert(UNUSED);
+        let in_use = self.uses.entry(entry).or_insert(Use { row, ..UNUSED });
         if self.beside[at] {
             in_use.set_aside = in_use.set_aside.saturating_add(1);
             self.found.package_lines += 1;
@@ -423,7 +578,7 @@ impl<'a> Pairing<'a> {
         let Some(entry) = self.key(row) else { return };
         let to = self.events.licenses[at].max(1);
         let from = self.upgraded_from(at);
-        let in_use = self.uses.entry(entry).or_insert(UNUSED);
+        let in_use = self.uses.entry(entry).or_insert(Use { row, ..UNUSED });
         if in_use.licenses == 0 {
             *in_use = Use { row, daemon: self.events.daemon[at], set_aside: in_use.set_aside, checkouts: 1, ..UNUSED };
             in_use.licenses = to;
@@ -496,8 +651,8 @@ impl<'a> Pairing<'a> {
         }
         let stops = std::mem::take(&mut self.stops);
         for (stopped, by, at) in stops {
-            let is_settled = stopped == server && (self.speaks_for(by, daemon) || self.speaks_for(daemon, by));
-            if is_settled || now.saturating_sub(at) > STOPPING {
+            let is_over = now.saturating_sub(at) > STOPPING;
+            if stopped == server && (is_over || self.speaks_for(by, daemon) || self.speaks_for(daemon, by)) {
                 self.close_daemon(stopped, by, at, EndReason::Stop);
             } else {
                 self.stops.push((stopped, by, at));
@@ -520,7 +675,7 @@ impl<'a> Pairing<'a> {
             let Some(in_use) = self.uses.get_mut(&key) else { continue };
             let ended = *in_use;
             // What was set aside ends too: its check-ins, if they come, are part of the stop.
-            *in_use = Use { closing_until: at.saturating_add(STOPPING), ..UNUSED };
+            *in_use = Use { row: ended.row, closing_until: at.saturating_add(STOPPING), ..UNUSED };
             if ended.licenses > 0 {
                 self.write(ended, at, reason);
             }

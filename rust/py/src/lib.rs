@@ -45,8 +45,10 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(zones::check_zone, module)?)?;
     module.add_function(wrap_pyfunction!(pair::pair, module)?)?;
     module.add_function(wrap_pyfunction!(pair::held, module)?)?;
+    module.add_function(wrap_pyfunction!(pair::pair_on, module)?)?;
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
+    module.add_function(wrap_pyfunction!(read::read_flexlm_on, module)?)?;
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;
     module.add_function(wrap_pyfunction!(zones::local_times, module)?)?;
     module.add_function(wrap_pyfunction!(read::text_head, module)?)?;

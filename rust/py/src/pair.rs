@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use tokenflex_core::feature;
 use tokenflex_core::flexlm::Kind;
 use tokenflex_core::intern::{Interner, NONE};
-use tokenflex_core::pair::{self as core, EndReason, Events, Packages, Paired, Sessions};
+use tokenflex_core::pair::{self as core, Carried, EndReason, Events, Kept, Packages, Paired, Sessions};
 
 use crate::arrow::{self, Columns, Imported, Table, joined};
 use crate::error::{Failure, TableError, guarded};
@@ -63,6 +63,65 @@ pub fn held(
         let numbers = Columns::default().numbers::<UInt64Type>("session", numbers, None).finish();
         Ok((sessions_table(stretches, &columns), numbers, problems))
     })
+}
+
+/// Goes on with the events of one server: `carried` is a table of numbers beside the first rows of the events. Gives the
+/// sessions, their rows, what could not be paired, what was going on at `keep_at` with its rows, the last instant
+/// before it, and whether one can go on from there.
+#[pyfunction]
+#[pyo3(signature = (events, *, packages, as_of, carried, last_seen, keep_at))]
+pub fn pair_on(
+    py: Python<'_>,
+    events: &Bound<'_, PyAny>,
+    packages: Option<&Bound<'_, PyAny>>,
+    as_of: Option<i64>,
+    carried: &Bound<'_, PyAny>,
+    last_seen: Option<i64>,
+    keep_at: Option<i64>,
+) -> PyResult<(Table, Table, Table, Table, Option<i64>, bool)> {
+    guarded(py, || {
+        let imported = arrow::import(events)?;
+        let carried = arrow::import(carried)?;
+        let packages = packages.map(arrow::import).transpose()?;
+        let (columns, paired, kept) = py.detach(|| -> Result<_, Failure> {
+            let columns = EventColumns::of(&imported)?;
+            let packages = packages_of(packages.as_ref(), &columns.features)?;
+            let numbers = |column| carried.numbers(column, 0).map(joined);
+            let closing_until = carried.times("closing_until", i64::MIN)?;
+            let (licenses, peak) = (numbers("licenses")?, numbers("peak")?);
+            let (checkouts, set_aside) = (numbers("checkouts")?, numbers("set_aside")?);
+            let carried = Carried {
+                licenses: &licenses,
+                peak: &peak,
+                checkouts: &checkouts,
+                set_aside: &set_aside,
+                closing_until: &closing_until,
+                last_seen,
+                keep_at,
+            };
+            let (paired, kept) = core::pair_on(&columns.events(), &packages, as_of, &carried)?;
+            Ok((columns, paired, kept))
+        })?;
+        let problems = unpaired_table(&paired);
+        let rows = paired.sessions.row.clone();
+        let rows = Columns::default().numbers::<UInt32Type>("row", rows, None).finish();
+        let (last_seen, is_whole) = (kept.last_seen, kept.is_whole);
+        let kept = kept_table(kept, &columns);
+        Ok((sessions_table(paired.sessions, &columns), rows, problems, kept, last_seen, is_whole))
+    })
+}
+
+fn kept_table(kept: Kept, columns: &EventColumns<'_>) -> Table {
+    let count = kept.row.len();
+    Columns::default()
+        .numbers::<UInt32Type>("row", kept.row, None)
+        .names("daemon", kept.daemon, &columns.daemons, count)
+        .numbers::<UInt32Type>("licenses", kept.licenses, None)
+        .numbers::<UInt32Type>("peak", kept.peak, None)
+        .numbers::<UInt32Type>("checkouts", kept.checkouts, None)
+        .numbers::<UInt32Type>("set_aside", kept.set_aside, None)
+        .times("closing_until", kept.closing_until, Some(i64::MIN))
+        .finish()
 }
 
 /// The columns of the events, and what pairing makes of them with the interpreter released; `cut` asks for stretches too.

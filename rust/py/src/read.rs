@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::thread;
 
 use arrow_array::builder::{Date32Builder, ListBuilder, StringBuilder};
-use arrow_array::types::{UInt8Type, UInt32Type, UInt64Type};
+use arrow_array::types::{Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use arrow_array::{BooleanArray, LargeStringArray};
 use encoding_rs::Encoding;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tokenflex_core::Error;
 use tokenflex_core::flexlm::{
-    self, Content, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone,
+    self, Anchor, Content, Coverage, FileReport, Input, Log, Options, Package, Problem, Progress, Timezone,
 };
 use tokenflex_core::text;
 use tokenflex_core::time::zone::Zone;
@@ -57,6 +57,36 @@ pub fn read_flexlm(py: Python<'_>, options: ReadOptions, progress: Option<&Bound
         let log = run(py, options, progress, |inputs, settings, progress| flexlm::read(inputs, &settings, progress))?;
         Ok(tables(log))
     })
+}
+
+/// Reads parts of debug logs: of each source so many lines were left out before its first one. Gives the tables of
+/// `read_flexlm`, the lines from which on a file can be read alone, and the hosts that each file names.
+#[pyfunction]
+#[pyo3(signature = (options, lines_before, *, progress))]
+pub fn read_flexlm_on(
+    py: Python<'_>,
+    options: ReadOptions,
+    lines_before: Vec<u64>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(LogTables, Table, Vec<Vec<String>>)> {
+    guarded(py, || {
+        let mut log = run(py, options, progress, move |inputs, settings, progress| {
+            flexlm::read_on(inputs, &settings, progress, &lines_before)
+        })?;
+        let (anchors, hosts) = (std::mem::take(&mut log.anchors), std::mem::take(&mut log.hosts));
+        Ok((tables(log), anchors_table(&anchors), hosts))
+    })
+}
+
+/// Local times and offsets are seconds.
+fn anchors_table(anchors: &[Anchor]) -> Table {
+    let offset = |anchor: &Anchor| anchor.offset.map_or(i64::MIN, i64::from);
+    Columns::default()
+        .numbers::<UInt32Type>("file", anchors.iter().map(|anchor| anchor.file).collect::<Vec<_>>(), None)
+        .numbers::<UInt64Type>("line", anchors.iter().map(|anchor| anchor.line).collect::<Vec<_>>(), None)
+        .numbers::<Int64Type>("local", anchors.iter().map(|anchor| anchor.local).collect::<Vec<_>>(), None)
+        .numbers::<Int64Type>("offset", anchors.iter().map(offset).collect::<Vec<_>>(), Some(i64::MIN))
+        .finish()
 }
 
 /// Opens the sources and reads them with the interpreter released.

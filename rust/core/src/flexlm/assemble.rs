@@ -9,7 +9,8 @@ use super::block::{
 use super::clock::{Clock, Note, Run, Stretch};
 use super::lives::{Lives, Verdict};
 use super::packages::{At, Component, Packages};
-use super::{Kind, Problem};
+use super::stamp::DAY;
+use super::{Anchor, Kind, Problem};
 
 /// Events taken at a time, so that their columns are written from the cache.
 const CHUNK: usize = 512;
@@ -132,6 +133,13 @@ struct OpenFile {
     reporting: Vec<(u64, bool)>,
 }
 
+impl OpenFile {
+    /// Whether no line after this one belongs to one before it.
+    fn is_quiet(&self, line: u64) -> bool {
+        self.lives.is_quiet(self.clock.moment()) && self.packages.is_quiet(line)
+    }
+}
+
 /// Puts blocks together.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
@@ -141,13 +149,18 @@ pub(super) struct Assembler {
     pub dropped: Vec<usize>,
     pub problems: Vec<Problem>,
     pub files: Vec<ReadFile>,
+    pub anchors: Vec<Anchor>,
+    /// How many lines of each file were left out before its first one.
+    lines_before: Vec<u64>,
     codes: Vec<Codes>,
     file: OpenFile,
 }
 
 impl Assembler {
-    pub(super) fn new(workers: usize) -> Self {
-        Self { codes: std::iter::repeat_with(Codes::default).take(workers).collect(), ..Self::default() }
+    pub(super) fn new(workers: usize, lines_before: &[u64]) -> Self {
+        let codes = std::iter::repeat_with(Codes::default).take(workers).collect();
+        let file = OpenFile { lines: lines_before.first().copied().unwrap_or(0), ..OpenFile::default() };
+        Self { codes, file, lines_before: lines_before.to_vec(), ..Self::default() }
     }
 
     /// Takes the next block. `rows_expected` is how many more rows may follow, as far as one can tell.
@@ -245,9 +258,20 @@ impl Assembler {
                     place.row += first_row;
                     place.line += first_line;
                 }
-                file.clock.stretch(&stretch);
+                let line = stretch.place.line;
+                let is_new = file.clock.stretch(&stretch);
+                if let Some((date, offset)) = stretch.full.filter(|_| is_new && file.is_quiet(line)) {
+                    let local = i64::from(date) * DAY + i64::from(stretch.first);
+                    self.anchors.push(Anchor { file: self.files.len() as u32, line, local, offset });
+                }
             }
-            Mark::Date { date, clock, line } => file.clock.anchor(date, clock, line + first_line),
+            Mark::Date { date, clock, line } => {
+                let line = line + first_line;
+                file.clock.anchor(date, clock, line);
+                if let Some(local) = file.clock.as_new(date, clock).filter(|_| file.is_quiet(line)) {
+                    self.anchors.push(Anchor { file: self.files.len() as u32, line, local, offset: None });
+                }
+            }
             Mark::Banner { host, date, line } => {
                 let line = line + first_line;
                 if file.banners.last().is_some_and(|(_, known)| *known != host) {
@@ -297,6 +321,7 @@ impl Assembler {
         let (runs, notes) = file.clock.finish(first_date);
         let rows = file.first_row..self.columns.len();
         self.file.first_row = rows.end;
+        self.file.lines = self.lines_before.get(self.files.len() + 1).copied().unwrap_or(0);
         self.files.push(ReadFile {
             rows,
             runs,

@@ -131,14 +131,16 @@ struct Certain {
 }
 
 impl Clock {
-    /// Takes the next lines.
-    pub(super) fn stretch(&mut self, stretch: &Stretch) {
-        if let Some((date, offset)) = stretch.full {
-            self.full(stretch, date, offset);
+    /// Takes the next lines. Says whether they name a date that they need no line before them for.
+    pub(super) fn stretch(&mut self, stretch: &Stretch) -> bool {
+        let is_new = if let Some((date, offset)) = stretch.full {
+            self.full(stretch, date, offset)
         } else {
             self.local(stretch);
-        }
+            false
+        };
         self.seen += stretch.count;
+        is_new
     }
 
     fn local(&mut self, stretch: &Stretch) {
@@ -208,7 +210,7 @@ impl Clock {
     }
 
     /// Takes lines that name their date: each is a certain point.
-    fn full(&mut self, stretch: &Stretch, date: i32, offset: Option<i32>) {
+    fn full(&mut self, stretch: &Stretch, date: i32, offset: Option<i32>) -> bool {
         let seconds = i64::from(date) * DAY + i64::from(stretch.first);
         let is_later_day = i64::from(self.last) > i64::from(stretch.first) + CLOCK_CHANGE;
         let target = if is_later_day { date - 1 } else { date };
@@ -237,6 +239,15 @@ impl Clock {
         self.night += i64::from(date) - i64::from(self.day);
         (self.day, self.last_day, self.reference, self.is_dated) = (date, date, stretch.last, true);
         self.confirm(stretch.count);
+        !is_same
+    }
+
+    /// The local time of the last line if the clock is as one that begins with it, and with the date that it names.
+    pub(super) fn as_new(&self, date: i32, clock: Option<u32>) -> Option<i64> {
+        let begun = if clock.is_some() { self.date_of_last(date, clock) } else { date };
+        let is_new = !self.runs.is_empty() && self.reference == self.last && self.last_day == self.day;
+        (is_new && begun == self.day && self.current_offset().is_none())
+            .then(|| i64::from(self.last_day) * DAY + i64::from(self.last))
     }
 
     /// Takes the date that the last line named, with some the time of day beside it.

@@ -33,7 +33,7 @@ pub(super) struct Piece {
 }
 
 pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]) -> Result<Log> {
-    let Assembler { mut columns, mut names, mut dropped, mut problems, mut files, .. } = assembler;
+    let Assembler { mut columns, mut names, mut dropped, mut problems, mut files, anchors, .. } = assembler;
     if u32::try_from(columns.len()).is_err() {
         let message = "more than 4 billion events: read the logs in parts".to_owned();
         return Err(Error::TooLarge { message });
@@ -91,7 +91,12 @@ pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]
     debug_assert!(reports.iter().all(|file| {
         file.lines + file.glued == file.event_lines + file.other_lines + file.problem_lines + file.repeated_lines
     }));
-    Ok(Log { events, names, problems, packages, files: reports, coverage })
+    let hosts_of = |file: &ReadFile| {
+        let hosts = file.banners.iter().map(|(_, host)| text::decode(host, options.encoding).into_owned());
+        hosts.collect::<BTreeSet<String>>().into_iter().collect()
+    };
+    let hosts = files.iter().map(hosts_of).collect();
+    Ok(Log { events, names, problems, packages, files: reports, coverage, anchors, hosts })
 }
 
 /// Counts the forked daemon `name_2` as the daemon `name`, where the file knows that one too.

@@ -35,6 +35,14 @@ pub(super) enum Verdict {
 }
 
 impl Lives {
+    /// Whether what was told of any daemon is too long ago to be told again.
+    pub(super) fn is_quiet(&self, second: i64) -> bool {
+        let is_old = |then: i64| second - then > TOGETHER;
+        self.daemons
+            .values()
+            .all(|daemon| daemon.end.is_none_or(|(_, _, then)| is_old(then)) && daemon.reread.is_none_or(is_old))
+    }
+
     /// Takes the next line about a daemon's life, with its row and its second.
     pub(super) fn see(&mut self, daemon: &[u8], life: Life, row: usize, second: i64) -> Verdict {
         if !self.daemons.contains_key(daemon) {

@@ -134,6 +134,24 @@ pub struct Log {
     pub files: Vec<FileReport>,
     /// What the logs of each server cover.
     pub coverage: Vec<Coverage>,
+    /// From where on files can be read without what stands before, in the order of the files and their lines.
+    pub anchors: Vec<Anchor>,
+    /// The hosts that the start-up banners of each file name, in the order of the inputs.
+    pub hosts: Vec<Vec<String>>,
+}
+
+/// A line that dates itself. What stands before it does not matter for what follows, as long as no later line has an
+/// earlier time and no later banner names another host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// The file's place among the inputs.
+    pub file: u32,
+    /// The line, from 1.
+    pub line: u64,
+    /// Its local time, in seconds since 1970-01-01.
+    pub local: i64,
+    /// Seconds to add to UTC, where the line names them.
+    pub offset: Option<i32>,
 }
 
 /// The events as columns of equal length. Names are codes into [`Names`], [`crate::intern::NONE`] for none. A column
@@ -277,5 +295,13 @@ pub struct Coverage {
 /// [`Error::Interrupted`](crate::Error::Interrupted) when `progress` returns false, and
 /// [`Error::TooLarge`](crate::Error::TooLarge) beyond 4 billion events.
 pub fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>) -> Result<Log> {
-    reader::read(inputs, options, progress, reader::BLOCK)
+    read_on(inputs, options, progress, &[])
+}
+
+/// Reads parts of logs: of each input so many lines were left out before its first one.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_on(inputs: Vec<Input>, options: &Options, progress: Progress<'_>, lines_before: &[u64]) -> Result<Log> {
+    reader::read(inputs, options, progress, reader::BLOCK, lines_before)
 }

@@ -78,6 +78,11 @@ impl Packages {
         }
     }
 
+    /// Whether no list is going on.
+    pub(super) fn is_quiet(&self, line: u64) -> bool {
+        self.lists.values().all(|list| line.saturating_sub(list.line) > INTERRUPTION)
+    }
+
     /// All components, each once for each segment.
     pub(super) fn finish(self) -> Vec<Component> {
         self.found

@@ -24,7 +24,13 @@ pub(super) struct Source {
     pub folder: String,
 }
 
-pub(super) fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>, block_bytes: usize) -> Result<Log> {
+pub(super) fn read(
+    inputs: Vec<Input>,
+    options: &Options,
+    progress: Progress<'_>,
+    block_bytes: usize,
+    lines_before: &[u64],
+) -> Result<Log> {
     let sources: Vec<Source> =
         inputs.iter().map(|input| Source { name: input.name.clone(), folder: input.folder.clone() }).collect();
     let bytes_expected = inputs.iter().filter_map(|input| input.bytes).fold(0, u64::saturating_add);
@@ -34,7 +40,7 @@ pub(super) fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>
         options,
         feed: Mutex::new(Feed::new(inputs, block_bytes.max(1))),
         line: Mutex::new(InLine::default()),
-        assembler: Mutex::new(Assembler::new(threads)),
+        assembler: Mutex::new(Assembler::new(threads, lines_before)),
         moved: Condvar::new(),
         is_stopped: AtomicBool::new(false),
         bytes_read: AtomicU64::new(0),

@@ -33,7 +33,7 @@ fn input(name: &str, content: impl AsRef<[u8]>) -> Input {
 
 fn read_with(inputs: &[(&str, &[u8])], options: &Options, block: usize) -> Result<Log> {
     let inputs = inputs.iter().map(|(name, content)| input(name, content)).collect();
-    let log = reader::read(inputs, options, &mut |_| true, block)?;
+    let log = reader::read(inputs, options, &mut |_| true, block, &[])?;
     for file in &log.files {
         let of_kinds = file.event_lines + file.other_lines + file.problem_lines + file.repeated_lines;
         assert_eq!(file.lines + file.glued, of_kinds, "{file:?}");
@@ -568,13 +568,14 @@ fn progress_tells_bytes_and_can_interrupt() {
             true
         },
         4096,
+        &[],
     )
     .unwrap();
     assert!(calls.is_sorted() && calls.len() > 10);
     assert_eq!(calls.last(), Some(&(2 * text.len() as u64)));
     for threads in [1, 3] {
         let options = Options { threads, ..options() };
-        let result = reader::read(vec![input("a", &text)], &options, &mut |_| false, 4096);
+        let result = reader::read(vec![input("a", &text)], &options, &mut |_| false, 4096, &[]);
         assert!(matches!(result, Err(Error::Interrupted)));
     }
 }

@@ -1,0 +1,456 @@
+"""The book: whatever happens from night to night, it says what one run over all its logs says."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tokenflex as tf
+from book_nights import Nights, assert_is_one_run, plain
+from tokenflex.book import store
+from tokenflex.book.texts import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenflex.demo import DemoFirm
+
+RULES = [
+    tf.TOKEN_FLEX,
+    tf.FLEX,
+    tf.Rule(window="rolling", renew=False),
+    tf.Rule(window="rolling", min_duration=timedelta(minutes=5), incremental=True),
+    tf.Rule(window="day", zone="server", scope="server"),
+    tf.Rule(window="day", zone="utc", incremental=True, day_start=timedelta(hours=4)),
+    tf.Rule(window="rolling", machine_metered=frozenset({"RVT"})),
+]
+RATES = tf.Rates([tf.Rate("ACD", Decimal(7), None, "cad"), tf.Rate("RVT", Decimal(10), None, "cad")])
+LOGS = Path(os.environ.get("TOKENFLEX_LOGS", Path(__file__).parents[2] / "shared" / "logs"))
+DAY = """\
+12:00:00 (lmgrd) TIMESTAMP 7/{day}/2026
+12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+17:00:00 (adskflex) IN: "87545ACD_2022_0F" ana@pc1
+17:30:00 (lmgrd) TIMESTAMP 7/{day}/2026
+"""
+
+
+def new_book(folder: Path, rule: tf.Rule = tf.TOKEN_FLEX, **terms: object) -> tf.Book:
+    given_terms = {"timezone": "Europe/Madrid", "patience": 20, **terms}
+    return tf.Book(folder / "tokens.book", rule=rule, rates=RATES, **given_terms)  # type: ignore[arg-type] # of any kind
+
+
+def live_through(seed: int, folder: Path, nights: int) -> None:
+    """Some nights of some servers, each of which ends with the law."""
+    chance = random.Random(seed)
+    logs = folder / "logs"
+    logs.mkdir()
+    firm = Nights(chance, logs, servers=chance.choice([1, 1, 2, 3]))
+    book = new_book(folder, chance.choice(RULES), server="lic" if chance.random() < 0.1 else None)
+    for _ in range(nights):
+        files = firm.night()
+        if files:
+            book.update(files)
+            assert_is_one_run(book, firm.texts())
+
+
+@settings(max_examples=3)
+@given(st.integers(0, 10**6))
+def test_a_book_is_one_run_after_each_night(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    live_through(seed, tmp_path_factory.mktemp("book"), 3)
+
+
+@pytest.mark.heavy
+@settings(max_examples=400)
+@given(st.integers(0, 10**9))
+def test_a_book_is_one_run_after_each_of_many_nights(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    live_through(seed, tmp_path_factory.mktemp("book"), 14)
+
+
+@pytest.mark.parametrize("nights", [4, pytest.param(40, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("name", ["adskflex.log", "ansyslmd.log"])
+def test_real_logs_night_by_night_are_one_run(tmp_path: Path, name: str, nights: int) -> None:
+    if not (LOGS / name).is_file():
+        pytest.skip("real logs are not here")
+    lines = (LOGS / name).read_bytes().splitlines(keepends=True)
+    log = tmp_path / name
+    book = new_book(tmp_path)
+    full = 0
+    for night in range(nights):
+        with log.open("ab") as file:
+            file.writelines(lines[night * len(lines) // nights : (night + 1) * len(lines) // nights])
+        full += book.update(log).is_full
+    assert_is_one_run(book, {b"".join(lines)})
+    assert full == 1, "only the first night reads all"
+
+
+def test_the_demo_month_by_month_is_one_run(tmp_path: Path, demo_firm: DemoFirm) -> None:
+    logs = sorted(demo_firm.logs)
+    rates = tf.Rates.read(demo_firm.rates_path)
+    book = tf.Book(tmp_path / "tokens.book", rule=tf.TOKEN_FLEX, rates=rates, timezone=dict(demo_firm.servers))
+    for part in (logs[::2], logs):
+        book.update(part)
+    assert_is_one_run(book)
+
+
+def test_a_night_reads_only_what_is_new(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    book = new_book(tmp_path, server="mad-lic-01")
+    told = []
+    for day in range(13, 19):
+        with log.open("a") as file:
+            file.write(DAY.format(day=day))
+        update = book.update(log)
+        told.append((update.files["what"][0], update.is_full, update.sessions.new, update.corrections))
+    assert told == [("new", True, 1, 0)] + [("grown", False, 1, 0)] * 5
+    assert book.charges()["tokens"].to_list() == [Decimal(7)] * 6
+    again = book.update(log)
+    assert (again.files["what"][0], again.sessions, again.charges) == ("known", (0, 0, 0), (0, 0))
+    assert_is_one_run(book, {log.read_bytes()})
+
+
+def test_what_becomes_of_files_is_told(tmp_path: Path) -> None:
+    log, old = tmp_path / "debug.log", tmp_path / "debug.log.1"
+    book = new_book(tmp_path, server="mad-lic-01")
+    log.write_text(DAY.format(day=13))
+    book.update(log)
+    log.rename(old)
+    log.write_text(DAY.format(day=14))
+    assert dict(book.update([log, old]).files.select("file", "what").rows()) == {str(log): "new", str(old): "rotated"}
+    log.write_text(DAY.format(day=15).splitlines(keepends=True)[0])
+    assert book.update(log).files["what"].to_list() == ["truncated"]
+    log.write_text(DAY.format(day=13).splitlines(keepends=True)[0])
+    assert book.update(log).files["what"].to_list() == ["older copy"]
+    log.write_text("")
+    assert book.update(log).files["what"].to_list() == ["empty"]
+    assert book.sources()["file"].to_list() == [str(old), str(log), str(log)]
+
+
+def test_an_open_session_ends_with_its_checkin(tmp_path: Path) -> None:
+    lines = DAY.format(day=13).splitlines(keepends=True)
+    log = tmp_path / "debug.log"
+    log.write_text("".join(lines[:2]))
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    assert book.sessions()["is_open"].to_list() == [True]
+    log.write_text("".join(lines))
+    assert book.update(log).sessions == (0, 1, 0)
+    assert book.sessions().select("is_open", "end_reason").rows() == [(False, "checkin")]
+
+
+def test_late_logs_are_told_as_corrections_and_change_nothing_else(tmp_path: Path) -> None:
+    log, late = tmp_path / "debug.log", tmp_path / "late.log"
+    log.write_text("".join(DAY.format(day=day) for day in (13, 16, 17)))
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    before = book.charges()
+    late.write_text(DAY.format(day=14) + DAY.format(day=15).replace("ana", "bea"))
+    update = book.update(late)
+    assert update.corrections == 2
+    assert update.charges == (2, 0)
+    told = book.corrections().select("what", "user", "tokens_before", "tokens_after", "update", "why").rows()
+    why = f"{late} (new)"
+    assert told == [("late", "ana", None, Decimal(7), 2, why), ("late", "bea", None, Decimal(7), 2, why)]
+    columns = ["user", "charged_at", "tokens"]
+    assert before.select(columns).join(book.charges().select(columns), on=columns, how="anti").is_empty()
+    assert_is_one_run(book)
+
+
+def test_a_final_charge_that_is_no_more_is_told(tmp_path: Path) -> None:
+    log, late = tmp_path / "debug.log", tmp_path / "late.log"
+    log.write_text(DAY.format(day=13) + DAY.format(day=14))
+    book = new_book(tmp_path, tf.FLEX, server="mad-lic-01")
+    book.update(log)
+    assert book.charges(final=True).height == 2
+    # Earlier on the 13th: the window of the 14th moves with it.
+    late.write_text(DAY.format(day=13).replace("12:", "8:").replace("17:", "9:"))
+    book.update(late)
+    assert sorted(book.corrections()["what"].to_list()) == ["late", "withdrawn"]
+    assert_is_one_run(book)
+
+
+def test_other_terms_charge_anew_and_say_so(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    log.write_text("".join(DAY.format(day=day) for day in (13, 14)))
+    new_book(tmp_path, server="mad-lic-01").update(log)
+    book = tf.Book(tmp_path / "tokens.book", rates=tf.Rates({"ACD": 8}))
+    update = book.update()
+    assert update.charges == (2, 2)
+    assert book.charges()["tokens"].to_list() == [Decimal(8)] * 2
+    told = book.corrections().select("what", "why", "tokens_before", "tokens_after").unique().rows()
+    assert told == [("changed", "other terms", Decimal(7), Decimal(8))]
+    tf.Book(tmp_path / "tokens.book", timezone="Asia/Tokyo").update()
+    assert_is_one_run(book)
+    assert tf.Book(tmp_path / "tokens.book").terms.timezone == "Asia/Tokyo"
+
+
+def test_a_book_without_a_rule_keeps_sessions(tmp_path: Path) -> None:
+    book = tf.Book(tmp_path / "tokens.book", timezone="Europe/Madrid", server="mad-lic-01")
+    book.update(DAY.format(day=13).encode())
+    assert book.sessions().height == 1
+    with pytest.raises(tf.ArgumentError, match="has no rule"):
+        book.charges()
+    with pytest.raises(tf.ArgumentError, match="go together"):
+        tf.Book(tmp_path / "other.book", rule=tf.FLEX)
+
+
+def test_a_book_keeps_logs_whose_files_are_gone(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    log.write_text(DAY.format(day=13))
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    expected = tf.read_flexlm(log, timezone="Europe/Madrid", server="mad-lic-01")
+    log.unlink()
+    assert plain(book.log().events).equals(plain(expected.events))
+
+
+def test_what_is_exported_is_what_the_book_says(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(DAY.format(day=13).encode())
+    paths = {path.stem: path for path in book.export(tmp_path / "out")}
+    assert plain(pl.read_parquet(paths["charges"])).equals(plain(book.charges()))
+    assert plain(pl.read_parquet(paths["sessions"])).equals(plain(book.sessions()))
+    with pytest.raises(tf.ArgumentError, match="parquet or delta"):
+        book.export(tmp_path / "out", format="csv")  # type: ignore[arg-type] # a bad call
+
+
+def test_the_views_are_open_to_sql(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update((DAY.format(day=13) + DAY.format(day=14)).encode())
+    with duckdb.connect(str(book.path), read_only=True) as connection:
+        found = connection.sql('SELECT "user", sum(tokens) FROM charges GROUP BY ALL').fetchall()
+        assert found == [("ana", Decimal(14))]
+        assert connection.sql("SELECT count(*) FROM sessions JOIN charges ON id = session").fetchall() == [(2,)]
+
+
+# Crashes, full disks, and two at once.
+
+NIGHTS = textwrap.dedent("""
+    import sys, tokenflex as tf
+    book = tf.Book(sys.argv[1], timezone="Europe/Madrid", server="mad-lic-01", rule=tf.TOKEN_FLEX,
+                   rates=tf.Rates({"ACD": 7, "RVT": 10}), patience=float(sys.argv[3]))
+    print("ready", flush=True)
+    book.update(sys.argv[2])
+    print("done", flush=True)
+""")
+
+
+def update_elsewhere(book: Path, log: Path, patience: float = 60) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", NIGHTS, str(book), str(log), str(patience)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def kill_night_after_night(folder: Path, kills: int, nights: int) -> None:
+    """A month of updates, each killed at random moments before it comes to its end."""
+    chance = random.Random(kills)
+    log, path = folder / "debug.log", folder / "tokens.book"
+    done = 0
+    for night in range(nights):
+        with log.open("a") as file:
+            file.write(DAY.format(day=night + 1))
+        for _ in range(kills // nights + (night < kills % nights)):
+            process = update_elsewhere(path, log)
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(chance.random() * 0.35)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            done += 1
+        if night % 3 == 2:
+            tf.Book(path, rule=tf.TOKEN_FLEX, rates=RATES, timezone="Europe/Madrid", server="mad-lic-01").update(log)
+    assert done == kills
+    book = tf.Book(path, rule=tf.TOKEN_FLEX, rates=RATES, timezone="Europe/Madrid", server="mad-lic-01")
+    book.update(log)
+    assert_is_one_run(book, {log.read_bytes()})
+    assert book.charges().height == nights
+
+
+def test_a_killed_update_leaves_the_book_as_it_was(tmp_path: Path) -> None:
+    kill_night_after_night(tmp_path, kills=4, nights=2)
+
+
+@pytest.mark.heavy
+def test_two_hundred_killed_updates_leave_the_book_as_it_was(tmp_path: Path) -> None:
+    kill_night_after_night(tmp_path, kills=220, nights=30)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond a size that a book of a night fits in, and one of many does not."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_a_clear_error_and_changes_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    log.write_text(DAY.format(day=13))
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    before = (book.charges(), book.updates())
+    # What cannot be packed has to be written.
+    log.write_bytes(log.read_bytes() + random.Random(1).randbytes(6_000_000).replace(b"\n", b""))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (book.path.stat().st_size + 500_000, limit[1]))
+    with pytest.raises(tf.SourceError, match="it is as it was before"):
+        book.update(log)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert plain(book.charges()).equals(plain(before[0]))
+    assert book.updates().equals(before[1])
+    log.write_text(DAY.format(day=13) + DAY.format(day=14))
+    book.update(log)
+    assert_is_one_run(book, {log.read_bytes()})
+
+
+def test_a_log_that_grows_while_it_is_read_is_read_as_it_was(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    log.write_text(DAY.format(day=1))
+    book = new_book(tmp_path, server="mad-lic-01")
+    stop = threading.Event()
+
+    def write() -> None:
+        lines = [line for day in range(2, 29) for line in DAY.format(day=day).splitlines(keepends=True)]
+        for line in lines:
+            with log.open("a") as file:
+                file.write(line[:9])
+                file.flush()
+                file.write(line[9:])
+            if stop.wait(0.01):
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        book.update(log)
+    stop.set()
+    writer.join()
+    book.update(log)
+    assert_is_one_run(book, {log.read_bytes()})
+    assert book.charges().height == 28
+
+
+def test_two_updates_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    logs = [tmp_path / f"{day}.log" for day in (13, 14, 15)]
+    for log in logs:
+        log.write_text(DAY.format(day=log.stem))
+    processes = [update_elsewhere(tmp_path / "tokens.book", log) for log in logs]
+    for process in processes:
+        out, error = process.communicate(timeout=60)
+        assert out == "ready\ndone\n", error
+    book = tf.Book(tmp_path / "tokens.book")
+    assert_is_one_run(book, {log.read_bytes() for log in logs})
+    assert book.updates().height == 3
+
+
+def test_a_book_in_use_is_told_with_who_uses_it(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(DAY.format(day=13).encode())
+    code = f"import duckdb, sys; c = duckdb.connect({str(book.path)!r}); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        hasty = tf.Book(book.path, patience=0.2)
+        with pytest.raises(tf.BusyError, match=rf"nothing was done: .*{other.pid}"):
+            hasty.update(DAY.format(day=14).encode())
+        assert other.stdin is not None
+        other.stdin.close()
+    assert book.updates().height == 1
+
+
+def test_threads_wait_for_each_other(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01")
+    logs = [DAY.format(day=day).encode() for day in range(11, 16)]
+    threads = [threading.Thread(target=book.update, args=(log,)) for log in logs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert_is_one_run(book, set(logs))
+
+
+# Versions.
+
+V1 = Path(__file__).with_name("book_v1.sql")
+
+
+def test_a_book_of_version_1_opens_in_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.book"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(V1.read_text())
+    book = tf.Book(path)
+    assert book.charges()["tokens"].to_list() == [Decimal(7)]
+    with duckdb.connect(str(path)) as connection:
+        assert connection.sql("SELECT version FROM book").fetchall() == [(store.VERSION,)]
+        assert connection.sql("SELECT sum(tokens) FROM charges").fetchall() == [(Decimal(7),)]
+    log = tmp_path / "debug.log"
+    log.write_text(DAY.format(day=13) + DAY.format(day=14))
+    assert book.update(log).files["what"].to_list() == ["rotated and grown"]
+    assert_is_one_run(book, {log.read_bytes()})
+
+
+def test_a_book_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(DAY.format(day=13).encode())
+    with duckdb.connect(str(book.path)) as connection:
+        connection.execute("UPDATE book SET version = 99")
+    with pytest.raises(tf.SourceError, match="version 99"):
+        book.charges()
+
+
+def test_what_is_no_book_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tf.SourceNotFoundError, match="there is no book"):
+        tf.Book(tmp_path / "none.book", timezone="UTC").charges()
+    text = tmp_path / "text.book"
+    text.write_text("no database " * 2000)
+    with pytest.raises(tf.SourceError, match="cannot be opened as a book"):
+        tf.Book(text).charges()
+    other = tmp_path / "other.book"
+    with duckdb.connect(str(other)) as connection:
+        connection.execute("CREATE TABLE a (b INTEGER)")
+    with pytest.raises(tf.SourceError, match="no book"):
+        tf.Book(other).update(b"")
+
+
+def test_a_text_can_be_read_from_any_byte_and_line(tmp_path: Path) -> None:
+    content = b"".join(b"%d\n" % number for number in range(2000))
+    book = new_book(tmp_path, server="mad-lic-01")
+    for size in (1000, 5000, len(content)):
+        book.update(content[:size])
+    with book._store.reading() as connection:
+        kept = Kept(connection, 1)
+        assert kept.at(990, 60) == content[990:1050]
+        assert kept.line(1500) == content.index(b"1499\n")
+        assert kept.line(1500, known=(content.index(b"1000\n"), 1000)) == content.index(b"1499\n")
+        assert kept.line(2002) is None
+
+
+def test_a_charge_is_final_once_its_time_is_certain(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01")
+    lines = DAY.format(day=13).splitlines(keepends=True)
+    book.update("".join(lines[:3]).encode())
+    assert book.charges(final=True).is_empty()
+    book.update("".join(lines).encode())
+    assert book.charges(final=True)["charged_at"].to_list() == [datetime(2026, 7, 13, 10, 0, 5, tzinfo=UTC)]
