@@ -135,6 +135,15 @@ def test_aliases_with_dates_need_a_time() -> None:
         tf.Identity(REUSED).apply(pl.DataFrame({"user": ["u17"], "start": [datetime(2026, 7, 1)]}))  # noqa: DTZ001
 
 
+def test_a_time_beyond_all_instants_is_none() -> None:
+    identity = tf.Identity(pl.DataFrame({"spelling": ["a"], "person": ["b"], "valid_from": ["2026-01-01"]}))
+    far = pl.Series([2**62], dtype=pl.Int64).cast(pl.Datetime("ms", "UTC"))
+    problems = tf.Problems()
+    applied = identity.apply(pl.DataFrame({"user": ["a"], "start": far}), problems=problems)
+    assert applied["start"].to_physical().to_list() == [2**62]
+    assert problems.frame["code"].to_list() == ["missing_time"]
+
+
 def test_overlapping_aliases_are_refused_and_both_rows_named() -> None:
     overlap = aliases(("x", "y", None, None), ("u17", "ana", None, "2026-07-02"), ("U17 ", "bob", "2026-07-01", None))
     with pytest.raises(tf.ArgumentError, match=r"rows 1 and 2 hold at one time: 'u17' is 'ana' and 'U17' is 'bob'"):

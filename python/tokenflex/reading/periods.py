@@ -232,7 +232,7 @@ def times_of(frame: pl.DataFrame, at: str | datetime | None) -> pl.Series | None
 
 
 def instants_of(frame: pl.DataFrame, at: str) -> pl.Series:
-    """A column as instants in UTC; dates begin at 00:00 UTC."""
+    """A column as instants in UTC; dates begin at 00:00 UTC. What is beyond all instants in microseconds is null."""
     column = column_of(frame, at)
     if column.dtype == pl.Null:
         return column.cast(tables.TIME)
@@ -245,7 +245,7 @@ def instants_of(frame: pl.DataFrame, at: str) -> pl.Series:
             f'column {at!r} has no time zone: say which zone its times are in, in polars by .dt.replace_time_zone("…")',
             column=at,
         )
-    return column.dt.convert_time_zone("UTC").cast(tables.TIME)
+    return column.dt.convert_time_zone("UTC").cast(tables.TIME, strict=False)
 
 
 def column_of(frame: pl.DataFrame, name: str) -> pl.Series:
