@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner, Result
@@ -63,6 +63,7 @@ FIELDS: st.SearchStrategy[dict[str, Any]] = st.builds(
 
 
 @given(fields=FIELDS, notes=st.dictionaries(st.sampled_from(sorted(SAID)), TEXT, max_size=3))
+@example(fields={"servers": {"\x85": ""}}, notes={})
 @settings(max_examples=60)
 def test_what_is_written_is_read(fields: dict[str, Any], notes: dict[str, str]) -> None:
     config = Config(fields)
