@@ -281,7 +281,7 @@ def _show(answer: Answer, shown: int, to: Console) -> None:
         _no_rule(answer, to)
     else:
         to.print("As a file for --rule:", style="bold")
-        for line in found.rule.to_toml().splitlines():
+        for line in found.rule.to_toml().strip("\n").split("\n"):
             to.print(f"  {line}", soft_wrap=True)
         to.print()
     _show_equals(found, to)
