@@ -86,6 +86,16 @@ def assert_same(case: Case, batches: Sequence[Sequence[Session]], **arguments: A
 SHORT_SO_FAR = Case(
     [Session("ana", "ACD", at("08:00"), None)], Terms("rolling", min_duration=5 * MINUTE), ONE_RATE, at("08:01")
 )
+LATER_CHARGED_BEFORE_A_SHORT_ONE = Case(
+    [
+        Session("ana", "ACD", at("08:00"), None),
+        Session("ana", "RVT", at("08:00"), at("08:05")),
+        Session("ana", "ACD", at("08:01"), at("08:02")),
+    ],
+    Terms("rolling", min_duration=5 * MINUTE),
+    ONE_RATE,
+    at("18:00"),
+)
 AS_OF_BEFORE_A_KNOWN_END = Case(
     [Session("ana", "ACD", at("08:00"), None), Session("ana", "ACD", at("09:00"), at("12:00", 14))],
     Terms("rolling"),
@@ -398,6 +408,7 @@ def test_a_lazy_frame_has_the_problems_of_a_table(case: Case) -> None:
 
 @given(whole_cases(reports=False), st.integers(1, 5))
 @example(SHORT_SO_FAR, 1)
+@example(LATER_CHARGED_BEFORE_A_SHORT_ONE, 1)
 def test_a_reader_in_order_is_charged_like_a_table(case: Case, size: int) -> None:
     case, _ = in_batches(case, [])
     reader = frame(case.sessions).to_arrow().to_reader(max_chunksize=size)

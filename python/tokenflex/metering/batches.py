@@ -46,14 +46,15 @@ def in_order(batches: Iterable[AnyTable], meter: Meter, as_of: datetime | None, 
     """Charges batches that are in order of `start`, a table of charges for each, all together in order of `ORDER`.
 
     Where it is known how long a session lasts, its renewals are charged at once, though they fall due later. They wait
-    here for the charges of later batches that come before them.
+    here for the charges of later batches that come before them. So does all that begins with a session of which nobody
+    knows yet whether it lasts as long as the rule asks for: an open one is charged at its start once it has.
     """
     waiting = None
     for batch in batches:
         charges = tally.add(meter.pushed(batch))
         if waiting is not None:
             charges = pl.concat([waiting, charges]).sort(ORDER, maintain_order=True)
-        due = charges["charged_at"] < meter.latest_start
+        due = charges["charged_at"] < meter.latest_start - meter.rule.min_duration
         waiting = charges.filter(~due)
         yield charges.filter(due)
     rest = tally.add(meter.finished(as_of))

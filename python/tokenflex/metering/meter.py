@@ -87,7 +87,11 @@ class Meter:
 
     @property
     def latest_start(self) -> pl.Series:
-        """The latest start so far, as a series of one; no charge that is still to come falls due before it."""
+        """The latest start so far, as a series of one.
+
+        No charge that is still to come falls due earlier by `min_duration` than this, by which an open session may have
+        to wait for its charge.
+        """
         return pl.Series([self._inner.latest_start()]).cast(tables.TIME)
 
     def push(
