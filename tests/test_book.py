@@ -142,6 +142,23 @@ def test_what_becomes_of_files_is_told(tmp_path: Path) -> None:
     assert book.sources()["file"].to_list() == [str(old), str(log), str(log)]
 
 
+def test_a_byte_changed_anywhere_in_the_beginning_is_seen(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    # Lines that no reader takes: what counts is where in 20 MB they stand.
+    filler = b"".join(b"17:31:00 (adskflex) note %07d %s\n" % (number, b"." * 1000) for number in range(20_000))
+    before = DAY.format(day=13).encode() + filler
+    assert len(before) > 20_000_000
+    log.write_bytes(before)
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    changed = bytearray(before + DAY.format(day=14).encode())
+    place = changed.index(b"note 0012345") + 6
+    changed[place] ^= 1
+    log.write_bytes(changed)
+    assert book.update(log).files["what"].to_list() == ["replaced"]
+    assert_is_one_run(book, {before, bytes(changed)})
+
+
 def test_an_open_session_ends_with_its_checkin(tmp_path: Path) -> None:
     lines = DAY.format(day=13).splitlines(keepends=True)
     log = tmp_path / "debug.log"
@@ -393,20 +410,30 @@ def test_threads_wait_for_each_other(tmp_path: Path) -> None:
 
 # Versions.
 
-V1 = Path(__file__).with_name("book_v1.sql")
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+    """Every column of every table and view."""
+    return connection.sql(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+    ).fetchall()
 
 
-def test_a_book_of_version_1_opens_in_this_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "nights"), [(1, 1), (2, 2)])
+def test_a_book_of_an_earlier_version_opens_in_this_one(tmp_path: Path, version: int, nights: int) -> None:
     path = tmp_path / "tokens.book"
+    with duckdb.connect() as connection:
+        connection.execute(store.SCHEMA + store.VIEWS)
+        fresh = columns_of(connection)
     with duckdb.connect(str(path)) as connection:
-        connection.execute(V1.read_text())
+        connection.execute(Path(__file__).with_name(f"book_v{version}.sql").read_text())
     book = tf.Book(path)
-    assert book.charges()["tokens"].to_list() == [Decimal(7)]
+    assert book.charges()["tokens"].to_list() == [Decimal(7)] * nights
     with duckdb.connect(str(path)) as connection:
         assert connection.sql("SELECT version FROM book").fetchall() == [(store.VERSION,)]
-        assert connection.sql("SELECT sum(tokens) FROM charges").fetchall() == [(Decimal(7),)]
+        assert connection.sql("SELECT sum(tokens) FROM charges").fetchall() == [(Decimal(7) * nights,)]
+        assert columns_of(connection) == fresh
     log = tmp_path / "debug.log"
-    log.write_text(DAY.format(day=13) + DAY.format(day=14))
+    log.write_text("".join(DAY.format(day=13 + night) for night in range(nights + 1)))
     assert book.update(log).files["what"].to_list() == ["rotated and grown"]
     assert_is_one_run(book, {log.read_bytes()})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zlib
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -14,13 +15,14 @@ import polars as pl
 import polars.selectors as cs
 
 from tokenflex import _core, tables
+from tokenflex.content import digest
 from tokenflex.errors import ArgumentError, BusyError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the tables."""
 
 POLL: Final = 0.05
@@ -37,12 +39,14 @@ CREATE TABLE updates (
 );
 CREATE TABLE texts (
     text BIGINT NOT NULL, name VARCHAR NOT NULL, origin VARCHAR NOT NULL, folder VARCHAR NOT NULL,
-    bytes BIGINT NOT NULL, head VARCHAR NOT NULL, print VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL,
+    bytes BIGINT NOT NULL, head VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL,
     packed BIGINT, modified BIGINT,
     servers VARCHAR[] NOT NULL, hosts VARCHAR[] NOT NULL, first TIMESTAMPTZ, last TIMESTAMPTZ,
     first_update BIGINT NOT NULL, last_update BIGINT NOT NULL
 );
-CREATE TABLE blocks (text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, content BLOB NOT NULL);
+CREATE TABLE blocks (
+    text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, content BLOB NOT NULL, digest VARCHAR
+);
 CREATE TABLE file_changes ("update" BIGINT NOT NULL, file VARCHAR NOT NULL, text BIGINT, what VARCHAR NOT NULL,
     bytes BIGINT NOT NULL);
 CREATE TABLE servers (
@@ -80,28 +84,43 @@ CREATE SEQUENCE session_ids;
 """
 
 VIEWS: Final = """
-CREATE VIEW sessions AS
+CREATE OR REPLACE VIEW sessions AS
     SELECT id, server, "user", host, feature, product, version, start,
         coalesce("end", greatest(start, (SELECT max(last_event) FROM servers))) AS "end", licenses, checkouts,
         end_reason, "end" IS NULL AS is_open, (SELECT name FROM texts WHERE texts.text = kept_sessions.text) AS file,
         line
     FROM kept_sessions;
-CREATE VIEW charges AS
+CREATE OR REPLACE VIEW charges AS
     SELECT "user", product, server, charged_at, window_end, usage_date, category, "trigger", tokens,
         session_id AS session, rule_id, is_final, since AS "update"
     FROM kept_charges;
-CREATE VIEW sources AS
+CREATE OR REPLACE VIEW sources AS
     SELECT text, name AS file, servers, bytes, first, last, first_update, last_update FROM texts;
 """
 """What stands open to SQL beside the tables."""
 
 
 def _to_2(connection: Connection) -> None:
-    """Version 1 had no views."""
-    connection.run(VIEWS)
+    """Version 1 had no views; they are made anew behind every migration."""
 
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """Version 2 knew a text again by pieces of it."""
+    connection.run("ALTER TABLE texts DROP COLUMN print")
+    connection.run("ALTER TABLE blocks ADD COLUMN digest VARCHAR")
+    found = []
+    for text, start in connection.rows("SELECT text, start FROM blocks"):
+        content = connection.row("SELECT content FROM blocks WHERE text = ? AND start = ?", [text, start])[0]
+        found.append((text, start, digest(zlib.decompress(content))))
+    digests = pl.DataFrame(found, schema={"text": pl.Int64, "start": pl.Int64, "digest": pl.String}, orient="row")
+    with connection.given(digests=digests):
+        connection.run(
+            "UPDATE blocks SET digest = digests.digest FROM digests "
+            "WHERE blocks.text = digests.text AND blocks.start = digests.start"
+        )
+
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}
 """What makes the tables of a version those of the next."""
 
 _LOCKS: Final[defaultdict[str, threading.RLock]] = defaultdict(threading.RLock)
@@ -304,4 +323,5 @@ def _migrate(connection: Connection, version: int) -> None:
         return
     for each in range(version, VERSION):
         MIGRATIONS[each](connection)
+    connection.run(VIEWS)
     connection.run("UPDATE book SET version = ?, written_by = ?", [VERSION, _core.__version__])
