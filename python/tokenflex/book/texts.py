@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tokenflex._core import Source
     from tokenflex.book.store import Connection
+    from tokenflex.usage.tails import Part
 
 BLOCK: Final = 1 << 22
 """Bytes of a text that are packed together."""
@@ -357,3 +358,29 @@ class Kept(io.RawIOBase):
                     self._open = (start, zlib.decompress(row[0]))
                 return self._open[1][at - start :]
         return b""
+
+
+class KeptTexts:
+    """The texts of a book, as `usage.tails` reads them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def source(self, part: Part) -> Source:
+        """A part under the name that its file had when it came."""
+        name, folder = self._connection.row("SELECT origin, folder FROM texts WHERE text = ?", [part.text])
+        kept = Kept(self._connection, part.text, part.byte)
+        return {"name": f"{part.text}/{name}", "folder": folder, "path": None, "bytes": None, "file": kept}
+
+    def is_plain(self, text: int) -> bool:
+        """What was seen of the text when it came."""
+        found: bool = self._connection.row("SELECT is_plain FROM texts WHERE text = ?", [text])[0]
+        return found
+
+    def byte_of(self, line: int, *, text: int, known: tuple[int, int]) -> int | None:
+        """At which byte a line begins."""
+        return Kept(self._connection, text).line(line, known=known)
+
+    def at(self, byte: int, count: int, *, text: int) -> bytes:
+        """So many bytes from one on."""
+        return Kept(self._connection, text).at(byte, count)
