@@ -28,7 +28,6 @@ SERVERS: Final = (SERVER, "par-lic-1", "ber-lic-1")
 RATES: Final = tf.Rates({name: 1 + place for place, name in enumerate(("ACD", "CIV3D", "RVT", "MAYA"))})
 
 
-
 def cuts_of(data: bytes, days: int) -> list[int]:
     """Where the days of a log end: at the line's end nearest after its share."""
     return [data.index(b"\n", len(data) * day // days - 1) + 1 for day in range(1, days + 1)]
@@ -104,6 +103,8 @@ def test_a_night_of_a_year(
     for of in ("sessions", "charges"):
         mine, anew = (plain(getattr(each, of)()) for each in (book, rebuilt))
         assert mine.equals(anew), f"{of} of the nights are not those of the rebuild"
-    board.sizes[race] = f"({sum(file.stat().st_size for file in files) / 1e6:.0f} MB, {book.sessions().height:,} sessions)"
+    board.sizes[race] = (
+        f"({sum(file.stat().st_size for file in files) / 1e6:.0f} MB, {book.sessions().height:,} sessions)"
+    )
     board.record(race, scoreboard.TOKENFLEX, statistics.median(nights))
     board.record(race, scoreboard.REBUILD, rebuild)

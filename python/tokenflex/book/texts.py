@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tokenflex._core import Source
     from tokenflex.book.store import Connection
+    from tokenflex.usage.tails import Part
 
 BLOCK: Final = 1 << 22
 """Bytes of a text that are packed together, and hashed."""
@@ -367,3 +368,37 @@ class Kept(io.RawIOBase):
             row = self._connection.row("SELECT content FROM blocks WHERE text = ? AND start = ?", [self._text, start])
             self._open = (start, zlib.decompress(row[0]))
         return self._open[1][at - start :]
+
+
+class KeptTexts:
+    """The texts of a book, as `usage.tails` reads them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        rows = connection.rows("SELECT text, origin, folder, is_plain FROM texts")
+        self._texts: dict[int, tuple[str, str, bool]] = {text: tuple(about) for text, *about in rows}
+        self._open: tuple[int, Kept] | None = None
+
+    def source(self, part: Part) -> Source:
+        """A part under the name that its file had when it came."""
+        name, folder, _ = self._texts[part.text]
+        kept = Kept(self._connection, part.text, part.byte)
+        return {"name": f"{part.text}/{name}", "folder": folder, "path": None, "bytes": None, "file": kept}
+
+    def is_plain(self, text: int) -> bool:
+        """What was seen of the text when it came."""
+        return self._texts[text][2]
+
+    def byte_of(self, line: int, *, text: int, known: tuple[int, int]) -> int | None:
+        """At which byte a line begins."""
+        return self._kept(text).line(line, known=known)
+
+    def at(self, byte: int, count: int, *, text: int) -> bytes:
+        """So many bytes from one on."""
+        return self._kept(text).at(byte, count)
+
+    def _kept(self, text: int) -> Kept:
+        """A text, of which the last block that was unpacked is at hand."""
+        if self._open is None or self._open[0] != text:
+            self._open = (text, Kept(self._connection, text))
+        return self._open[1]
