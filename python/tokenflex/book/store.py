@@ -15,7 +15,7 @@ import polars as pl
 import polars.selectors as cs
 
 from tokenflex import _core, tables
-from tokenflex.content import digest
+from tokenflex.book.texts import keep_block
 from tokenflex.errors import ArgumentError, BusyError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
@@ -28,8 +28,14 @@ VERSION: Final = 3
 POLL: Final = 0.05
 """Seconds between two tries to open a book that another process has open."""
 
-SCHEMA: Final = """
-CREATE TABLE book (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
+BLOCKS: Final = """
+CREATE TABLE blocks (
+    text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, packed BIGINT NOT NULL, digest VARCHAR NOT NULL,
+    shelf BIGINT NOT NULL
+);
+"""
+SCHEMA: Final = f"""
+{BLOCKS}CREATE TABLE book (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
 CREATE TABLE terms (since BIGINT NOT NULL, terms VARCHAR NOT NULL);
 CREATE TABLE updates (
     "update" BIGINT NOT NULL, ended_at TIMESTAMPTZ NOT NULL, seconds DOUBLE NOT NULL, as_of TIMESTAMPTZ,
@@ -43,9 +49,6 @@ CREATE TABLE texts (
     packed BIGINT, modified BIGINT,
     servers VARCHAR[] NOT NULL, hosts VARCHAR[] NOT NULL, first TIMESTAMPTZ, last TIMESTAMPTZ,
     first_update BIGINT NOT NULL, last_update BIGINT NOT NULL
-);
-CREATE TABLE blocks (
-    text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, content BLOB NOT NULL, digest VARCHAR
 );
 CREATE TABLE file_changes ("update" BIGINT NOT NULL, file VARCHAR NOT NULL, text BIGINT, what VARCHAR NOT NULL,
     bytes BIGINT NOT NULL);
@@ -105,19 +108,14 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Version 2 knew a text again by pieces of it."""
+    """Version 2 knew a text again by pieces of it, and had all content in one table."""
     connection.run("ALTER TABLE texts DROP COLUMN print")
-    connection.run("ALTER TABLE blocks ADD COLUMN digest VARCHAR")
-    found = []
-    for text, start in connection.rows("SELECT text, start FROM blocks"):
-        content = connection.row("SELECT content FROM blocks WHERE text = ? AND start = ?", [text, start])[0]
-        found.append((text, start, digest(zlib.decompress(content))))
-    digests = pl.DataFrame(found, schema={"text": pl.Int64, "start": pl.Int64, "digest": pl.String}, orient="row")
-    with connection.given(digests=digests):
-        connection.run(
-            "UPDATE blocks SET digest = digests.digest FROM digests "
-            "WHERE blocks.text = digests.text AND blocks.start = digests.start"
-        )
+    connection.run("ALTER TABLE blocks RENAME TO blocks_2")
+    connection.run(BLOCKS)
+    for text, start in connection.rows("SELECT text, start FROM blocks_2 ORDER BY text, start"):
+        row = connection.row("SELECT content FROM blocks_2 WHERE text = ? AND start = ?", [text, start])
+        keep_block(connection, text, start, zlib.decompress(row[0]))
+    connection.run("DROP TABLE blocks_2")
 
 
 MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}

@@ -33,6 +33,10 @@ BLOCK: Final = 1 << 22
 HEAD: Final = 1 << 10
 """Bytes by which texts that may be the same are found."""
 
+SHELF: Final = 1 << 22
+"""Packed bytes of a table of content. A checkpoint writes the table again that something was added to, so that no table
+may become large."""
+
 IN_MEMORY: Final = 1 << 26
 """Bytes of an unpacked file that are held in memory; a longer one goes to the disk."""
 
@@ -302,11 +306,24 @@ def _keep(connection: Connection, text: int, file: _Given, start: int) -> None:
     """Keeps what a file has from a byte on."""
     while start < file.size:
         data = file.read(start, min(BLOCK, file.size - start))
-        connection.run(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
-            [text, start, len(data), zlib.compress(data, 1), digest(data)],
-        )
+        keep_block(connection, text, start, data)
         start += len(data)
+
+
+def keep_block(connection: Connection, text: int, start: int, data: bytes) -> None:
+    """Keeps a block of a text, packed."""
+    packed = zlib.compress(data, 1)
+    last = connection.row("SELECT shelf, sum(packed) FROM blocks GROUP BY shelf ORDER BY shelf DESC LIMIT 1")
+    shelf, used = (0, SHELF) if last is None else last
+    if used + len(packed) > SHELF:
+        shelf += 1
+        connection.run(
+            f"CREATE TABLE packed_{shelf} (text BIGINT NOT NULL, start BIGINT NOT NULL, content BLOB NOT NULL)"
+        )
+    connection.run(f"INSERT INTO packed_{shelf} VALUES (?, ?, ?)", [text, start, packed])  # noqa: S608 - our names
+    connection.run(
+        "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", [text, start, len(data), len(packed), digest(data), shelf]
+    )
 
 
 class Kept(io.RawIOBase):
@@ -317,9 +334,9 @@ class Kept(io.RawIOBase):
         self._connection = connection
         self._text = text
         self._at = start
-        rows = connection.rows("SELECT start, bytes FROM blocks WHERE text = ? ORDER BY start", [text])
-        self._blocks: list[tuple[int, int]] = rows
-        self._starts = [start for start, _ in rows]
+        rows = connection.rows("SELECT start, bytes, shelf FROM blocks WHERE text = ? ORDER BY start", [text])
+        self._blocks: list[tuple[int, int, int]] = rows
+        self._starts = [start for start, *_ in rows]
         self._open: tuple[int, bytes] = (-1, b"")
 
     def read(self, size: int = -1) -> bytes:
@@ -361,11 +378,16 @@ class Kept(io.RawIOBase):
     def _block_at(self, at: int) -> bytes:
         """The rest of the block that a byte lies in."""
         place = bisect_right(self._starts, at) - 1
-        if place < 0 or at >= sum(self._blocks[place]):
+        if place < 0:
             return b""
-        start = self._starts[place]
+        start, count, shelf = self._blocks[place]
+        if at >= start + count:
+            return b""
         if self._open[0] != start:
-            row = self._connection.row("SELECT content FROM blocks WHERE text = ? AND start = ?", [self._text, start])
+            row = self._connection.row(
+                f"SELECT content FROM packed_{shelf} WHERE text = ? AND start = ?",  # noqa: S608 - our names
+                [self._text, start],
+            )
             self._open = (start, zlib.decompress(row[0]))
         return self._open[1][at - start :]
 
