@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -254,6 +254,220 @@ def test_the_views_are_open_to_sql(tmp_path: Path) -> None:
         found = connection.sql('SELECT "user", sum(tokens) FROM charges GROUP BY ALL').fetchall()
         assert found == [("ana", Decimal(14))]
         assert connection.sql("SELECT count(*) FROM sessions JOIN charges ON id = session").fetchall() == [(2,)]
+
+
+# The ledger and the vendor's statements.
+
+CONTRACT = tf.Contract(
+    number="team 7",
+    zone="Europe/Madrid",
+    packs=[
+        tf.Pack(id="small", tokens=40, purchased="2026-03-01"),
+        tf.Pack(id="large", tokens=5_000, purchased="2026-03-01"),
+    ],
+)
+ENTRY = ["at", "kind", "pool", "tokens", "balance_before", "balance_after", "corrects"]
+
+
+def entries_of(ledger: tf.Ledger) -> pl.DataFrame:
+    """The entries, with what they say of their charges and bookings."""
+    about = [
+        table.select(pl.col(names).cast(pl.String).gather(ledger.entries[column])).rename(
+            lambda name, of=column: f"{of} {name}"
+        )
+        for table, column, names in (
+            (ledger.charges, "charge", ["user", "product", "server", "charged_at"]),
+            (ledger.bookings, "booking", ["day", "kind", "tokens", "reason"]),
+        )
+    ]
+    return plain(ledger.entries.select(ENTRY)).hstack(about[0]).hstack(about[1])
+
+
+def assert_is_settled_at_once(book: tf.Book) -> None:
+    """The law: a ledger of which nothing is closed is that of settling one run."""
+    problems = tf.Problems()
+    as_of = book.updates()["as_of"][-1]
+    at_once = CONTRACT.settle(book.charges(), statement=book.statement(), as_of=as_of, problems=problems)
+    ledger = book.ledger()
+    assert plain(ledger.entries).equals(plain(at_once.entries))
+    assert plain(ledger.charges).equals(plain(at_once.charges))
+    assert ledger.bookings.equals(at_once.bookings)
+    assert ledger.as_of == at_once.as_of
+
+
+def assert_closed_stays(before: tf.Ledger, book: tf.Book) -> None:
+    """The law: what was closed is as it was, and from there on each pool has what it has if nothing is closed."""
+    ledger = book.ledger()
+    assert ledger.closed == before.closed is not None
+    cut = CONTRACT.first_instant(before.closed + timedelta(days=1))
+    closed, was = (entries_of(each).filter(pl.col("at") < cut) for each in (ledger, before))
+    assert closed.equals(was)
+    at_once = CONTRACT.settle(
+        book.charges(), statement=book.statement(), as_of=book.updates()["as_of"][-1], problems=tf.Problems()
+    )
+    assert ledger.entries["tokens"].sum() == at_once.entries["tokens"].sum()
+    last = pl.col("balance_after").last()
+    pools = [plain(each.entries).group_by("pool").agg(last).sort("pool") for each in (ledger, at_once)]
+    assert pools[0].equals(pools[1])
+    is_late = (pl.col("at") > cut) & (pl.col("kind") != "correction")
+    assert entries_of(ledger).filter(is_late).equals(entries_of(at_once).filter(is_late))
+
+
+def settle_night_after_night(seed: int, folder: Path, nights: int) -> None:
+    """Nights with late logs and statements, after each of which the ledger is right; at times a month is closed."""
+    chance = random.Random(seed)
+    firm = Nights(chance, folder / "logs", servers=chance.choice([1, 2]))
+    firm.folder.mkdir(exist_ok=True)
+    book = new_book(folder, chance.choice(RULES), contract=CONTRACT)
+    for night in range(nights):
+        files = firm.night()
+        if files:
+            book.update(files)
+        if not book.path.exists() or book.updates()["as_of"][-1] is None:
+            continue
+        before = book.ledger()
+        if chance.random() < 0.3:
+            book.add_statement(manual(chance, night))
+        if before.closed is None:
+            assert_is_settled_at_once(book)
+        else:
+            assert_closed_stays(before, book)
+        day = (before.as_of - timedelta(days=2)).date()
+        if chance.random() < 0.3 and day >= (before.closed or CONTRACT.start):
+            closed = book.close(day)
+            assert entries_of(closed).equals(entries_of(book.ledger()))
+        elif chance.random() < 0.1 and before.closed is not None:
+            book.reopen()
+            assert_is_settled_at_once(book)
+
+
+def manual(chance: random.Random, night: int) -> bytes:
+    """An export with manual rows."""
+    rows = "".join(
+        f"2026-07-{chance.randrange(10, 20)},MANUAL_CONSUMPTION,{chance.randrange(1, 9)},network {night}\n"
+        for _ in range(chance.randrange(1, 4))
+    )
+    return f"transactionDate,usageCategory,tokensConsumed,reasonComment\n{rows}".encode()
+
+
+@settings(max_examples=3)
+@given(st.integers(0, 10**6))
+def test_the_ledger_is_that_of_one_run(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    settle_night_after_night(seed, tmp_path_factory.mktemp("book"), 4)
+
+
+@pytest.mark.heavy
+@settings(max_examples=150)
+@given(st.integers(0, 10**9))
+def test_the_ledger_is_that_of_one_run_after_each_of_many_nights(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    settle_night_after_night(seed, tmp_path_factory.mktemp("book"), 14)
+
+
+def test_a_closed_month_meets_late_logs_with_corrections(tmp_path: Path) -> None:
+    log, late = tmp_path / "debug.log", tmp_path / "late.log"
+    log.write_text("".join(DAY.format(day=day) for day in (13, 16, 17)))
+    book = new_book(tmp_path, server="mad-lic-01", contract=CONTRACT)
+    book.update(log)
+    book.close(date(2026, 7, 15))
+    before = book.ledger()
+    late.write_text(DAY.format(day=14))
+    book.update(late)
+    assert_closed_stays(before, book)
+    told = book.ledger().corrections.select("reason", "user", "tokens", pl.col("at").dt.date())
+    # On the 16th at midnight in Madrid; the charge of the 16th is paid by what is left.
+    assert told.rows() == [("late", "ana", Decimal(-7), date(2026, 7, 15))]
+    with duckdb.connect(str(book.path), read_only=True) as connection:
+        found = connection.sql(
+            'SELECT kind, "user", sum(tokens) FROM ledger WHERE tokens < 0 GROUP BY ALL ORDER BY ALL'
+        )
+        assert found.fetchall() == [("charge", "ana", Decimal(-21)), ("correction", "ana", Decimal(-7))]
+    with pytest.raises(tf.ArgumentError, match="has not ended"):
+        book.close(date(2026, 7, 17))
+    assert book.reopen().closed is None
+    assert_is_settled_at_once(book)
+
+
+def test_another_contract_settles_anew(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    log.write_text("".join(DAY.format(day=day) for day in (13, 14)))
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    with pytest.raises(tf.ArgumentError, match="no ledger: give contract="):
+        book.ledger()
+    tf.Book(book.path, contract=CONTRACT).update()
+    assert_is_settled_at_once(book)
+    with pytest.raises(tf.ArgumentTypeError, match=r"tokenflex\.Contract"):
+        tf.Book(tmp_path / "other.book", contract="team 7")  # type: ignore[arg-type] # a bad call
+    with pytest.raises(tf.ArgumentError, match="give rule and rates"):
+        tf.Book(tmp_path / "other.book", contract=CONTRACT)
+
+
+def export(tokens: dict[tuple[str, int], int]) -> bytes:
+    rows = "".join(f"2026-07-{day:02},ACD,{user},{count}\n" for (user, day), count in tokens.items())
+    return f"usageDate,productLineCode,userName,tokensConsumed\n{rows}".encode()
+
+
+def test_a_later_statement_says_what_its_days_are(tmp_path: Path) -> None:
+    book = new_book(tmp_path)
+    first = export({("ana", 13): 7, ("ana", 14): 7, ("bea", 20): 7})
+    assert book.add_statement(first)["rows"].to_list() == [3]
+    assert book.add_statement(first).is_empty()
+    # The 13th to the 15th: ana's 14th is no more.
+    book.add_statement(export({("ana", 13): 8, ("bea", 15): 7}))
+    found = book.statement().select("user", pl.col("usage_date").dt.day(), "tokens").rows()
+    assert found == [("bea", 20, Decimal(7)), ("ana", 13, Decimal(8)), ("bea", 15, Decimal(7))]
+    assert book.add_statement(first).is_empty(), "the older one does not come back"
+    book.add_statement(export({("cai", 13): 7}), beside=True)
+    assert book.statement()["tokens"].sum() == 29
+    told = book.statements().select("statement", "rows", "rows_current", "tokens").rows()
+    assert told == [(1, 3, 1, Decimal(7)), (2, 2, 2, Decimal(15)), (3, 1, 1, Decimal(7))]
+    with duckdb.connect(str(book.path), read_only=True) as connection:
+        assert connection.sql("SELECT sum(tokens) FROM statement").fetchall() == [(Decimal(29),)]
+
+
+@settings(max_examples=6)
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.tuples(st.sampled_from("ab"), st.integers(1, 9)), st.integers(1, 9), min_size=1),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+def test_each_day_is_that_of_the_last_statement_over_it(
+    tmp_path_factory: pytest.TempPathFactory, given_statements: list[tuple[dict[tuple[str, int], int], bool]]
+) -> None:
+    book = new_book(tmp_path_factory.mktemp("book"))
+    book.update()
+    rows: list[tuple[str, int, int]] = []
+    known = set()
+    for tokens, beside in given_statements:
+        book.add_statement(export(tokens), beside=beside, problems=tf.Problems())
+        if export(tokens) in known:
+            continue
+        known.add(export(tokens))
+        days = [day for _, day in tokens]
+        if not beside:
+            rows = [row for row in rows if not min(days) <= row[1] <= max(days)]
+        rows += [(user, day, count) for (user, day), count in tokens.items()]
+    found = book.statement().select("user", pl.col("usage_date").dt.day(), pl.col("tokens").cast(pl.Int64)).rows()
+    assert found == rows
+
+
+def test_what_is_odd_in_a_statement_is_told_and_kept(tmp_path: Path) -> None:
+    book = new_book(tmp_path)
+    problems = tf.Problems()
+    book.add_statement(b"usageDate,tokensConsumed\n2026-07-40,7\n", problems=problems)
+    assert problems.frame["code"].to_list() == ["bad_date"]
+    assert book.problems().equals(problems.frame)
+    path = tmp_path / "no.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(tf.SourceError):
+        book.add_statement(path)
+    assert book.statements().height == 1
 
 
 # Crashes, full disks, and two at once.

@@ -28,6 +28,40 @@ VERSION: Final = 3
 POLL: Final = 0.05
 """Seconds between two tries to open a book that another process has open."""
 
+LEDGER_AND_STATEMENTS: Final = """
+CREATE TABLE statement_files (
+    statement BIGINT NOT NULL, file VARCHAR NOT NULL, digest VARCHAR NOT NULL, added_at TIMESTAMPTZ NOT NULL
+);
+CREATE TABLE kept_statement (
+    statement BIGINT NOT NULL, "row" BIGINT NOT NULL, is_current BOOLEAN NOT NULL, "day" DATE,
+    kind VARCHAR NOT NULL, usage_date DATE, usage_month DATE, contract_year USMALLINT, product VARCHAR,
+    product_name VARCHAR, offering VARCHAR, version VARCHAR, feature VARCHAR, "user" VARCHAR, user_id VARCHAR,
+    hashed_id VARCHAR, user_name VARCHAR, email VARCHAR, host VARCHAR, server VARCHAR, start TIMESTAMPTZ,
+    "end" TIMESTAMPTZ, utc_offset SMALLINT, charged_item VARCHAR, category VARCHAR, usage_type VARCHAR,
+    usage_category VARCHAR, access VARCHAR, token_pool VARCHAR, tokens DECIMAL(38, 4), usage_minutes DECIMAL(38, 4),
+    team VARCHAR, transaction_date DATE, reason_type VARCHAR, reason_comment VARCHAR,
+    custom STRUCT(field_1 VARCHAR, field_2 VARCHAR, field_3 VARCHAR, field_4 VARCHAR, field_5 VARCHAR, field_6 VARCHAR,
+        field_7 VARCHAR, field_8 VARCHAR, field_9 VARCHAR, field_10 VARCHAR),
+    is_masked BOOLEAN, is_swapped BOOLEAN, file VARCHAR, line UINTEGER
+);
+CREATE TABLE kept_problems (
+    verb VARCHAR NOT NULL, source VARCHAR, location BIGINT, code VARCHAR NOT NULL, message VARCHAR NOT NULL
+);
+CREATE TABLE ledger_state (contract VARCHAR NOT NULL, as_of TIMESTAMPTZ NOT NULL, closed DATE, withdrawn BIGINT NOT NULL);
+CREATE TABLE kept_entries (
+    entry BIGINT NOT NULL, "at" TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR, tokens DECIMAL(38, 4) NOT NULL,
+    balance_before DECIMAL(38, 4), balance_after DECIMAL(38, 4), charge BIGINT, booking BIGINT, corrects VARCHAR,
+    "user" VARCHAR, product VARCHAR, server VARCHAR
+);
+CREATE TABLE kept_bookings (
+    n BIGINT NOT NULL, source VARCHAR NOT NULL, location BIGINT, "day" DATE NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR,
+    tokens DECIMAL(38, 4) NOT NULL, reason VARCHAR, team VARCHAR, is_current BOOLEAN NOT NULL
+);
+CREATE TABLE closed_charges (
+    charge BIGINT NOT NULL, "user" VARCHAR, product VARCHAR, server VARCHAR, charged_at TIMESTAMPTZ NOT NULL,
+    window_end TIMESTAMPTZ, usage_date DATE, category VARCHAR, "trigger" VARCHAR, tokens DECIMAL(38, 4), rule_id VARCHAR
+);
+"""
 BLOCKS: Final = """
 CREATE TABLE blocks (
     text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, packed BIGINT NOT NULL, digest VARCHAR NOT NULL,
@@ -84,7 +118,7 @@ CREATE TABLE corrections (
     tokens_after DECIMAL(38, 4), trigger_before VARCHAR, trigger_after VARCHAR
 );
 CREATE SEQUENCE session_ids;
-"""
+{LEDGER_AND_STATEMENTS}"""
 
 VIEWS: Final = """
 CREATE OR REPLACE VIEW sessions AS
@@ -99,6 +133,17 @@ CREATE OR REPLACE VIEW charges AS
     FROM kept_charges;
 CREATE OR REPLACE VIEW sources AS
     SELECT text, name AS file, servers, bytes, first, last, first_update, last_update FROM texts;
+CREATE OR REPLACE VIEW ledger AS
+    SELECT entry, "at", kind, pool, tokens, balance_before, balance_after, corrects, "user", product, server
+    FROM kept_entries;
+CREATE OR REPLACE VIEW statement AS SELECT * EXCLUDE (is_current, "day") FROM kept_statement WHERE is_current;
+CREATE OR REPLACE VIEW statements AS
+    SELECT statement, any_value(added_at) AS added_at, k.file,
+        list_sort(list(DISTINCT kind)) AS kinds, min("day") AS first, max("day") AS last, count(*) AS "rows",
+        count(*) FILTER (is_current) AS rows_current, sum(tokens) FILTER (is_current) AS tokens
+    FROM kept_statement k JOIN (SELECT statement, any_value(added_at) AS added_at FROM statement_files GROUP BY ALL)
+        USING (statement)
+    GROUP BY statement, k.file;
 """
 """What stands open to SQL beside the tables."""
 
@@ -108,7 +153,7 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Version 2 knew a text again by pieces of it, and had all content in one table."""
+    """Version 2 knew a text again by pieces of it, had all content in one table, and no ledger."""
     connection.run("ALTER TABLE texts DROP COLUMN print")
     connection.run("ALTER TABLE blocks RENAME TO blocks_2")
     connection.run(BLOCKS)
@@ -116,6 +161,7 @@ def _to_3(connection: Connection) -> None:
         row = connection.row("SELECT content FROM blocks_2 WHERE text = ? AND start = ?", [text, start])
         keep_block(connection, text, start, zlib.decompress(row[0]))
     connection.run("DROP TABLE blocks_2")
+    connection.run(LEDGER_AND_STATEMENTS)
 
 
 MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}
