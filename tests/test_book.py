@@ -271,14 +271,11 @@ ENTRY = ["at", "kind", "pool", "tokens", "balance_before", "balance_after", "cor
 
 def entries_of(ledger: tf.Ledger) -> pl.DataFrame:
     """The entries, with what they say of their charges and bookings."""
+    charges = ledger.charges.select(pl.col("user", "product", "server", "charged_at").cast(pl.String))
+    bookings = ledger.bookings.select(pl.col("day", "kind", "tokens", "reason").cast(pl.String).name.prefix("booking "))
     about = [
-        table.select(pl.col(names).cast(pl.String).gather(ledger.entries[column])).rename(
-            lambda name, of=column: f"{of} {name}"
-        )
-        for table, column, names in (
-            (ledger.charges, "charge", ["user", "product", "server", "charged_at"]),
-            (ledger.bookings, "booking", ["day", "kind", "tokens", "reason"]),
-        )
+        table.select(pl.all().gather(ledger.entries[column]))
+        for table, column in ((charges, "charge"), (bookings, "booking"))
     ]
     return plain(ledger.entries.select(ENTRY)).hstack(about[0]).hstack(about[1])
 

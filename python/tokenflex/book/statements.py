@@ -11,7 +11,6 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.content import digest
 from tokenflex.errors import SourceError
-from tokenflex.problems import Problems
 from tokenflex.reading.statement.read import read_statement
 from tokenflex.reading.statement.source import Place, places
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tokenflex.book.store import Connection
+    from tokenflex.problems import Problems
     from tokenflex.reading.statement.source import StatementSource
 
 DAY = pl.coalesce("usage_date", "transaction_date", "usage_month")

@@ -47,15 +47,17 @@ CREATE TABLE kept_statement (
 CREATE TABLE kept_problems (
     verb VARCHAR NOT NULL, source VARCHAR, location BIGINT, code VARCHAR NOT NULL, message VARCHAR NOT NULL
 );
-CREATE TABLE ledger_state (contract VARCHAR NOT NULL, as_of TIMESTAMPTZ NOT NULL, closed DATE, withdrawn BIGINT NOT NULL);
+CREATE TABLE ledger_state (
+    contract VARCHAR NOT NULL, as_of TIMESTAMPTZ NOT NULL, closed DATE, withdrawn BIGINT NOT NULL
+);
 CREATE TABLE kept_entries (
-    entry BIGINT NOT NULL, "at" TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR, tokens DECIMAL(38, 4) NOT NULL,
-    balance_before DECIMAL(38, 4), balance_after DECIMAL(38, 4), charge BIGINT, booking BIGINT, corrects VARCHAR,
+    entry BIGINT NOT NULL, "at" TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR,
+    tokens DECIMAL(38, 4) NOT NULL, balance_before DECIMAL(38, 4), balance_after DECIMAL(38, 4), charge BIGINT, booking BIGINT, corrects VARCHAR,
     "user" VARCHAR, product VARCHAR, server VARCHAR
 );
 CREATE TABLE kept_bookings (
-    n BIGINT NOT NULL, source VARCHAR NOT NULL, location BIGINT, "day" DATE NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR,
-    tokens DECIMAL(38, 4) NOT NULL, reason VARCHAR, team VARCHAR, is_current BOOLEAN NOT NULL
+    n BIGINT NOT NULL, source VARCHAR NOT NULL, location BIGINT, "day" DATE NOT NULL, kind VARCHAR NOT NULL,
+    pool VARCHAR, tokens DECIMAL(38, 4) NOT NULL, reason VARCHAR, team VARCHAR, is_current BOOLEAN NOT NULL
 );
 CREATE TABLE closed_charges (
     charge BIGINT NOT NULL, "user" VARCHAR, product VARCHAR, server VARCHAR, charged_at TIMESTAMPTZ NOT NULL,
