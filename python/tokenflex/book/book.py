@@ -27,6 +27,7 @@ from tokenflex.book.reading import find
 from tokenflex.book.store import Store
 from tokenflex.book.terms import Terms
 from tokenflex.book.texts import Kept, Taken, take
+from tokenflex.contract.closing import reopened
 from tokenflex.contract.ledger import Ledger
 from tokenflex.errors import ArgumentError, SourceError, SourceNotFoundError
 from tokenflex.problems import Problems, report
@@ -36,7 +37,7 @@ from tokenflex.reading.sources import UNIX_EPOCH, sources_of
 from tokenflex.reading.statement.read import MACHINE_METERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import date
     from types import TracebackType
 
@@ -499,7 +500,10 @@ class Book:
             ...     book.close(date(2026, 7, 13)).closed.isoformat()
             '2026-07-13'
         """
-        return self._with_ledger(lambda ledger: ledger.close(day))
+        with self._store.changing() as connection:
+            closed = self._ledger(connection).close(day)
+            keep(connection, closed)
+            return closed
 
     def reopen(self, day: date | None = None) -> Ledger:
         """Opens again what was closed after a day, or all: `Ledger.reopen`.
@@ -512,15 +516,10 @@ class Book:
             ArgumentError: The book has no contract, or it was not closed until then.
             ArgumentTypeError: It is no date.
         """
-        return self._with_ledger(lambda ledger: ledger.reopen(day))
-
-    def _with_ledger(self, change: Callable[[Ledger], Ledger]) -> Ledger:
-        if not self.path.exists():
-            raise SourceNotFoundError(f"there is no book {self.path}", location=str(self.path))
-        with self._store.writing() as connection:
-            changed = change(self._ledger(connection))
-            keep(connection, changed)
-            return changed
+        with self._store.changing() as connection:
+            keep(connection, reopened(self._ledger(connection), day))
+            settle(connection, terms_of(connection) or Terms())
+            return self._ledger(connection)
 
     def _ledger(self, connection: Connection) -> Ledger:
         found = ledger_of(connection, terms_of(connection) or Terms())

@@ -52,7 +52,8 @@ CREATE TABLE ledger_state (
 );
 CREATE TABLE kept_entries (
     entry BIGINT NOT NULL, "at" TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR,
-    tokens DECIMAL(38, 4) NOT NULL, balance_before DECIMAL(38, 4), balance_after DECIMAL(38, 4), charge BIGINT, booking BIGINT, corrects VARCHAR,
+    tokens DECIMAL(38, 4) NOT NULL, balance_before DECIMAL(38, 4), balance_after DECIMAL(38, 4),
+    charge BIGINT, booking BIGINT, corrects VARCHAR,
     "user" VARCHAR, product VARCHAR, server VARCHAR
 );
 CREATE TABLE kept_bookings (
@@ -252,8 +253,7 @@ class Store:
             SourceNotFoundError: There is no book.
             BusyError: Another process does not let go of it.
         """
-        if not self.path.exists():
-            raise SourceNotFoundError(f"there is no book {self.path}", location=str(self.path))
+        self._look()
         with self._opened() as connection:
             version = _version(connection, self.path)
             if version is None:
@@ -263,6 +263,22 @@ class Store:
             if version != VERSION:
                 with self._transaction(connection):
                     _migrate(connection, version)
+            yield connection
+
+    def _look(self) -> None:
+        if not self.path.exists():
+            raise SourceNotFoundError(f"there is no book {self.path}", location=str(self.path))
+
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """As `writing`, of a book that there is.
+
+        Raises:
+            SourceNotFoundError: There is no book.
+            BusyError, SourceError: As for `writing`.
+        """
+        self._look()
+        with self.writing() as connection:
             yield connection
 
     @contextmanager
