@@ -125,6 +125,50 @@ def test_a_night_reads_only_what_is_new(tmp_path: Path) -> None:
     assert_is_one_run(book, {log.read_bytes()})
 
 
+def test_two_logs_of_a_server_that_both_grow_are_read_from_where_they_stopped(tmp_path: Path) -> None:
+    vendor, manager = tmp_path / "adskflex.log", tmp_path / "lmgrd.log"
+    manager.write_text("6:00:00 (lmgrd) TIMESTAMP 7/12/2026\n")
+    book = new_book(tmp_path, server="mad-lic-01")
+    full = []
+    for day in range(13, 20):
+        with vendor.open("a") as file:
+            file.write(DAY.format(day=day).replace("lmgrd", "adskflex"))
+        with manager.open("a") as file:
+            file.write(f"6:00:00 (lmgrd) TIMESTAMP 7/{day}/2026\n18:00:00 (lmgrd) TIMESTAMP 7/{day}/2026\n")
+        full.append(book.update([vendor, manager]).is_full)
+        assert_is_one_run(book, {vendor.read_bytes(), manager.read_bytes()})
+    assert full == [True] + [False] * 6
+    with book._store.reading() as connection:
+        assert len(connection.rows("SELECT text FROM cuts")) == 2
+        assert connection.row("SELECT cut_at FROM servers")[0] > datetime(2026, 7, 18, tzinfo=UTC)
+
+
+def test_a_late_log_and_a_new_server_read_no_other_server(tmp_path: Path) -> None:
+    def banner(host: str, day: int) -> str:
+        return (
+            f"11:59:00 (lmgrd) TIMESTAMP 7/{day}/2026\n11:59:00 (lmgrd) server started on {host} (license files: x)\n"
+        )
+
+    book = new_book(tmp_path)
+    for number, host in enumerate(("mad", "par", "ber")):
+        log = tmp_path / host / "debug.log"
+        log.parent.mkdir()
+        log.write_text(banner(host, 13) + DAY.format(day=13) + DAY.format(day=16))
+        assert book.update(log).is_full is (number == 0), "a new server alone"
+    late = tmp_path / "par" / "late.log"
+    late.write_text(banner("par", 14) + DAY.format(day=14))
+    update = book.update(late)
+    assert (update.is_full, update.sessions.new, update.sessions.removed) == (False, 1, 0)
+    assert_is_one_run(book)
+    # A package is one for all servers.
+    log = tmp_path / "ber" / "debug.log"
+    with log.open("a") as file:
+        file.write("18:00:00 (adskflex) Server started on ber for:\t64300ACD_F (consisting of: 87545ACD_2022_0F)\n")
+        file.write("18:00:00 (adskflex) 87545ACD_2022_0F\n" + DAY.format(day=17))
+    assert book.update(log).is_full
+    assert_is_one_run(book)
+
+
 def test_what_becomes_of_files_is_told(tmp_path: Path) -> None:
     log, old = tmp_path / "debug.log", tmp_path / "debug.log.1"
     book = new_book(tmp_path, server="mad-lic-01")

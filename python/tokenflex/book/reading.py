@@ -1,8 +1,9 @@
 """What the texts of a book say: read from where that is certain, paired with what was going on there.
 
-Each server has a *cut*: a line of a text that dates itself, before which nothing can change unless another text says
-so. What follows it, the *tail*, is read again at each update and takes the place of what was found there before. Where
-a text says something of the time before the cut, or anything that reaches over it, all texts are read.
+Each server has a *cut*: an instant before which nothing can change unless another text says so, with a line of each
+text that reaches over it. What follows, the *tail*, is read again at each update and takes the place of what was found
+there before. Where a text says something of the time before the cut, all texts of the server are read; where it says
+something of other servers too, all of the book.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ class Found:
     Attributes:
         full: Whether all texts were read.
         servers: The servers whose sessions were found anew; of others nothing has changed.
+        whole: Those of them whose texts were all read.
         sessions: Their sessions, without those that had ended before the cut that the tail began at; open ones have no
             end.
     """
 
     full: bool
     servers: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
     sessions: list[pl.DataFrame] = field(default_factory=list)
 
 
@@ -49,12 +52,15 @@ def find(
     *,
     full: bool,
 ) -> Found:
-    """Reads what is new: the tails of the servers that it is about, or all where that is not enough."""
+    """Reads what is new: the tails of the servers that it is about, all of a server or of all where it has to be."""
     if not full:
         tails = _tails(connection, terms, taken)
         if tails is not None:
             found = Found(full=False)
             for tail in tails:
+                if tail.cut is None:
+                    _forget(connection, tail.server)
+                    found.whole.append(tail.server)
                 sessions = _go_on(connection, tail)
                 found.servers.append(tail.server)
                 found.sessions.append(sessions)
@@ -66,29 +72,50 @@ def _all_anew(connection: Connection, terms: Terms, progress: Callable[[int], ob
     """Reads all texts."""
     rows = connection.rows("SELECT text FROM texts ORDER BY text")
     parts = [Part(row[0], 0, 0) for row in rows]
-    for table in ("servers", "carried", "packages", "log_problems"):
+    for table in ("servers", "cuts", "carried", "packages", "log_problems"):
         connection.run(f"DELETE FROM {table}")  # noqa: S608 - our names
     found = Found(full=True)
     if not parts:
         return found
     read = _read(connection, parts, terms, server=terms.server, timezone=terms.timezone, progress=progress)
     connection.add("packages", read.packages)
-    for text, span in read.spans.items():
-        connection.run(
-            "UPDATE texts SET first = ?, last = ?, servers = ?, hosts = ? WHERE text = ?",
-            [*span, sorted(read.servers[text]), read.hosts[text], text],
-        )
+    _note(connection, read)
     every = sorted(set().union(*read.servers.values()))
     for server in every:
         whole = read.of_server(server) if len(every) > 1 else read
-        tail = Tail(server, None, whole, zone_of(terms.timezone, server), carried=nothing_carried(), last_seen=None)
+        tail = _from_the_start(server, whole, terms)
         found.sessions.append(_go_on(connection, tail))
         found.servers.append(server)
     return found
 
 
+def _from_the_start(server: str, read: Read, terms: Terms) -> Tail:
+    """All texts of a server as a tail."""
+    return Tail(
+        server, None, read, zone_of(terms.timezone, server), carried=nothing_carried(), last_seen=None,
+        changed=set(read.spans),
+    )  # fmt: skip
+
+
+def _note(connection: Connection, read: Read) -> None:
+    """Notes what whole texts say of themselves."""
+    for text, span in read.spans.items():
+        connection.run(
+            "UPDATE texts SET first = ?, last = ?, servers = ?, hosts = ? WHERE text = ?",
+            [*span, sorted(read.servers[text]), read.hosts[text], text],
+        )
+
+
+def _forget(connection: Connection, server: str) -> None:
+    """Takes away what was kept of a server to go on from."""
+    for table in ("servers", "cuts", "carried", "log_problems"):
+        connection.run(f"DELETE FROM {table} WHERE server = ?", [server])  # noqa: S608 - our names
+
+
 def _tails(connection: Connection, terms: Terms, taken: Taken) -> list[Tail] | None:
-    """The tails that what is new belongs to; None where it says something of the time before them."""
+    """The tails that what is new belongs to; None where it may say something of other servers."""
+    if connection.row("SELECT 1 FROM servers") is None:
+        return None
     changed = set(taken.new) | set(taken.grown)
     places = {row[0]: _Place(*row) for row in connection.rows("SELECT text, folder, servers, hosts FROM texts")}
     by_server: dict[str, list[int]] = {}
@@ -101,7 +128,8 @@ def _tails(connection: Connection, terms: Terms, taken: Taken) -> list[Tail] | N
     tails = []
     for server, texts in by_server.items():
         grown = {text for text in texts if text in taken.grown and text not in taken.new}
-        tail = _tail(connection, terms, server, _Fresh(texts, grown, places))
+        fresh = _Fresh(texts, grown, places)
+        tail = _tail(connection, terms, server, fresh) or _whole(connection, terms, server, fresh)
         if tail is None:
             return None
         tails.append(tail)
@@ -145,35 +173,54 @@ def _server_of(connection: Connection, text: int, places: dict[int, _Place], ter
 
 def _tail(connection: Connection, terms: Terms, server: str, fresh: _Fresh) -> Tail | None:
     """What stands behind the cut of a server; None where it has none, or what is new reaches over it."""
-    row = connection.row(
-        "SELECT cut_text, cut_byte, cut_line, cut_at, last_seen, tail, has_forks FROM servers WHERE server = ?",
-        [server],
-    )
-    if row is None or row[0] is None or row[6] or not fresh.grown <= {row[0], *row[5]}:
+    row = connection.row("SELECT cut_at, last_seen, tail, has_forks FROM servers WHERE server = ?", [server])
+    if row is None or row[0] is None or row[3]:
         return None
-    cut, last_seen, known = Cut(*row[:4]), row[4], list(row[5])
-    whole = sorted({*known, *fresh.texts} - {cut.text})
-    parts = sorted([Part(cut.text, cut.byte, cut.line - 1), *(Part(text, 0, 0) for text in whole)])
+    parts = connection.rows("SELECT text, byte, line FROM cuts WHERE server = ? ORDER BY text", [server])
+    cut = Cut(row[0], tuple(Part(*part) for part in parts))
+    if not fresh.grown <= {*cut.texts, *row[2]}:
+        return None
+    read = _read_of(
+        connection, terms, server, fresh,
+        [*cut.parts, *(Part(text, 0, 0) for text in {*row[2], *fresh.texts} - cut.texts)],
+    )  # fmt: skip
+    if read is None or not _names_no_other(read, cut, fresh, None if terms.server is not None else server):
+        return None
+    if not _stays_behind(read, cut) or (len(cut.parts) > 1 and _has_ties(read)):
+        return None
+    carried = connection.frame("SELECT * EXCLUDE (server) FROM carried WHERE server = ?", [server])
+    return Tail(server, cut, read, zone_of(terms.timezone, server), carried, row[1], set(fresh.texts))
+
+
+def _whole(connection: Connection, terms: Terms, server: str, fresh: _Fresh) -> Tail | None:
+    """All texts of a server; None where others have lines of it, or what is new says something of other servers."""
+    mine = {place.text for place in fresh.places.values() if server in place.servers} | set(fresh.texts)
+    if len(mine) == len(fresh.places) or any(len(fresh.places[text].servers) > 1 for text in mine):
+        return None
+    read = _read_of(connection, terms, server, fresh, [Part(text, 0, 0) for text in mine])
+    if read is None or not _names_no_other(read, None, fresh, None if terms.server is not None else server):
+        return None
+    _note(connection, read)
+    return _from_the_start(server, read, terms)
+
+
+def _read_of(connection: Connection, terms: Terms, server: str, fresh: _Fresh, parts: list[Part]) -> Read | None:
+    """Parts of a server's texts; None where they say something of other servers, or may do so."""
     if any(len(fresh.places[part.text].hosts) > 1 for part in parts):
         return None
     zone = zone_of(terms.timezone, server)
-    read = _read(connection, parts, terms, server=server, timezone=zone, progress=None)
-    known_packages = set(connection.rows("SELECT package, component FROM packages"))
-    if not set(read.packages.select("package", "component").iter_rows()) <= known_packages:
-        # A package more would be one in the past, too.
-        return None
-    names_no_other = _names_no_other(read, cut, fresh, None if terms.server is not None else server)
-    if not names_no_other or not _stays_behind(read, cut):
-        return None
-    carried = connection.frame("SELECT * EXCLUDE (server) FROM carried WHERE server = ?", [server])
-    return Tail(server, cut, read, zone, carried, last_seen)
+    read = _read(connection, sorted(parts), terms, server=server, timezone=zone, progress=None)
+    known = set(connection.rows("SELECT package, component FROM packages"))
+    # A package more would be one in the past, and of other servers, too.
+    return read if set(read.packages.select("package", "component").iter_rows()) <= known else None
 
 
-def _names_no_other(read: Read, cut: Cut, fresh: _Fresh, server: str | None) -> bool:
+def _names_no_other(read: Read, cut: Cut | None, fresh: _Fresh, server: str | None) -> bool:
     """Whether no banner names another host than is known; `server` is None where a name was given."""
+    begun = set() if cut is None else cut.texts
     for text, hosts in read.hosts.items():
         known = set(fresh.places[text].hosts)
-        if text == cut.text or text not in fresh.texts or text in fresh.grown:
+        if text in begun or text not in fresh.texts or text in fresh.grown:
             if not set(hosts) <= known:
                 return False
         elif len(hosts) > 1 or (server is not None and not set(hosts) <= {server}):
@@ -188,6 +235,12 @@ def _stays_behind(read: Read, cut: Cut) -> bool:
         return False
     daemons = read.events["daemon"].cast(pl.String).unique()
     return not daemons.str.contains(FORKED).any()
+
+
+def _has_ties(read: Read) -> bool:
+    """Whether two texts tell of one instant: which is first follows from where each text begins."""
+    texts = read.events.group_by("time").agg(pl.col("file").n_unique())["file"]
+    return bool(read.repeated) or bool((texts > 1).any())
 
 
 def _go_on(connection: Connection, tail: Tail) -> pl.DataFrame:
@@ -206,17 +259,17 @@ def _go_on(connection: Connection, tail: Tail) -> pl.DataFrame:
     before = row or (None, None)
     forks = bool(events["daemon"].cast(pl.String).unique().str.contains(FORKED).any())
     # A start without a stop ends what is open where the log last said anything, so what follows that can still change.
-    dated = max((anchor.at for anchor in tail.anchors), default=None)
+    dated = _dated(tail)
     certain = None if dated is None else events.filter(pl.col("time") <= dated)["time"].max()
     connection.run("DELETE FROM servers WHERE server = ?", [server])
     connection.run(
-        "INSERT INTO servers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO servers VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
             server,
             _latest(before[0], last_event),
             _latest(before[1], certain),
             forks,
-            *((None, None, None, None) if cut is None else cut),
+            None if cut is None else cut.at,
             found.last_seen,
             found.tail,
         ],
@@ -228,11 +281,30 @@ def _go_on(connection: Connection, tail: Tail) -> pl.DataFrame:
                 "hosts = list_sort(list_distinct(list_concat(hosts, ?))) WHERE text = ?",
                 [*span, server, read.hosts[text], text],
             )
-    if found.is_moved:
+    if found.is_moved and cut is not None:
+        connection.run("DELETE FROM cuts WHERE server = ?", [server])
+        for part in cut.parts:
+            connection.run("INSERT INTO cuts VALUES (?, ?, ?, ?)", [server, *part])
         connection.run("DELETE FROM carried WHERE server = ?", [server])
         connection.add("carried", found.carried.with_columns(server=pl.lit(server)))
     _keep_problems(connection, tail, found)
     return found.sessions
+
+
+def _dated(tail: Tail) -> datetime | None:
+    """The last line of the server that names its date; of texts that tell of the same time the one that does first."""
+    last: dict[int, datetime] = {}
+    for anchor in tail.anchors:
+        last[anchor.text] = max(anchor.at, last.get(anchor.text, anchor.at))
+    spans = {
+        text: (first, end) for text, (first, end) in tail.read.spans.items() if first is not None and end is not None
+    }
+    bounds = [
+        last.get(text, first)
+        for text, (first, end) in spans.items()
+        if any(text != other and begin <= end and first <= until for other, (begin, until) in spans.items())
+    ]
+    return min([max(last.values()), *bounds]) if last else None
 
 
 def _latest(a: datetime | None, b: object) -> datetime | None:
@@ -251,10 +323,10 @@ def _keep_problems(connection: Connection, tail: Tail, found: Paired) -> None:
     )
     done = pl.lit(False)  # noqa: FBT003 - a value
     if cut is not None and found.is_moved:
-        is_whole = pl.col("text").is_in([cut.text, *found.tail]).not_()
-        done = is_whole | (
-            (pl.col("text") == cut.text) & pl.col("location").is_not_null() & (pl.col("location") < cut.line)
-        )
+        done = pl.col("text").is_in([*cut.texts, *found.tail]).not_()
+        for part in cut.parts:
+            before = pl.col("location").is_not_null() & (pl.col("location") <= part.line)
+            done |= (pl.col("text") == part.text) & before
     read = read.with_columns(is_settled=done)
     unpaired = found.unpaired.select(
         pl.col("source").cast(pl.Int64, strict=False).alias("text"), "location", "code", "message",

@@ -65,6 +65,9 @@ CREATE TABLE closed_charges (
     window_end TIMESTAMPTZ, usage_date DATE, category VARCHAR, "trigger" VARCHAR, tokens DECIMAL(38, 4), rule_id VARCHAR
 );
 """
+CUTS: Final = """
+CREATE TABLE cuts (server VARCHAR NOT NULL, text BIGINT NOT NULL, byte BIGINT NOT NULL, line BIGINT NOT NULL);
+"""
 BLOCKS: Final = """
 CREATE TABLE blocks (
     text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, packed BIGINT NOT NULL, digest VARCHAR NOT NULL,
@@ -91,9 +94,9 @@ CREATE TABLE file_changes ("update" BIGINT NOT NULL, file VARCHAR NOT NULL, text
     bytes BIGINT NOT NULL);
 CREATE TABLE servers (
     server VARCHAR NOT NULL, last_event TIMESTAMPTZ, certain_until TIMESTAMPTZ, has_forks BOOLEAN NOT NULL,
-    cut_text BIGINT, cut_byte BIGINT, cut_line BIGINT, cut_at TIMESTAMPTZ, last_seen TIMESTAMPTZ, tail BIGINT[] NOT NULL
+    cut_at TIMESTAMPTZ, last_seen TIMESTAMPTZ, tail BIGINT[] NOT NULL
 );
-CREATE TABLE carried (
+{CUTS}CREATE TABLE carried (
     server VARCHAR NOT NULL, time TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, feature VARCHAR, "user" VARCHAR,
     host VARCHAR, daemon VARCHAR, text BIGINT NOT NULL, line BIGINT NOT NULL, licenses BIGINT NOT NULL,
     peak BIGINT NOT NULL, checkouts BIGINT NOT NULL, set_aside BIGINT NOT NULL, closing_until TIMESTAMPTZ
@@ -164,6 +167,12 @@ def _to_3(connection: Connection) -> None:
         row = connection.row("SELECT content FROM blocks_2 WHERE text = ? AND start = ?", [text, start])
         keep_block(connection, text, start, zlib.decompress(row[0]))
     connection.run("DROP TABLE blocks_2")
+    connection.run(CUTS)
+    connection.run(
+        "INSERT INTO cuts SELECT server, cut_text, cut_byte, cut_line - 1 FROM servers WHERE cut_text IS NOT NULL"
+    )
+    for column in ("cut_text", "cut_byte", "cut_line"):
+        connection.run(f"ALTER TABLE servers DROP COLUMN {column}")
     connection.run(LEDGER_AND_STATEMENTS)
 
 

@@ -1,8 +1,9 @@
 """Logs read from a line on: the lines from which that can be done, and pairing that goes on from there.
 
-A *text* is the content of a log, told by a number. A *cut* is a line of one that dates itself, before which nothing can
-change unless another text of the same server says so. What follows it, the *tail*, is read and paired with what was
-going on at the cut: with what had ended there that is what one run over everything gives.
+A *text* is the content of a log, told by a number. A *cut* is an instant of a server, and in each text that reaches
+over it the first line since that can be read without those before it, as it dates itself. What stands before can change
+only if another text of the server says so. What follows, the *tail*, is read and paired with what was going on at the
+cut: with what had ended there that is what one run over everything gives.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -46,21 +48,24 @@ _GROUPED: Final = ("OUT", "IN", "DENIED", "UNSUPPORTED")
 _NUMBERS: Final = ("licenses", "peak", "checkouts", "set_aside")
 
 
-class Cut(NamedTuple):
-    """A line from which on a text can be read without what stands before it."""
-
-    text: int
-    byte: int
-    line: int
-    at: datetime
-
-
 class Part(NamedTuple):
     """A text from a byte on, with the lines before it."""
 
     text: int
     byte: int
     line: int
+
+
+class Cut(NamedTuple):
+    """An instant, and the parts of the texts that reach over it from which on they can be read alone."""
+
+    at: datetime
+    parts: tuple[Part, ...]
+
+    @property
+    def texts(self) -> set[int]:
+        """The texts that reach over it."""
+        return {part.text for part in self.parts}
 
 
 class Anchor(NamedTuple):
@@ -87,6 +92,8 @@ class Read:
     """Text, line, local time and offset in seconds."""
     main: dict[int, str]
     """The server that a text begins with."""
+    repeated: set[int]
+    """Texts with lines that stand in another, too."""
 
     def of_server(self, server: str) -> Read:
         """What it says of one server."""
@@ -101,6 +108,7 @@ class Read:
             hosts=self.hosts,
             anchors=[anchor for anchor in self.anchors if anchor[0] in texts],
             main=self.main,
+            repeated=self.repeated & texts,
         )
 
 
@@ -130,6 +138,8 @@ class Tail:
     zone: str | None
     carried: pl.DataFrame
     last_seen: datetime | None
+    changed: set[int]
+    """The texts in which something is new: the server may go on writing them."""
 
     @cached_property
     def anchors(self) -> list[Anchor]:
@@ -245,57 +255,77 @@ def _behind(tail: Tail, cut: Cut | None) -> list[int]:
     if cut is None:
         return []
     spans = tail.read.spans.items()
-    return [text for text, (first, _) in spans if text != cut.text and first is not None and first >= cut.at]
+    return [text for text, (first, _) in spans if text not in cut.texts and first is not None and first >= cut.at]
 
 
 def _cuts(tail: Tail, texts: Texts) -> Iterator[Cut]:
-    """The lines that the tail may be cut at, the last first."""
+    """Where the tail may be cut, the last first; at first only where no text ends that may go on."""
     events = tail.read.events.select(
         "time", "line", text=pl.col("file").cast(pl.Int64), kind=pl.col("kind").cast(pl.String),
         user=pl.col("user").cast(pl.String), host=pl.col("host").cast(pl.String),
     )  # fmt: skip
-    tried = 0
-    for anchor in sorted(tail.anchors, key=lambda each: (each.at, each.text, each.line), reverse=True):
-        if not texts.is_plain(anchor.text) or not _is_calm(anchor.at, tail.zone):
-            continue
-        if len(tail.read.hosts[anchor.text]) > 1 or len(tail.read.servers[anchor.text]) > 1:
-            continue
-        tried += 1
-        if tried > CANDIDATES:
-            break
-        if _is_between(tail, events, anchor):
-            cut = _cut_at(tail, texts, anchor)
+    usable = [
+        anchor
+        for anchor in tail.anchors
+        if len(tail.read.hosts[anchor.text]) <= 1
+        and len(tail.read.servers[anchor.text]) <= 1
+        and texts.is_plain(anchor.text)
+    ]
+    usable.sort(key=lambda each: (each.at, each.text, each.line), reverse=True)
+    for may_end in (False, True):
+        for anchor in islice((each for each in usable if _is_calm(each.at, tail.zone)), CANDIDATES):
+            if _ends_before(tail, anchor) != may_end:
+                continue
+            cut = _cut_at(tail, texts, anchor, _beside(tail, events, anchor, usable))
             if cut is not None:
                 yield cut
 
 
-def _is_between(tail: Tail, events: pl.DataFrame, anchor: Anchor) -> bool:
-    """Whether what lies before a line was logged before its instant, and what follows not."""
-    for text, (first, last) in tail.read.spans.items():
-        if text == anchor.text or first is None or last is None:
-            continue
-        if first < anchor.at <= last:
-            return False
-    told = (pl.col("source") == str(anchor.text)) & (pl.col("location") == anchor.line)
-    if not tail.read.problems.filter(told).is_empty():
-        # What the line says of those before it, it would not say if they were left out.
+def _ends_before(tail: Tail, anchor: Anchor) -> bool:
+    """Whether a text that may go on ends before a line, beside the text that has the line."""
+    begin, end = tail.read.spans[anchor.text]
+    if begin is None or end is None:
         return False
+    for text in tail.changed - {anchor.text}:
+        first, last = tail.read.spans.get(text, (None, None))
+        if first is not None and last is not None and first <= end and begin <= last < anchor.at:
+            return True
+    return False
+
+
+def _beside(tail: Tail, events: pl.DataFrame, anchor: Anchor, usable: list[Anchor]) -> list[Anchor] | None:
+    """The lines that cut the texts at the instant of one; None if what goes on reaches over it, or one has no line."""
+    lines = [anchor]
+    for text, (first, last) in tail.read.spans.items():
+        if text != anchor.text and first is not None and last is not None and first < anchor.at <= last:
+            later = [each for each in usable if each.text == text and each.at >= anchor.at]
+            if not later or not _is_calm(later[-1].at, tail.zone):
+                return None
+            lines.append(later[-1])
     is_after = pl.col("time") >= anchor.at
-    wrong = (pl.col("text") == anchor.text) & (is_after != (pl.col("line") >= anchor.line))
+    for text, line, _ in lines:
+        told = (pl.col("source") == str(text)) & (pl.col("location") == line)
+        wrong = (pl.col("text") == text) & (is_after != (pl.col("line") >= line))
+        # What the line says of those before it, it would not say if they were left out.
+        if not tail.read.problems.filter(told).is_empty() or not events.filter(wrong).is_empty():
+            return None
     near = events.filter((pl.col("time") - anchor.at).abs() <= BESIDE, pl.col("kind").is_in(_GROUPED))
     sides = near.group_by("user", "host", "kind").agg(both=is_after.n_unique() > 1)
-    return events.filter(wrong).is_empty() and not sides["both"].any()
+    return None if sides["both"].any() else lines
 
 
-def _cut_at(tail: Tail, texts: Texts, anchor: Anchor) -> Cut | None:
-    """The cut at a line, if the text has it where it says."""
-    known = (0, 0)
-    if tail.cut is not None and tail.cut.text == anchor.text:
-        known = (tail.cut.byte, tail.cut.line - 1)
-    byte = texts.byte_of(anchor.line, text=anchor.text, known=known)
-    if byte is None or not _STAMP.match(texts.at(byte, 64, text=anchor.text)):
+def _cut_at(tail: Tail, texts: Texts, anchor: Anchor, lines: list[Anchor] | None) -> Cut | None:
+    """The cut at lines, if the texts have them where they say."""
+    if lines is None:
         return None
-    return Cut(anchor.text, byte, anchor.line, anchor.at)
+    begun = {} if tail.cut is None else {part.text: (part.byte, part.line) for part in tail.cut.parts}
+    parts = []
+    for text, line, _ in lines:
+        byte = texts.byte_of(line, text=text, known=begun.get(text, (0, 0)))
+        if byte is None or not _STAMP.match(texts.at(byte, 64, text=text)):
+            return None
+        parts.append(Part(text, byte, line - 1))
+    return Cut(anchor.at, tuple(parts))
 
 
 def _is_calm(at: datetime, zone: str | None) -> bool:
@@ -365,6 +395,7 @@ def read_parts(
         servers=servers,
         hosts=dict(zip(numbers, hosts, strict=True)),
         main=dict(zip(numbers, files["server"], strict=True)),
+        repeated={text for text, lines in zip(numbers, files["repeated_lines"], strict=True) if lines},
         anchors=[
             (numbers[file], line, local, offset) for file, line, local, offset in pl.DataFrame(anchors).iter_rows()
         ],
