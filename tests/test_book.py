@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import deltalake
 import duckdb
 import polars as pl
 import pytest
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 import tokenflex as tf
 from book_nights import Nights, assert_is_one_run, plain
 from tokenflex.book import store
+from tokenflex.book.book import EXPORTED
 from tokenflex.book.texts import Kept
 
 if TYPE_CHECKING:
@@ -289,6 +291,28 @@ def test_what_is_exported_is_what_the_book_says(tmp_path: Path) -> None:
     assert plain(pl.read_parquet(paths["sessions"])).equals(plain(book.sessions()))
     with pytest.raises(tf.ArgumentError, match="parquet or delta"):
         book.export(tmp_path / "out", format="csv")  # type: ignore[arg-type] # a bad call
+
+
+def test_what_is_exported_as_delta_is_what_the_book_says(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01", contract=CONTRACT)
+    book.update(DAY.format(day=13).encode())
+    book.add_statement(export({("ana", 13): 7}))
+    book.export(tmp_path / "out", format="delta")
+    book.update(DAY.format(day=14).encode())
+    paths = {path.name: path for path in book.export(tmp_path / "out", format="delta")}
+    assert set(paths) == set(EXPORTED)
+    for name, table in (
+        ("sessions", book.sessions()),
+        ("charges", book.charges()),
+        ("statement", book.statement()),
+        ("ledger", book.ledger().entries),
+        ("statements", book.statements()),
+    ):
+        found = pl.read_delta(str(paths[name]))
+        assert found.columns == table.columns
+        # Whole numbers without a sign and categories are others there, the values are the same.
+        assert sorted(map(repr, found.rows())) == sorted(map(repr, table.rows()))
+    assert len(deltalake.DeltaTable(paths["charges"]).history()) == 2
 
 
 def test_the_views_are_open_to_sql(tmp_path: Path) -> None:
@@ -731,6 +755,23 @@ def test_a_text_can_be_read_from_any_byte_and_line(tmp_path: Path) -> None:
         assert kept.line(1500) == content.index(b"1499\n")
         assert kept.line(1500, known=(content.index(b"1000\n"), 1000)) == content.index(b"1499\n")
         assert kept.line(2002) is None
+
+
+@settings(max_examples=8)
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=3))
+def test_hostile_bytes_are_kept_or_refused_clearly(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
+) -> None:
+    book = new_book(tmp_path_factory.mktemp("book"), server="mad-lic-01")
+    for content in contents:
+        try:
+            book.update(content)
+            book.add_statement(content, problems=tf.Problems())
+        except tf.TokenflexError:
+            continue
+    for table in (book.sessions(), book.charges(), book.statement(), book.problems(), book.sources()):
+        assert table.height >= 0
+    assert_is_one_run(book)
 
 
 def test_a_charge_is_final_once_its_time_is_certain(tmp_path: Path) -> None:

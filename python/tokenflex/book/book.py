@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from datetime import date
     from types import TracebackType
 
+    from polars._typing import PolarsDataType
+
     from tokenflex._core import Source
     from tokenflex.book.store import Connection
     from tokenflex.contract.contract import Contract
@@ -700,12 +702,20 @@ def _write_table(table: pl.DataFrame, path: Path, kind: str) -> None:
         table.write_parquet(part)
         part.replace(path)
         return
-    # Delta knows neither categories nor enumerations.
-    plain = table.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    plain = table.cast({name: _as_in_delta(dtype) for name, dtype in table.schema.items()})
     try:
         plain.write_delta(str(path), mode="overwrite", delta_write_options={"schema_mode": "overwrite"})
     except ModuleNotFoundError as error:
         raise ArgumentError("Delta needs one more package: pip install deltalake", location="format") from error
+
+
+def _as_in_delta(dtype: PolarsDataType) -> PolarsDataType:
+    """A type that Delta knows: it has neither categories nor enumerations, nor whole numbers without a sign."""
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: _as_in_delta(field.dtype) for field in dtype.fields})
+    if dtype.is_unsigned_integer():
+        return pl.Int64
+    return pl.String if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
 
 
 def _charges_as(terms: Terms) -> tuple[object, ...]:
