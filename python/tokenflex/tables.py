@@ -1953,6 +1953,22 @@ BOOK_STATEMENTS: Final = _table(
     },
 )
 
+BOOK_SERVERS: Final = _table(
+    "book_servers",
+    "One row for each license server of a book.",
+    {
+        "server": (pl.String(), "license server"),
+        "texts": (pl.Int64(), "how many texts have lines of it"),
+        "bytes": (pl.Int64(), "of these texts, unpacked"),
+        "first": (TIME, "instant of their first line; null if nothing dates them"),
+        "last": (TIME, "instant of their last line: a server that has gone silent stays behind the others"),
+        "last_event": (TIME, "its last event"),
+        "final_until": (TIME, "charges before it are final; null if nothing is certain yet"),
+        "sessions": (pl.Int64(), "how many it has"),
+        "open_sessions": (pl.Int64(), "how many of them have not ended"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -2054,6 +2070,7 @@ TABLES: Final[Mapping[str, Schema]] = {
     "book_updates": BOOK_UPDATES,
     "book_corrections": BOOK_CORRECTIONS,
     "book_statements": BOOK_STATEMENTS,
+    "book_servers": BOOK_SERVERS,
 }
 """All tables by name."""
 

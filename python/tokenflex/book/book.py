@@ -21,7 +21,16 @@ from tokenflex.book.charging import (
     still_open,
     with_keys,
 )
-from tokenflex.book.contents import charges_of, charging_terms, end_of, problems_of, sessions_of, statement_of, terms_of
+from tokenflex.book.contents import (
+    SERVERS,
+    charges_of,
+    charging_terms,
+    end_of,
+    problems_of,
+    sessions_of,
+    statement_of,
+    terms_of,
+)
 from tokenflex.book.ledger import keep, ledger_of, settle
 from tokenflex.book.reading import find
 from tokenflex.book.store import Store
@@ -550,6 +559,30 @@ class Book:
             [('<bytes>', 37)]
         """
         return self._table("sources", tables.BOOK_SOURCES, "ORDER BY text")
+
+    def servers(self) -> pl.DataFrame:
+        """What the book has of each license server; no log is read for it.
+
+        Returns:
+            See `tables.BOOK_SERVERS`, in order of name. Days without lines and counts of events are in
+            `log().coverage`, for which the logs are read again.
+
+        Raises:
+            SourceNotFoundError: There is no book yet.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> log = b'''12:00:00 (lmgrd) TIMESTAMP 7/13/2026
+            ... 12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+            ... '''
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", timezone="Europe/Madrid", server="mad-lic-01")
+            ...     update = book.update(log)
+            ...     book.servers().select("server", "texts", "open_sessions").rows()
+            [('mad-lic-01', 1, 1)]
+        """
+        with self._store.reading() as connection:
+            return tables.finish(connection.frame(SERVERS), tables.BOOK_SERVERS)
 
     def updates(self) -> pl.DataFrame:
         """What each update took and changed: what to look at when a night was wrong.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -63,6 +63,23 @@ def charges_of(connection: Connection, rule_id: str, *, final: bool = False) -> 
         f"{where} ORDER BY charged_at, session"
     )
     return tables.finish(found, {**tables.CHARGES, "rule_id": pl.Enum([rule_id])})
+
+
+SERVERS: Final = """
+SELECT server, texts, bytes, first, last, last_event, certain_until AS final_until,
+    coalesce(sessions, 0) AS sessions, coalesce(open_sessions, 0) AS open_sessions
+FROM servers
+LEFT JOIN (
+    SELECT server, count(*) AS texts, sum(bytes) AS bytes, min(first) AS first, max(last) AS last
+    FROM (SELECT unnest(servers) AS server, bytes, first, last FROM texts) GROUP BY server
+) USING (server)
+LEFT JOIN (
+    SELECT server, count(*) AS sessions, count(*) FILTER ("end" IS NULL) AS open_sessions FROM kept_sessions
+    GROUP BY server
+) USING (server)
+ORDER BY server
+"""
+"""What there is of each server, of what is kept: no log is read."""
 
 
 def statement_of(connection: Connection) -> pl.DataFrame:
