@@ -15,7 +15,7 @@ import polars as pl
 import polars.selectors as cs
 
 from tokenflex import _core, tables
-from tokenflex.book.texts import keep_block
+from tokenflex.book.texts import HEAD, keep_block
 from tokenflex.errors import ArgumentError, BusyError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ CREATE TABLE updates (
 );
 CREATE TABLE texts (
     text BIGINT NOT NULL, name VARCHAR NOT NULL, origin VARCHAR NOT NULL, folder VARCHAR NOT NULL,
-    bytes BIGINT NOT NULL, head VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL,
+    bytes BIGINT NOT NULL, head BLOB, is_plain BOOLEAN NOT NULL,
     packed BIGINT, modified BIGINT,
     servers VARCHAR[] NOT NULL, hosts VARCHAR[] NOT NULL, first TIMESTAMPTZ, last TIMESTAMPTZ,
     first_update BIGINT NOT NULL, last_update BIGINT NOT NULL
@@ -160,12 +160,17 @@ def _to_2(connection: Connection) -> None:
 
 def _to_3(connection: Connection) -> None:
     """Version 2 knew a text again by pieces of it, had all content in one table, and no ledger."""
-    connection.run("ALTER TABLE texts DROP COLUMN print")
+    for column in ("print", "head"):
+        connection.run(f"ALTER TABLE texts DROP COLUMN {column}")
+    connection.run("ALTER TABLE texts ADD COLUMN head BLOB")
     connection.run("ALTER TABLE blocks RENAME TO blocks_2")
     connection.run(BLOCKS)
     for text, start in connection.rows("SELECT text, start FROM blocks_2 ORDER BY text, start"):
         row = connection.row("SELECT content FROM blocks_2 WHERE text = ? AND start = ?", [text, start])
-        keep_block(connection, text, start, zlib.decompress(row[0]))
+        content = zlib.decompress(row[0])
+        keep_block(connection, text, start, content)
+        known = connection.row("SELECT head FROM texts WHERE text = ?", [text])[0] or b""
+        connection.run("UPDATE texts SET head = ? WHERE text = ?", [(known + content)[:HEAD], text])
     connection.run("DROP TABLE blocks_2")
     connection.run(CUTS)
     connection.run(

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from tokenflex.content import digest
 from tokenflex.errors import SourceError
@@ -44,6 +44,10 @@ _PACKED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 _MARKED: Final = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
 
+Content: TypeAlias = bytes
+"""A text has a count of bytes of this name."""
+
+
 class Text(NamedTuple):
     """What is kept of a text beside its blocks."""
 
@@ -54,7 +58,8 @@ class Text(NamedTuple):
     """Of its file when it came: where nothing else names its server, this does."""
     folder: str
     bytes: int
-    head: str
+    head: Content
+    """Its first bytes, `HEAD` at most."""
     is_plain: bool
     packed: int | None
     modified: int | None
@@ -157,7 +162,7 @@ class _Shelf:
         _keep(self.connection, text, file, before)
         head = file.read(0, min(HEAD, file.size))
         is_plain = not head.startswith(_PACKED + _MARKED) and b"\0" not in head
-        kept = Text(text, *names, file.size, digest(head), is_plain, None, None)
+        kept = Text(text, *names, file.size, head, is_plain, None, None)
         self._write(kept._replace(packed=file.packed, modified=file.modified) if names[0] == file.name else kept)
         self.seen.setdefault(text, []).append(file.name)
         self.taken.files.append((file.name, text, "grown" if before else "new", file.size - before))
@@ -174,11 +179,10 @@ class _Shelf:
 
     def _find(self, file: _Given) -> tuple[int | None, bool]:
         """The text that is the file's beginning, or that it is the beginning of; and whether the file is longer."""
-        head = file.digest(0, min(HEAD, file.size))
+        head = file.read(0, min(HEAD, file.size))
         for each in sorted(self.known.values(), key=lambda text: -text.bytes):
-            if min(each.bytes, file.size) >= HEAD and head != each.head:
-                continue
-            if self._agree(file, each.text):
+            both = min(len(head), len(each.head))
+            if head[:both] == each.head[:both] and self._agree(file, each.text):
                 return each.text, file.size > each.bytes
         return None, False
 
@@ -207,7 +211,8 @@ class _Shelf:
             )
         else:
             self.connection.run(
-                "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)",
+                f"INSERT INTO texts ({_COLUMNS}, servers, hosts, first_update, last_update) "  # noqa: S608 - our names
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], ?, ?)",
                 [*text, self.update, self.update],
             )
 

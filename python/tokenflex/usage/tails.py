@@ -379,9 +379,9 @@ def read_parts(
     schemas = (tables.EVENTS, tables.PROBLEMS, tables.PACKAGES, tables.FILES)
     found = [tables.finish(table, schema) for table, schema in zip(logs[:4], schemas, strict=True)]
     events, problems, packages, files = found
-    number = pl.col("file").cast(pl.String).str.split("/").list.first()
-    events = events.with_columns(file=number)
     numbers = [part.text for part in parts]
+    names = {name: str(text) for name, text in zip(files["file"], numbers, strict=True)}
+    events = events.with_columns(pl.col("file").cast(pl.String).replace_strict(names, return_dtype=pl.String))
     servers = {text: {name} for text, name in zip(numbers, files["server"], strict=True)}
     for text, name in (
         events.select(pl.col("file").cast(pl.Int64), pl.col("server").cast(pl.String)).unique().iter_rows()
