@@ -53,11 +53,11 @@ _TAILS: Final = (
 )
 
 
-def write_log(path: Path, size: int, seed: int = 20_260_713) -> None:
-    """Writes a log of about `size` bytes, a little more rather than less."""
+def write_log(path: Path, size: int, seed: int = 20_260_713, *, days: int | None = None) -> None:
+    """Writes a log of about `size` bytes, a little more rather than less; the busier the fewer the days are."""
     rng = np.random.default_rng(seed)
     sessions = int(size / BYTES_A_SESSION * 1.02)
-    days = max(3, sessions // SESSIONS_A_DAY)
+    days = days or max(3, sessions // SESSIONS_A_DAY)
     midnights = np.array([_instant(n * 24) for n in range(days + 1)])
     lines = pl.concat([*_events(rng, sessions, midnights), _chatter(days)])
     lines = lines.filter(pl.col("second").is_between(midnights[0], midnights[-1], closed="left"))

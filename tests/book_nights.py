@@ -39,6 +39,8 @@ class Writer:
     host: str
     at: datetime
     has_banner: bool = True
+    has_two_logs: bool = False
+    """One of the license manager, and one of the vendor daemon."""
     data: bytes = b""
     out: list[tuple[str, str]] = field(default_factory=list)
 
@@ -133,6 +135,7 @@ class Nights:
             starts = [datetime(2026, 7, 13, 20), datetime(2026, 10, 24, 22), datetime(2026, 3, 28, 21)]  # noqa: DTZ001 - local
             writer = Writer(self.random, f"lic-{server:02}", self.random.choice(starts[: self.random.choice([1, 3])]))
             writer.has_banner = self.random.random() < 0.8
+            writer.has_two_logs = self.random.random() < 0.25
             if self.random.random() < 0.8:
                 writer.start()
             self.writers.append(writer)
@@ -145,7 +148,14 @@ class Nights:
             folder.mkdir(exist_ok=True)
             for _ in range(self.random.choice([0, 3, 20, 60])):
                 writer.step()
-            self.deliver(folder / f"{writer.host}-debug.log", self.new_of(writer))
+            new = self.new_of(writer)
+            if writer.has_two_logs:
+                lines = new.splitlines(keepends=True)
+                self.deliver(
+                    folder / f"{writer.host}-lmgrd.log", b"".join(line for line in lines if b"(lmgrd)" in line)
+                )
+                new = b"".join(line for line in lines if b"(lmgrd)" not in line)
+            self.deliver(folder / f"{writer.host}-debug.log", new)
             if self.late and self.random.random() < 0.4:
                 path, data = self.late.pop()
                 path.write_bytes(data)

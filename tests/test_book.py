@@ -11,11 +11,12 @@ import sys
 import textwrap
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import deltalake
 import duckdb
 import polars as pl
 import pytest
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 import tokenflex as tf
 from book_nights import Nights, assert_is_one_run, plain
 from tokenflex.book import store
+from tokenflex.book.book import EXPORTED
 from tokenflex.book.texts import Kept
 
 if TYPE_CHECKING:
@@ -125,6 +127,50 @@ def test_a_night_reads_only_what_is_new(tmp_path: Path) -> None:
     assert_is_one_run(book, {log.read_bytes()})
 
 
+def test_two_logs_of_a_server_that_both_grow_are_read_from_where_they_stopped(tmp_path: Path) -> None:
+    vendor, manager = tmp_path / "adskflex.log", tmp_path / "lmgrd.log"
+    manager.write_text("6:00:00 (lmgrd) TIMESTAMP 7/12/2026\n")
+    book = new_book(tmp_path, server="mad-lic-01")
+    full = []
+    for day in range(13, 20):
+        with vendor.open("a") as file:
+            file.write(DAY.format(day=day).replace("lmgrd", "adskflex"))
+        with manager.open("a") as file:
+            file.write(f"6:00:00 (lmgrd) TIMESTAMP 7/{day}/2026\n18:00:00 (lmgrd) TIMESTAMP 7/{day}/2026\n")
+        full.append(book.update([vendor, manager]).is_full)
+        assert_is_one_run(book, {vendor.read_bytes(), manager.read_bytes()})
+    assert full == [True] + [False] * 6
+    with book._store.reading() as connection:
+        assert len(connection.rows("SELECT text FROM cuts")) == 2
+        assert connection.row("SELECT cut_at FROM servers")[0] > datetime(2026, 7, 18, tzinfo=UTC)
+
+
+def test_a_late_log_and_a_new_server_read_no_other_server(tmp_path: Path) -> None:
+    def banner(host: str, day: int) -> str:
+        return (
+            f"11:59:00 (lmgrd) TIMESTAMP 7/{day}/2026\n11:59:00 (lmgrd) server started on {host} (license files: x)\n"
+        )
+
+    book = new_book(tmp_path)
+    for number, host in enumerate(("mad", "par", "ber")):
+        log = tmp_path / host / "debug.log"
+        log.parent.mkdir()
+        log.write_text(banner(host, 13) + DAY.format(day=13) + DAY.format(day=16))
+        assert book.update(log).is_full is (number == 0), "a new server alone"
+    late = tmp_path / "par" / "late.log"
+    late.write_text(banner("par", 14) + DAY.format(day=14))
+    update = book.update(late)
+    assert (update.is_full, update.sessions.new, update.sessions.removed) == (False, 1, 0)
+    assert_is_one_run(book)
+    # A package is one for all servers.
+    log = tmp_path / "ber" / "debug.log"
+    with log.open("a") as file:
+        file.write("18:00:00 (adskflex) Server started on ber for:\t64300ACD_F (consisting of: 87545ACD_2022_0F)\n")
+        file.write("18:00:00 (adskflex) 87545ACD_2022_0F\n" + DAY.format(day=17))
+    assert book.update(log).is_full
+    assert_is_one_run(book)
+
+
 def test_what_becomes_of_files_is_told(tmp_path: Path) -> None:
     log, old = tmp_path / "debug.log", tmp_path / "debug.log.1"
     book = new_book(tmp_path, server="mad-lic-01")
@@ -140,6 +186,23 @@ def test_what_becomes_of_files_is_told(tmp_path: Path) -> None:
     log.write_text("")
     assert book.update(log).files["what"].to_list() == ["empty"]
     assert book.sources()["file"].to_list() == [str(old), str(log), str(log)]
+
+
+def test_a_byte_changed_anywhere_in_the_beginning_is_seen(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    # Lines that no reader takes: what counts is where in 20 MB they stand.
+    filler = b"".join(b"17:31:00 (adskflex) note %07d %s\n" % (number, b"." * 1000) for number in range(20_000))
+    before = DAY.format(day=13).encode() + filler
+    assert len(before) > 20_000_000
+    log.write_bytes(before)
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    changed = bytearray(before + DAY.format(day=14).encode())
+    place = changed.index(b"note 0012345") + 6
+    changed[place] ^= 1
+    log.write_bytes(changed)
+    assert book.update(log).files["what"].to_list() == ["replaced"]
+    assert_is_one_run(book, {before, bytes(changed)})
 
 
 def test_an_open_session_ends_with_its_checkin(tmp_path: Path) -> None:
@@ -230,6 +293,28 @@ def test_what_is_exported_is_what_the_book_says(tmp_path: Path) -> None:
         book.export(tmp_path / "out", format="csv")  # type: ignore[arg-type] # a bad call
 
 
+def test_what_is_exported_as_delta_is_what_the_book_says(tmp_path: Path) -> None:
+    book = new_book(tmp_path, server="mad-lic-01", contract=CONTRACT)
+    book.update(DAY.format(day=13).encode())
+    book.add_statement(export({("ana", 13): 7}))
+    book.export(tmp_path / "out", format="delta")
+    book.update(DAY.format(day=14).encode())
+    paths = {path.name: path for path in book.export(tmp_path / "out", format="delta")}
+    assert set(paths) == set(EXPORTED)
+    for name, table in (
+        ("sessions", book.sessions()),
+        ("charges", book.charges()),
+        ("statement", book.statement()),
+        ("ledger", book.ledger().entries),
+        ("statements", book.statements()),
+    ):
+        found = pl.read_delta(str(paths[name]))
+        assert found.columns == table.columns
+        # Whole numbers without a sign and categories are others there, the values are the same.
+        assert sorted(map(repr, found.rows())) == sorted(map(repr, table.rows()))
+    assert len(deltalake.DeltaTable(paths["charges"]).history()) == 2
+
+
 def test_the_views_are_open_to_sql(tmp_path: Path) -> None:
     book = new_book(tmp_path, server="mad-lic-01")
     book.update((DAY.format(day=13) + DAY.format(day=14)).encode())
@@ -237,6 +322,220 @@ def test_the_views_are_open_to_sql(tmp_path: Path) -> None:
         found = connection.sql('SELECT "user", sum(tokens) FROM charges GROUP BY ALL').fetchall()
         assert found == [("ana", Decimal(14))]
         assert connection.sql("SELECT count(*) FROM sessions JOIN charges ON id = session").fetchall() == [(2,)]
+
+
+# The ledger and the vendor's statements.
+
+CONTRACT = tf.Contract(
+    number="team 7",
+    zone="Europe/Madrid",
+    packs=[
+        tf.Pack(id="small", tokens=40, purchased="2026-03-01"),
+        tf.Pack(id="large", tokens=5_000, purchased="2026-03-01"),
+    ],
+)
+ENTRY = ["at", "kind", "pool", "tokens", "balance_before", "balance_after", "corrects"]
+
+
+def entries_of(ledger: tf.Ledger) -> pl.DataFrame:
+    """The entries, with what they say of their charges and bookings."""
+    charges = ledger.charges.select(pl.col("user", "product", "server", "charged_at").cast(pl.String))
+    bookings = ledger.bookings.select(pl.col("day", "kind", "tokens", "reason").cast(pl.String).name.prefix("booking "))
+    about = [
+        table.select(pl.all().gather(ledger.entries[column]))
+        for table, column in ((charges, "charge"), (bookings, "booking"))
+    ]
+    return plain(ledger.entries.select(ENTRY)).hstack(about[0]).hstack(about[1])
+
+
+def assert_is_settled_at_once(book: tf.Book) -> None:
+    """The law: a ledger of which nothing is closed is that of settling one run."""
+    problems = tf.Problems()
+    as_of = book.updates()["as_of"][-1]
+    at_once = CONTRACT.settle(book.charges(), statement=book.statement(), as_of=as_of, problems=problems)
+    ledger = book.ledger()
+    assert plain(ledger.entries).equals(plain(at_once.entries))
+    assert plain(ledger.charges).equals(plain(at_once.charges))
+    assert ledger.bookings.equals(at_once.bookings)
+    assert ledger.as_of == at_once.as_of
+
+
+def assert_closed_stays(before: tf.Ledger, book: tf.Book) -> None:
+    """The law: what was closed is as it was, and from there on each pool has what it has if nothing is closed."""
+    ledger = book.ledger()
+    assert ledger.closed == before.closed is not None
+    cut = CONTRACT.first_instant(before.closed + timedelta(days=1))
+    closed, was = (entries_of(each).filter(pl.col("at") < cut) for each in (ledger, before))
+    assert closed.equals(was)
+    at_once = CONTRACT.settle(
+        book.charges(), statement=book.statement(), as_of=book.updates()["as_of"][-1], problems=tf.Problems()
+    )
+    assert ledger.entries["tokens"].sum() == at_once.entries["tokens"].sum()
+    last = pl.col("balance_after").last()
+    pools = [
+        plain(each.entries).group_by("pool").agg(last).filter(pl.col("balance_after") != 0).sort("pool")
+        for each in (ledger, at_once)
+    ]
+    assert pools[0].equals(pools[1])
+    is_late = (pl.col("at") > cut) & (pl.col("kind") != "correction")
+    assert entries_of(ledger).filter(is_late).equals(entries_of(at_once).filter(is_late))
+
+
+def settle_night_after_night(seed: int, folder: Path, nights: int) -> None:
+    """Nights with late logs and statements, after each of which the ledger is right; at times a month is closed."""
+    chance = random.Random(seed)
+    firm = Nights(chance, folder / "logs", servers=chance.choice([1, 2]))
+    firm.folder.mkdir(exist_ok=True)
+    book = new_book(folder, chance.choice(RULES), contract=CONTRACT)
+    for night in range(nights):
+        files = firm.night()
+        if files:
+            book.update(files)
+        if not book.path.exists() or book.updates()["as_of"][-1] is None:
+            continue
+        before = book.ledger()
+        if chance.random() < 0.3:
+            book.add_statement(manual(chance, night))
+        if before.closed is None:
+            assert_is_settled_at_once(book)
+        else:
+            assert_closed_stays(before, book)
+        day = (before.as_of - timedelta(days=2)).date()
+        if chance.random() < 0.3 and day >= (before.closed or CONTRACT.start):
+            closed = book.close(day)
+            assert entries_of(closed).equals(entries_of(book.ledger()))
+        elif chance.random() < 0.1 and before.closed is not None:
+            book.reopen()
+            assert_is_settled_at_once(book)
+
+
+def manual(chance: random.Random, night: int) -> bytes:
+    """An export with manual rows."""
+    rows = "".join(
+        f"2026-07-{chance.randrange(10, 20)},MANUAL_CONSUMPTION,{chance.randrange(1, 9)},network {night}\n"
+        for _ in range(chance.randrange(1, 4))
+    )
+    return f"transactionDate,usageCategory,tokensConsumed,reasonComment\n{rows}".encode()
+
+
+@settings(max_examples=3)
+@given(st.integers(0, 10**6))
+def test_the_ledger_is_that_of_one_run(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    settle_night_after_night(seed, tmp_path_factory.mktemp("book"), 4)
+
+
+@pytest.mark.heavy
+@settings(max_examples=150)
+@given(st.integers(0, 10**9))
+def test_the_ledger_is_that_of_one_run_after_each_of_many_nights(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    settle_night_after_night(seed, tmp_path_factory.mktemp("book"), 14)
+
+
+def test_a_closed_month_meets_late_logs_with_corrections(tmp_path: Path) -> None:
+    log, late = tmp_path / "debug.log", tmp_path / "late.log"
+    log.write_text("".join(DAY.format(day=day) for day in (13, 16, 17)))
+    book = new_book(tmp_path, server="mad-lic-01", contract=CONTRACT)
+    book.update(log)
+    book.close(date(2026, 7, 15))
+    before = book.ledger()
+    late.write_text(DAY.format(day=14))
+    book.update(late)
+    assert_closed_stays(before, book)
+    told = book.ledger().corrections.select("reason", "user", "tokens", pl.col("at").dt.date())
+    # On the 16th at midnight in Madrid; the charge of the 16th is paid by what is left.
+    assert told.rows() == [("late", "ana", Decimal(-7), date(2026, 7, 15))]
+    with duckdb.connect(str(book.path), read_only=True) as connection:
+        found = connection.sql(
+            'SELECT kind, "user", sum(tokens) FROM ledger WHERE tokens < 0 GROUP BY ALL ORDER BY ALL'
+        )
+        assert found.fetchall() == [("charge", "ana", Decimal(-21)), ("correction", "ana", Decimal(-7))]
+    with pytest.raises(tf.ArgumentError, match="has not ended"):
+        book.close(date(2026, 7, 17))
+    assert book.reopen().closed is None
+    assert_is_settled_at_once(book)
+
+
+def test_another_contract_settles_anew(tmp_path: Path) -> None:
+    log = tmp_path / "debug.log"
+    log.write_text("".join(DAY.format(day=day) for day in (13, 14)))
+    book = new_book(tmp_path, server="mad-lic-01")
+    book.update(log)
+    with pytest.raises(tf.ArgumentError, match="no ledger: give contract="):
+        book.ledger()
+    tf.Book(book.path, contract=CONTRACT).update()
+    assert_is_settled_at_once(book)
+    with pytest.raises(tf.ArgumentTypeError, match=r"tokenflex\.Contract"):
+        tf.Book(tmp_path / "other.book", contract="team 7")  # type: ignore[arg-type] # a bad call
+    with pytest.raises(tf.ArgumentError, match="give rule and rates"):
+        tf.Book(tmp_path / "other.book", contract=CONTRACT)
+
+
+def export(tokens: dict[tuple[str, int], int]) -> bytes:
+    rows = "".join(f"2026-07-{day:02},ACD,{user},{count}\n" for (user, day), count in tokens.items())
+    return f"usageDate,productLineCode,userName,tokensConsumed\n{rows}".encode()
+
+
+def test_a_later_statement_says_what_its_days_are(tmp_path: Path) -> None:
+    book = new_book(tmp_path)
+    first = export({("ana", 13): 7, ("ana", 14): 7, ("bea", 20): 7})
+    assert book.add_statement(first)["rows"].to_list() == [3]
+    assert book.add_statement(first).is_empty()
+    # The 13th to the 15th: ana's 14th is no more.
+    book.add_statement(export({("ana", 13): 8, ("bea", 15): 7}))
+    found = book.statement().select("user", pl.col("usage_date").dt.day(), "tokens").rows()
+    assert found == [("bea", 20, Decimal(7)), ("ana", 13, Decimal(8)), ("bea", 15, Decimal(7))]
+    assert book.add_statement(first).is_empty(), "the older one does not come back"
+    book.add_statement(export({("cai", 13): 7}), beside=True)
+    assert book.statement()["tokens"].sum() == 29
+    told = book.statements().select("statement", "rows", "rows_current", "tokens").rows()
+    assert told == [(1, 3, 1, Decimal(7)), (2, 2, 2, Decimal(15)), (3, 1, 1, Decimal(7))]
+    with duckdb.connect(str(book.path), read_only=True) as connection:
+        assert connection.sql("SELECT sum(tokens) FROM statement").fetchall() == [(Decimal(29),)]
+
+
+@settings(max_examples=6)
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.tuples(st.sampled_from("ab"), st.integers(1, 9)), st.integers(1, 9), min_size=1),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+def test_each_day_is_that_of_the_last_statement_over_it(
+    tmp_path_factory: pytest.TempPathFactory, given_statements: list[tuple[dict[tuple[str, int], int], bool]]
+) -> None:
+    book = new_book(tmp_path_factory.mktemp("book"))
+    book.update()
+    rows: list[tuple[str, int, int]] = []
+    known = set()
+    for tokens, beside in given_statements:
+        book.add_statement(export(tokens), beside=beside, problems=tf.Problems())
+        if export(tokens) in known:
+            continue
+        known.add(export(tokens))
+        days = [day for _, day in tokens]
+        if not beside:
+            rows = [row for row in rows if not min(days) <= row[1] <= max(days)]
+        rows += [(user, day, count) for (user, day), count in tokens.items()]
+    found = book.statement().select("user", pl.col("usage_date").dt.day(), pl.col("tokens").cast(pl.Int64)).rows()
+    assert found == rows
+
+
+def test_what_is_odd_in_a_statement_is_told_and_kept(tmp_path: Path) -> None:
+    book = new_book(tmp_path)
+    problems = tf.Problems()
+    book.add_statement(b"usageDate,tokensConsumed\n2026-07-40,7\n", problems=problems)
+    assert problems.frame["code"].to_list() == ["bad_date"]
+    assert book.problems().equals(problems.frame)
+    path = tmp_path / "no.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(tf.SourceError):
+        book.add_statement(path)
+    assert book.statements().height == 1
 
 
 # Crashes, full disks, and two at once.
@@ -393,20 +692,31 @@ def test_threads_wait_for_each_other(tmp_path: Path) -> None:
 
 # Versions.
 
-V1 = Path(__file__).with_name("book_v1.sql")
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+    """Every column of every table and view."""
+    return connection.sql(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE NOT internal AND table_name NOT LIKE 'packed_%' ORDER BY ALL"
+    ).fetchall()
 
 
-def test_a_book_of_version_1_opens_in_this_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "nights"), [(1, 1), (2, 2)])
+def test_a_book_of_an_earlier_version_opens_in_this_one(tmp_path: Path, version: int, nights: int) -> None:
     path = tmp_path / "tokens.book"
+    with duckdb.connect() as connection:
+        connection.execute(store.SCHEMA + store.VIEWS)
+        fresh = columns_of(connection)
     with duckdb.connect(str(path)) as connection:
-        connection.execute(V1.read_text())
+        connection.execute(Path(__file__).with_name(f"book_v{version}.sql").read_text())
     book = tf.Book(path)
-    assert book.charges()["tokens"].to_list() == [Decimal(7)]
+    assert book.charges()["tokens"].to_list() == [Decimal(7)] * nights
     with duckdb.connect(str(path)) as connection:
         assert connection.sql("SELECT version FROM book").fetchall() == [(store.VERSION,)]
-        assert connection.sql("SELECT sum(tokens) FROM charges").fetchall() == [(Decimal(7),)]
+        assert connection.sql("SELECT sum(tokens) FROM charges").fetchall() == [(Decimal(7) * nights,)]
+        assert columns_of(connection) == fresh
     log = tmp_path / "debug.log"
-    log.write_text(DAY.format(day=13) + DAY.format(day=14))
+    log.write_text("".join(DAY.format(day=13 + night) for night in range(nights + 1)))
     assert book.update(log).files["what"].to_list() == ["rotated and grown"]
     assert_is_one_run(book, {log.read_bytes()})
 
@@ -445,6 +755,23 @@ def test_a_text_can_be_read_from_any_byte_and_line(tmp_path: Path) -> None:
         assert kept.line(1500) == content.index(b"1499\n")
         assert kept.line(1500, known=(content.index(b"1000\n"), 1000)) == content.index(b"1499\n")
         assert kept.line(2002) is None
+
+
+@settings(max_examples=8)
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=3))
+def test_hostile_bytes_are_kept_or_refused_clearly(
+    tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
+) -> None:
+    book = new_book(tmp_path_factory.mktemp("book"), server="mad-lic-01")
+    for content in contents:
+        try:
+            book.update(content)
+            book.add_statement(content, problems=tf.Problems())
+        except tf.TokenflexError:
+            continue
+    for table in (book.sessions(), book.charges(), book.statement(), book.problems(), book.sources()):
+        assert table.height >= 0
+    assert_is_one_run(book)
 
 
 def test_a_charge_is_final_once_its_time_is_certain(tmp_path: Path) -> None:

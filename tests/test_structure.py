@@ -28,7 +28,11 @@ def test_names_of_the_package_are_its_public_names() -> None:
 
 
 CONTRACT = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=1, purchased="2026-01-01")])
+BOOK = tf.Book("no.book", timezone="UTC")
+
 VERBS = [
+    BOOK.update,
+    BOOK.add_statement,
     CONTRACT.settle,
     tf.avoidable_charges,
     tf.capacity,

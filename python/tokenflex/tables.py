@@ -1937,6 +1937,38 @@ BOOK_CORRECTIONS: Final = _table(
     },
 )
 
+BOOK_STATEMENTS: Final = _table(
+    "book_statements",
+    "One row for each of the vendor's exports that a book has.",
+    {
+        "statement": (pl.Int64(), "its number; exports that came in one call have one"),
+        "added_at": (TIME, "when it was added"),
+        "file": (pl.String(), "as given, or found in the folder given, with its sheet in brackets"),
+        "kinds": (pl.List(pl.String()), "which of the vendor's exports its rows stand in"),
+        "first": (pl.Date(), "first day that it says something of; null if its rows name no day"),
+        "last": (pl.Date(), "last day"),
+        "rows": (pl.Int64(), "how many it has"),
+        "rows_current": (pl.Int64(), "how many of them count: for the others a later statement says what there is"),
+        "tokens": (TOKENS, "in all, of those that count"),
+    },
+)
+
+BOOK_SERVERS: Final = _table(
+    "book_servers",
+    "One row for each license server of a book.",
+    {
+        "server": (pl.String(), "license server"),
+        "texts": (pl.Int64(), "how many texts have lines of it"),
+        "bytes": (pl.Int64(), "of these texts, unpacked"),
+        "first": (TIME, "instant of their first line; null if nothing dates them"),
+        "last": (TIME, "instant of their last line: a server that has gone silent stays behind the others"),
+        "last_event": (TIME, "its last event"),
+        "final_until": (TIME, "charges before it are final; null if nothing is certain yet"),
+        "sessions": (pl.Int64(), "how many it has"),
+        "open_sessions": (pl.Int64(), "how many of them have not ended"),
+    },
+)
+
 TABLES: Final[Mapping[str, Schema]] = {
     "events": EVENTS,
     "sessions": SESSIONS,
@@ -2037,6 +2069,8 @@ TABLES: Final[Mapping[str, Schema]] = {
     "book_sources": BOOK_SOURCES,
     "book_updates": BOOK_UPDATES,
     "book_corrections": BOOK_CORRECTIONS,
+    "book_statements": BOOK_STATEMENTS,
+    "book_servers": BOOK_SERVERS,
 }
 """All tables by name."""
 

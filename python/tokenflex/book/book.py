@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import polars as pl
 
 from tokenflex import _core, tables
+from tokenflex.book import statements
 from tokenflex.book.charging import (
-    ORDER,
     Changes,
     Recharged,
     keep_sessions,
@@ -21,35 +21,53 @@ from tokenflex.book.charging import (
     still_open,
     with_keys,
 )
+from tokenflex.book.contents import (
+    SERVERS,
+    charges_of,
+    charging_terms,
+    end_of,
+    problems_of,
+    sessions_of,
+    statement_of,
+    terms_of,
+)
+from tokenflex.book.ledger import keep, ledger_of, settle
 from tokenflex.book.reading import find
 from tokenflex.book.store import Store
 from tokenflex.book.terms import Terms
 from tokenflex.book.texts import Kept, Taken, take
+from tokenflex.contract.closing import reopened
+from tokenflex.contract.ledger import Ledger
 from tokenflex.errors import ArgumentError, SourceError, SourceNotFoundError
-from tokenflex.metering.charge import charge
-from tokenflex.problems import Problems
+from tokenflex.problems import Problems, report
 from tokenflex.progress import watched
 from tokenflex.reading.flexlm import FOLDERS, FlexlmLog
 from tokenflex.reading.sources import UNIX_EPOCH, sources_of
-from tokenflex.usage.sessions import no_checkins
+from tokenflex.reading.statement.read import MACHINE_METERED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import date
     from types import TracebackType
 
+    from polars._typing import PolarsDataType
+
     from tokenflex._core import Source
     from tokenflex.book.store import Connection
+    from tokenflex.contract.contract import Contract
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
     from tokenflex.progress import Progress
     from tokenflex.reading.sources import LogSource
+    from tokenflex.reading.statement.source import StatementSource
     from tokenflex.reading.user_zones import Users
 
 PATIENCE: Final = 60.0
 """Seconds that a book waits for another process to let go of its file."""
 
-EXPORTED: Final = ("sessions", "charges", "corrections", "sources", "updates", "problems")
+EXPORTED: Final = (
+    "sessions", "charges", "corrections", "sources", "updates", "problems", "statement", "statements", "ledger",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,10 +120,12 @@ class Book:
         server: As for `read_flexlm`.
         encoding: As for `read_flexlm`.
         first_date: As for `read_flexlm`.
+        contract: What the charges are drawn from, for `ledger`.
         patience: How many seconds to wait while another process has the file open.
 
     Raises:
-        ArgumentError: DuckDB is not installed, or `rule` and `rates` do not go together.
+        ArgumentError: DuckDB is not installed, `rule` and `rates` do not go together, or a contract is given without
+            them.
         ArgumentTypeError, ZoneError: As for `charge`.
 
     Example:
@@ -137,6 +157,7 @@ class Book:
         server: str | None = None,
         encoding: str | None = None,
         first_date: date | None = None,
+        contract: Contract | None = None,
         patience: float = PATIENCE,
     ) -> None:
         self._store = Store(Path(path), patience)
@@ -148,6 +169,7 @@ class Book:
             "server": server,
             "encoding": encoding,
             "first_date": first_date,
+            "contract": contract,
         }
         if not self.path.exists():
             Terms().with_given(**self._given)
@@ -202,17 +224,17 @@ class Book:
 
     def _update(self, connection: Connection, sources: list[Source], progress: Progress, begun: float) -> Update:
         number = int(connection.row('SELECT coalesce(max("update"), 0) + 1 FROM updates')[0])
-        before = _terms(connection)
+        before = terms_of(connection)
         terms = (before or Terms()).with_given(**self._given)
         if terms != before and (before is None or terms.to_json() != before.to_json()):
             connection.run("INSERT INTO terms VALUES (?, ?)", [number, terms.to_json()])
         taken = take(connection, sources, number)
+        as_of_before = end_of(connection)
         is_other_charge = before is not None and _charges_as(terms) != _charges_as(before)
         is_other_log = before is not None and not terms.reads_as(before)
         sessions, charged, is_full = Changes(0, 0, 0), Recharged(0, 0, 0), False
         if taken.new or taken.grown or is_other_log or is_other_charge:
             settled = _settled(connection)
-            as_of = _as_of(connection)
             touched: pl.DataFrame | None = None
             if taken.new or taken.grown or is_other_log:
                 with watched(progress, "reading logs", None) as told:
@@ -220,7 +242,7 @@ class Book:
                 sessions, touched = keep_sessions(connection, terms, found)
                 is_full = found.full
                 _never_earlier(connection, settled)
-                if _as_of(connection) != as_of:
+                if end_of(connection) != as_of_before:
                     touched = pl.concat([touched, still_open(connection)])
             if is_other_charge:
                 _key_anew(connection, terms)
@@ -228,7 +250,10 @@ class Book:
             why = _why(taken, is_other=is_other_charge or is_other_log)
             charged = recharge(connection, terms, touched, update=number, settled=settled, why=why)
             mark_final(connection)
-        as_of = _as_of(connection)
+        as_of = end_of(connection)
+        is_other_contract = before is None or terms.contract != before.contract
+        if is_other_contract or is_other_charge or as_of != as_of_before or charged.new or charged.removed:
+            settle(connection, terms)
         files = _files(connection, taken, number)
         seconds = time.perf_counter() - begun
         connection.run(
@@ -270,7 +295,7 @@ class Book:
             [('ana', 'ACD', True)]
         """
         with self._store.reading() as connection:
-            return _sessions(connection)
+            return sessions_of(connection)
 
     def charges(self, *, final: bool = False) -> pl.DataFrame:
         """The charges of all sessions, as `charge` makes them.
@@ -299,17 +324,9 @@ class Book:
             ([Decimal('7.0000')], 0)
         """
         with self._store.reading() as connection:
-            rule = _charging_terms(connection, self.path).rule
-            assert rule is not None  # noqa: S101 - `_charging_terms` has looked
-            where = "WHERE is_final" if final else ""
-            found = connection.frame(
-                "WITH numbered AS (SELECT id, row_number() OVER (ORDER BY "  # noqa: S608 - our text
-                f"{ORDER}) - 1 AS session FROM kept_sessions) "
-                "SELECT c.*, session FROM kept_charges c JOIN numbered ON id = session_id "
-                f"{where} ORDER BY charged_at, session"
-            )
-        rule_id = pl.Enum([rule.rule_id])
-        return tables.finish(found, {**tables.CHARGES, "rule_id": rule_id})
+            rule = charging_terms(connection, self.path).rule
+            assert rule is not None  # noqa: S101 - `charging_terms` has looked
+            return charges_of(connection, rule.rule_id, final=final)
 
     def corrections(self) -> pl.DataFrame:
         """What was final and is otherwise by now: what was, what is, and which update says so.
@@ -330,6 +347,200 @@ class Book:
         """
         return self._table("corrections", tables.BOOK_CORRECTIONS, 'ORDER BY "update", charged_at, "user", product')
 
+    def add_statement(
+        self,
+        source: StatementSource | Iterable[StatementSource],
+        *,
+        timezone: str | Mapping[str, str] | None = None,
+        machine_metered: Collection[str] = MACHINE_METERED,
+        date_format: str | None = None,
+        encoding: str = "cp1252",
+        beside: bool = False,
+        problems: Problems | None = None,
+    ) -> pl.DataFrame:
+        """Adds the vendor's usage exports: what is given in one call is one statement.
+
+        An export that the book has is passed over. A later statement replaces what earlier ones say of its days, from
+        its first to its last, of the same kind and team: the vendor's exports say all that there is of their days, and
+        a new one of the same month says it again. A book with a contract books the manual rows in its ledger.
+
+        Args:
+            source: As for `read_statement`, as are the next four.
+            timezone: Unless given, that of the book.
+            machine_metered: Products that are metered by machine.
+            date_format: How dates are written.
+            encoding: Code page of text that is neither UTF-8 nor UTF-16.
+            beside: Replace nothing: for an export of a part of the use, such as of one product.
+            problems: Collects what could not be taken as it is; without it, a `TokenflexWarning` tells of it.
+
+        Returns:
+            The rows of `statements()` for what is new; empty where nothing is.
+
+        Raises:
+            SourceNotFoundError, SourceError, ZoneError, ArgumentError: As for `read_statement`. The book is as before.
+            BusyError: Another process has the book open. Nothing was done.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> export = b'''usageDate,productLineCode,userName,tokensConsumed
+            ... 2026-07-13,ACD,ana,7
+            ... '''
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", timezone="Europe/Madrid")
+            ...     added = [book.add_statement(export).height for night in range(2)]
+            ...     added, book.statement()["tokens"].to_list()
+            ([1, 0], [Decimal('7.0000')])
+        """
+        told = Problems()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._store.writing() as connection:
+            terms = terms_of(connection)
+            options = {
+                "timezone": (terms or Terms().with_given(**self._given)).timezone if timezone is None else timezone,
+                "machine_metered": machine_metered,
+                "date_format": date_format,
+                "encoding": encoding,
+            }
+            number = statements.add(connection, source, options, beside=beside, problems=told)
+            if number is not None and terms is not None:
+                settle(connection, terms)
+            added = connection.frame("SELECT * FROM statements WHERE statement = ? ORDER BY file", [number])
+        report(told.frame, problems, "add_statement")
+        return tables.finish(added, tables.BOOK_STATEMENTS)
+
+    def statement(self) -> pl.DataFrame:
+        r"""The rows of the vendor's exports that count, for `reconcile`.
+
+        Returns:
+            See `tables.STATEMENT`, in the order in which statements were added.
+
+        Raises:
+            SourceNotFoundError: There is no book yet.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> july, again = (b"usageDate,productLineCode,userName,tokensConsumed\n2026-07-13,ACD,ana,%d\n" % tokens
+            ...                for tokens in (7, 8))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", timezone="Europe/Madrid")
+            ...     added = [book.add_statement(export) for export in (july, again)]
+            ...     book.statement()["tokens"].to_list()
+            [Decimal('8.0000')]
+        """
+        with self._store.reading() as connection:
+            return statement_of(connection)
+
+    def statements(self) -> pl.DataFrame:
+        r"""Which exports the book has, and how many of their rows count.
+
+        Returns:
+            See `tables.BOOK_STATEMENTS`, the first one first.
+
+        Raises:
+            SourceNotFoundError: There is no book yet.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> july, again = (b"usageDate,productLineCode,userName,tokensConsumed\n2026-07-13,ACD,ana,%d\n" % tokens
+            ...                for tokens in (7, 8))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", timezone="Europe/Madrid")
+            ...     added = [book.add_statement(export) for export in (july, again)]
+            ...     book.statements().select("statement", "rows", "rows_current").rows()
+            [(1, 1, 0), (2, 1, 1)]
+        """
+        return self._table("statements", tables.BOOK_STATEMENTS, "ORDER BY statement, file")
+
+    def ledger(self) -> Ledger:
+        """The charges drawn from the contract, as `Contract.settle` does it, up to the last event of the book.
+
+        Every update that changes charges settles them. What was closed stays, and what changes in it is booked behind
+        it, see `Ledger.update`.
+
+        Returns:
+            The ledger of `charges()` and `statement()`.
+
+        Raises:
+            SourceNotFoundError: There is no book yet.
+            ArgumentError: The book has no contract, or none with which it was updated.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> log = b'''12:00:00 (lmgrd) TIMESTAMP 7/13/2026
+            ... 12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+            ... '''
+            >>> contract = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=100, purchased="2026-07-01")])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", rule=tf.TOKEN_FLEX, rates=tf.Rates({"ACD": 7}),
+            ...                    timezone="Europe/Madrid", server="mad-lic-01", contract=contract)
+            ...     update = book.update(log)
+            ...     book.ledger().balances()["balance"][0]
+            Decimal('93.0000')
+        """
+        with self._store.reading() as connection:
+            return self._ledger(connection)
+
+    def close(self, day: date) -> Ledger:
+        """Fixes the ledger up to the end of a day, as for a month that has been charged back: `Ledger.close`.
+
+        Args:
+            day: The last day that is closed, in the contract's zone.
+
+        Returns:
+            The ledger. No update will change the entries of its closed time any more.
+
+        Raises:
+            SourceNotFoundError, BusyError: As for `update`.
+            ArgumentError: The book has no contract; or as for `Ledger.close`, such as where the day has not ended by
+                the last event of the book.
+            ArgumentTypeError: It is no date.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> from datetime import date
+            >>> log = b'''12:00:00 (lmgrd) TIMESTAMP 7/13/2026
+            ... 12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+            ... 9:00:00 (lmgrd) TIMESTAMP 7/14/2026
+            ... 9:00:05 (adskflex) IN: "87545ACD_2022_0F" ana@pc1
+            ... '''
+            >>> contract = tf.Contract(number="team 7", packs=[tf.Pack(id="a", tokens=100, purchased="2026-07-01")])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", rule=tf.TOKEN_FLEX, rates=tf.Rates({"ACD": 7}),
+            ...                    timezone="Europe/Madrid", server="mad-lic-01", contract=contract)
+            ...     update = book.update(log)
+            ...     book.close(date(2026, 7, 13)).closed.isoformat()
+            '2026-07-13'
+        """
+        with self._store.changing() as connection:
+            closed = self._ledger(connection).close(day)
+            keep(connection, closed)
+            return closed
+
+    def reopen(self, day: date | None = None) -> Ledger:
+        """Opens again what was closed after a day, or all: `Ledger.reopen`.
+
+        Args:
+            day: The last day that stays closed; None for none.
+
+        Raises:
+            SourceNotFoundError, BusyError: As for `update`.
+            ArgumentError: The book has no contract, or it was not closed until then.
+            ArgumentTypeError: It is no date.
+        """
+        with self._store.changing() as connection:
+            keep(connection, reopened(self._ledger(connection), day))
+            settle(connection, terms_of(connection) or Terms())
+            return self._ledger(connection)
+
+    def _ledger(self, connection: Connection) -> Ledger:
+        found = ledger_of(connection, terms_of(connection) or Terms())
+        if found is None:
+            raise ArgumentError(
+                f"{self.path} has no ledger: give contract= to tf.Book, with rule= and rates=, and update it",
+                location="contract",
+            )
+        return found
+
     def sources(self) -> pl.DataFrame:
         r"""The texts that the book has: each once, under the name that its file has now.
 
@@ -348,6 +559,30 @@ class Book:
             [('<bytes>', 37)]
         """
         return self._table("sources", tables.BOOK_SOURCES, "ORDER BY text")
+
+    def servers(self) -> pl.DataFrame:
+        """What the book has of each license server; no log is read for it.
+
+        Returns:
+            See `tables.BOOK_SERVERS`, in order of name. Days without lines and counts of events are in
+            `log().coverage`, for which the logs are read again.
+
+        Raises:
+            SourceNotFoundError: There is no book yet.
+
+        Example:
+            >>> import tempfile, tokenflex as tf
+            >>> log = b'''12:00:00 (lmgrd) TIMESTAMP 7/13/2026
+            ... 12:00:05 (adskflex) OUT: "87545ACD_2022_0F" ana@pc1
+            ... '''
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     book = tf.Book(f"{folder}/tokens.book", timezone="Europe/Madrid", server="mad-lic-01")
+            ...     update = book.update(log)
+            ...     book.servers().select("server", "texts", "open_sessions").rows()
+            [('mad-lic-01', 1, 1)]
+        """
+        with self._store.reading() as connection:
+            return tables.finish(connection.frame(SERVERS), tables.BOOK_SERVERS)
 
     def updates(self) -> pl.DataFrame:
         """What each update took and changed: what to look at when a night was wrong.
@@ -386,7 +621,7 @@ class Book:
             ['undated']
         """
         with self._store.reading() as connection:
-            return _problems(connection)
+            return problems_of(connection)
 
     def log(self, *, progress: Progress = None) -> FlexlmLog:
         """All logs of the book, read again from what it keeps of them, though their files be gone.
@@ -412,7 +647,7 @@ class Book:
             ['ana']
         """
         with self._store.reading() as connection:
-            terms = _terms(connection) or Terms()
+            terms = terms_of(connection) or Terms()
             rows = connection.rows("SELECT text, origin, folder FROM texts ORDER BY text")
             if not rows:
                 raise SourceNotFoundError(f"{self.path} has no logs yet", location=str(self.path))
@@ -438,7 +673,7 @@ class Book:
         return FlexlmLog(*(tables.finish(part, schema) for part, schema in zip(parts, schemas, strict=True)))
 
     def export(self, folder: str | Path, *, format: Literal["parquet", "delta"] = "parquet") -> list[Path]:  # noqa: A002 - the field's word
-        """Writes the tables of the book into a folder: sessions, charges, corrections, sources, updates, problems.
+        """Writes the tables of the book into a folder: sessions, charges, statement, entries of the ledger, and others.
 
         Args:
             folder: Where to; made where it is not there. What an earlier export wrote is replaced.
@@ -463,13 +698,13 @@ class Book:
         if format not in ("parquet", "delta"):
             raise ArgumentError(f"format is {format!r}, but has to be parquet or delta", location="format")
         folder = Path(folder)
-        with self._store.reading() as connection:
-            terms = _terms(connection)
+        terms = self.terms
         paths = []
         for name in EXPORTED:
-            if name == "charges" and (terms is None or terms.rule is None):
+            if (name == "charges" and terms.rule is None) or (name == "ledger" and terms.contract is None):
                 continue
-            table: pl.DataFrame = getattr(self, name)()
+            found = getattr(self, name)()
+            table: pl.DataFrame = found.entries if isinstance(found, Ledger) else found
             path = folder / (f"{name}.parquet" if format == "parquet" else name)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -487,7 +722,7 @@ class Book:
             SourceNotFoundError: There is no book yet.
         """
         with self._store.reading() as connection:
-            return _terms(connection) or Terms()
+            return terms_of(connection) or Terms()
 
     def _table(self, name: str, schema: tables.Schema, order: str) -> pl.DataFrame:
         with self._store.reading() as connection:
@@ -500,37 +735,25 @@ def _write_table(table: pl.DataFrame, path: Path, kind: str) -> None:
         table.write_parquet(part)
         part.replace(path)
         return
-    # Delta knows neither categories nor enumerations.
-    plain = table.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    plain = table.cast({name: _as_in_delta(dtype) for name, dtype in table.schema.items()})
     try:
         plain.write_delta(str(path), mode="overwrite", delta_write_options={"schema_mode": "overwrite"})
     except ModuleNotFoundError as error:
         raise ArgumentError("Delta needs one more package: pip install deltalake", location="format") from error
 
 
-def _terms(connection: Connection) -> Terms | None:
-    row = connection.row("SELECT terms FROM terms ORDER BY since DESC, rowid DESC LIMIT 1")
-    return None if row is None else Terms.from_json(row[0])
-
-
-def _charging_terms(connection: Connection, path: Path) -> Terms:
-    terms = _terms(connection)
-    if terms is None or terms.rule is None:
-        raise ArgumentError(
-            f"{path} has no rule, so nothing is charged: give rule= and rates= to tf.Book and update it",
-            location="rule",
-        )
-    return terms
+def _as_in_delta(dtype: PolarsDataType) -> PolarsDataType:
+    """A type that Delta knows: it has neither categories nor enumerations, nor whole numbers without a sign."""
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: _as_in_delta(field.dtype) for field in dtype.fields})
+    if dtype.is_unsigned_integer():
+        return pl.Int64
+    return pl.String if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
 
 
 def _charges_as(terms: Terms) -> tuple[object, ...]:
     rates = None if terms.rates is None else terms.rates.rows
     return (terms.rule, rates, terms.users)
-
-
-def _as_of(connection: Connection) -> datetime | None:
-    found: datetime | None = connection.row("SELECT max(last_event) FROM servers")[0]
-    return found
 
 
 def _settled(connection: Connection) -> dict[str, datetime]:
@@ -573,27 +796,3 @@ def _files(connection: Connection, taken: Taken, number: int) -> pl.DataFrame:
     # What was known before is told once more to the caller, but kept it would fill the book.
     connection.add("file_changes", files.filter(pl.col("bytes") > 0).with_columns(update=pl.lit(number)))
     return files
-
-
-def _sessions(connection: Connection) -> pl.DataFrame:
-    found = connection.frame(
-        'SELECT * REPLACE (coalesce("end", greatest(start, (SELECT max(last_event) FROM servers))) AS "end"), '  # noqa: S608 - our text
-        f'"end" IS NULL AS is_open, name AS file FROM kept_sessions JOIN texts USING (text) ORDER BY {ORDER}'
-    )
-    return tables.finish(found, tables.SESSIONS)
-
-
-def _problems(connection: Connection) -> pl.DataFrame:
-    found = connection.frame(
-        "SELECT name AS source, location, code, message FROM log_problems LEFT JOIN texts USING (text) "
-        "ORDER BY verb DESC, log_problems.text, location, code, message"
-    )
-    sessions = _sessions(connection)
-    parts = [tables.finish(found, tables.PROBLEMS), no_checkins(sessions)]
-    terms = _terms(connection)
-    if terms is not None and terms.rule is not None and terms.rates is not None:
-        servers = terms.servers(sessions["server"].cast(pl.String).unique().to_list())
-        told = Problems()
-        charge(sessions, rule=terms.rule, rates=terms.rates, servers=servers, users=terms.users, problems=told)
-        parts.append(told.frame)
-    return pl.concat(parts)

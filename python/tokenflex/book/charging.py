@@ -54,8 +54,10 @@ def keep_sessions(connection: Connection, terms: Terms, found: Found) -> tuple[C
     if not found.sessions:
         return Changes(0, 0, 0), _no_keys()
     now = with_keys(pl.concat([_plain(each) for each in found.sessions]), terms)
-    where = "true" if found.full else "NOT is_settled AND server IN (SELECT unnest(?))"
-    arguments = [] if found.full else [found.servers]
+    where = "server IN (SELECT unnest(?)) OR (NOT is_settled AND server IN (SELECT unnest(?)))"
+    arguments = [found.whole, found.servers]
+    if found.full:
+        where, arguments = "true", []
     before = connection.frame(f"SELECT * FROM kept_sessions WHERE {where}", arguments)  # noqa: S608 - our text
     now, before = (_numbered(frame) for frame in (now, before))
     on = [*_SAME, "n"]

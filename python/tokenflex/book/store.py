@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zlib
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -14,20 +15,67 @@ import polars as pl
 import polars.selectors as cs
 
 from tokenflex import _core, tables
+from tokenflex.book.texts import HEAD, keep_block
 from tokenflex.errors import ArgumentError, BusyError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the tables."""
 
 POLL: Final = 0.05
 """Seconds between two tries to open a book that another process has open."""
 
-SCHEMA: Final = """
-CREATE TABLE book (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
+LEDGER_AND_STATEMENTS: Final = """
+CREATE TABLE statement_files (
+    statement BIGINT NOT NULL, file VARCHAR NOT NULL, digest VARCHAR NOT NULL, added_at TIMESTAMPTZ NOT NULL
+);
+CREATE TABLE kept_statement (
+    statement BIGINT NOT NULL, "row" BIGINT NOT NULL, is_current BOOLEAN NOT NULL, "day" DATE,
+    kind VARCHAR NOT NULL, usage_date DATE, usage_month DATE, contract_year USMALLINT, product VARCHAR,
+    product_name VARCHAR, offering VARCHAR, version VARCHAR, feature VARCHAR, "user" VARCHAR, user_id VARCHAR,
+    hashed_id VARCHAR, user_name VARCHAR, email VARCHAR, host VARCHAR, server VARCHAR, start TIMESTAMPTZ,
+    "end" TIMESTAMPTZ, utc_offset SMALLINT, charged_item VARCHAR, category VARCHAR, usage_type VARCHAR,
+    usage_category VARCHAR, access VARCHAR, token_pool VARCHAR, tokens DECIMAL(38, 4), usage_minutes DECIMAL(38, 4),
+    team VARCHAR, transaction_date DATE, reason_type VARCHAR, reason_comment VARCHAR,
+    custom STRUCT(field_1 VARCHAR, field_2 VARCHAR, field_3 VARCHAR, field_4 VARCHAR, field_5 VARCHAR, field_6 VARCHAR,
+        field_7 VARCHAR, field_8 VARCHAR, field_9 VARCHAR, field_10 VARCHAR),
+    is_masked BOOLEAN, is_swapped BOOLEAN, file VARCHAR, line UINTEGER
+);
+CREATE TABLE kept_problems (
+    verb VARCHAR NOT NULL, source VARCHAR, location BIGINT, code VARCHAR NOT NULL, message VARCHAR NOT NULL
+);
+CREATE TABLE ledger_state (
+    contract VARCHAR NOT NULL, as_of TIMESTAMPTZ NOT NULL, closed DATE, withdrawn BIGINT NOT NULL
+);
+CREATE TABLE kept_entries (
+    entry BIGINT NOT NULL, "at" TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, pool VARCHAR,
+    tokens DECIMAL(38, 4) NOT NULL, balance_before DECIMAL(38, 4), balance_after DECIMAL(38, 4),
+    charge BIGINT, booking BIGINT, corrects VARCHAR,
+    "user" VARCHAR, product VARCHAR, server VARCHAR
+);
+CREATE TABLE kept_bookings (
+    n BIGINT NOT NULL, source VARCHAR NOT NULL, location BIGINT, "day" DATE NOT NULL, kind VARCHAR NOT NULL,
+    pool VARCHAR, tokens DECIMAL(38, 4) NOT NULL, reason VARCHAR, team VARCHAR, is_current BOOLEAN NOT NULL
+);
+CREATE TABLE closed_charges (
+    charge BIGINT NOT NULL, "user" VARCHAR, product VARCHAR, server VARCHAR, charged_at TIMESTAMPTZ NOT NULL,
+    window_end TIMESTAMPTZ, usage_date DATE, category VARCHAR, "trigger" VARCHAR, tokens DECIMAL(38, 4), rule_id VARCHAR
+);
+"""
+CUTS: Final = """
+CREATE TABLE cuts (server VARCHAR NOT NULL, text BIGINT NOT NULL, byte BIGINT NOT NULL, line BIGINT NOT NULL);
+"""
+BLOCKS: Final = """
+CREATE TABLE blocks (
+    text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, packed BIGINT NOT NULL, digest VARCHAR NOT NULL,
+    shelf BIGINT NOT NULL
+);
+"""
+SCHEMA: Final = f"""
+{BLOCKS}CREATE TABLE book (version INTEGER NOT NULL, written_by VARCHAR NOT NULL);
 CREATE TABLE terms (since BIGINT NOT NULL, terms VARCHAR NOT NULL);
 CREATE TABLE updates (
     "update" BIGINT NOT NULL, ended_at TIMESTAMPTZ NOT NULL, seconds DOUBLE NOT NULL, as_of TIMESTAMPTZ,
@@ -37,19 +85,18 @@ CREATE TABLE updates (
 );
 CREATE TABLE texts (
     text BIGINT NOT NULL, name VARCHAR NOT NULL, origin VARCHAR NOT NULL, folder VARCHAR NOT NULL,
-    bytes BIGINT NOT NULL, head VARCHAR NOT NULL, print VARCHAR NOT NULL, is_plain BOOLEAN NOT NULL,
+    bytes BIGINT NOT NULL, head BLOB, is_plain BOOLEAN NOT NULL,
     packed BIGINT, modified BIGINT,
     servers VARCHAR[] NOT NULL, hosts VARCHAR[] NOT NULL, first TIMESTAMPTZ, last TIMESTAMPTZ,
     first_update BIGINT NOT NULL, last_update BIGINT NOT NULL
 );
-CREATE TABLE blocks (text BIGINT NOT NULL, start BIGINT NOT NULL, bytes BIGINT NOT NULL, content BLOB NOT NULL);
 CREATE TABLE file_changes ("update" BIGINT NOT NULL, file VARCHAR NOT NULL, text BIGINT, what VARCHAR NOT NULL,
     bytes BIGINT NOT NULL);
 CREATE TABLE servers (
     server VARCHAR NOT NULL, last_event TIMESTAMPTZ, certain_until TIMESTAMPTZ, has_forks BOOLEAN NOT NULL,
-    cut_text BIGINT, cut_byte BIGINT, cut_line BIGINT, cut_at TIMESTAMPTZ, last_seen TIMESTAMPTZ, tail BIGINT[] NOT NULL
+    cut_at TIMESTAMPTZ, last_seen TIMESTAMPTZ, tail BIGINT[] NOT NULL
 );
-CREATE TABLE carried (
+{CUTS}CREATE TABLE carried (
     server VARCHAR NOT NULL, time TIMESTAMPTZ NOT NULL, kind VARCHAR NOT NULL, feature VARCHAR, "user" VARCHAR,
     host VARCHAR, daemon VARCHAR, text BIGINT NOT NULL, line BIGINT NOT NULL, licenses BIGINT NOT NULL,
     peak BIGINT NOT NULL, checkouts BIGINT NOT NULL, set_aside BIGINT NOT NULL, closing_until TIMESTAMPTZ
@@ -77,31 +124,64 @@ CREATE TABLE corrections (
     tokens_after DECIMAL(38, 4), trigger_before VARCHAR, trigger_after VARCHAR
 );
 CREATE SEQUENCE session_ids;
-"""
+{LEDGER_AND_STATEMENTS}"""
 
 VIEWS: Final = """
-CREATE VIEW sessions AS
+CREATE OR REPLACE VIEW sessions AS
     SELECT id, server, "user", host, feature, product, version, start,
         coalesce("end", greatest(start, (SELECT max(last_event) FROM servers))) AS "end", licenses, checkouts,
         end_reason, "end" IS NULL AS is_open, (SELECT name FROM texts WHERE texts.text = kept_sessions.text) AS file,
         line
     FROM kept_sessions;
-CREATE VIEW charges AS
+CREATE OR REPLACE VIEW charges AS
     SELECT "user", product, server, charged_at, window_end, usage_date, category, "trigger", tokens,
         session_id AS session, rule_id, is_final, since AS "update"
     FROM kept_charges;
-CREATE VIEW sources AS
+CREATE OR REPLACE VIEW sources AS
     SELECT text, name AS file, servers, bytes, first, last, first_update, last_update FROM texts;
+CREATE OR REPLACE VIEW ledger AS
+    SELECT entry, "at", kind, pool, tokens, balance_before, balance_after, corrects, "user", product, server
+    FROM kept_entries;
+CREATE OR REPLACE VIEW statement AS SELECT * EXCLUDE (is_current, "day") FROM kept_statement WHERE is_current;
+CREATE OR REPLACE VIEW statements AS
+    SELECT statement, any_value(added_at) AS added_at, k.file,
+        list_sort(list(DISTINCT kind)) AS kinds, min("day") AS first, max("day") AS last, count(*) AS "rows",
+        count(*) FILTER (is_current) AS rows_current, sum(tokens) FILTER (is_current) AS tokens
+    FROM kept_statement k JOIN (SELECT statement, any_value(added_at) AS added_at FROM statement_files GROUP BY ALL)
+        USING (statement)
+    GROUP BY statement, k.file;
 """
 """What stands open to SQL beside the tables."""
 
 
 def _to_2(connection: Connection) -> None:
-    """Version 1 had no views."""
-    connection.run(VIEWS)
+    """Version 1 had no views; they are made anew behind every migration."""
 
 
-MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2}
+def _to_3(connection: Connection) -> None:
+    """Version 2 knew a text again by pieces of it, had all content in one table, and no ledger."""
+    for column in ("print", "head"):
+        connection.run(f"ALTER TABLE texts DROP COLUMN {column}")
+    connection.run("ALTER TABLE texts ADD COLUMN head BLOB")
+    connection.run("ALTER TABLE blocks RENAME TO blocks_2")
+    connection.run(BLOCKS)
+    for text, start in connection.rows("SELECT text, start FROM blocks_2 ORDER BY text, start"):
+        row = connection.row("SELECT content FROM blocks_2 WHERE text = ? AND start = ?", [text, start])
+        content = zlib.decompress(row[0])
+        keep_block(connection, text, start, content)
+        known = connection.row("SELECT head FROM texts WHERE text = ?", [text])[0] or b""
+        connection.run("UPDATE texts SET head = ? WHERE text = ?", [(known + content)[:HEAD], text])
+    connection.run("DROP TABLE blocks_2")
+    connection.run(CUTS)
+    connection.run(
+        "INSERT INTO cuts SELECT server, cut_text, cut_byte, cut_line - 1 FROM servers WHERE cut_text IS NOT NULL"
+    )
+    for column in ("cut_text", "cut_byte", "cut_line"):
+        connection.run(f"ALTER TABLE servers DROP COLUMN {column}")
+    connection.run(LEDGER_AND_STATEMENTS)
+
+
+MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}
 """What makes the tables of a version those of the next."""
 
 _LOCKS: Final[defaultdict[str, threading.RLock]] = defaultdict(threading.RLock)
@@ -187,8 +267,7 @@ class Store:
             SourceNotFoundError: There is no book.
             BusyError: Another process does not let go of it.
         """
-        if not self.path.exists():
-            raise SourceNotFoundError(f"there is no book {self.path}", location=str(self.path))
+        self._look()
         with self._opened() as connection:
             version = _version(connection, self.path)
             if version is None:
@@ -198,6 +277,22 @@ class Store:
             if version != VERSION:
                 with self._transaction(connection):
                     _migrate(connection, version)
+            yield connection
+
+    def _look(self) -> None:
+        if not self.path.exists():
+            raise SourceNotFoundError(f"there is no book {self.path}", location=str(self.path))
+
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """As `writing`, of a book that there is.
+
+        Raises:
+            SourceNotFoundError: There is no book.
+            BusyError, SourceError: As for `writing`.
+        """
+        self._look()
+        with self.writing() as connection:
             yield connection
 
     @contextmanager
@@ -304,4 +399,5 @@ def _migrate(connection: Connection, version: int) -> None:
         return
     for each in range(version, VERSION):
         MIGRATIONS[each](connection)
+    connection.run(VIEWS)
     connection.run("UPDATE book SET version = ?, written_by = ?", [VERSION, _core.__version__])

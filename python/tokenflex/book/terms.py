@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from tokenflex.contract.contract import Contract
 from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.meter import rate_read, rate_written
 from tokenflex.metering.rates import Rates
@@ -32,6 +33,7 @@ class Terms:
         server: The server's name, where the logs do not say it.
         encoding: The code page of names that are not UTF-8.
         first_date: The date of the first line of logs without any.
+        contract: What the charges are drawn from; None where the book keeps no ledger.
     """
 
     rule: Rule | None = None
@@ -41,6 +43,7 @@ class Terms:
     server: str | None = None
     encoding: str = "cp1252"
     first_date: date | None = None
+    contract: Contract | None = None
 
     def reads_as(self, other: Terms) -> bool:
         """Whether logs are read as by other terms."""
@@ -57,6 +60,7 @@ class Terms:
         server: str | None,
         encoding: str | None,
         first_date: date | None,
+        contract: Contract | None,
     ) -> Terms:
         """These terms with those that a caller gives."""
         given: dict[str, Any] = {
@@ -67,16 +71,23 @@ class Terms:
             "server": server,
             "encoding": encoding,
             "first_date": first_date,
+            "contract": contract,
         }
         if rule is not None and not isinstance(rule, Rule):
             raise ArgumentTypeError(f"rule has to be a tokenflex.Rule, not {type(rule).__name__}", location="rule")
         if rates is not None and not isinstance(rates, Rates):
             raise ArgumentTypeError(f"rates have to be a tokenflex.Rates, not {type(rates).__name__}", location="rates")
+        if contract is not None and not isinstance(contract, Contract):
+            raise ArgumentTypeError(
+                f"contract has to be a tokenflex.Contract, not {type(contract).__name__}", location="contract"
+            )
         terms = replace(self, **{name: value for name, value in given.items() if value is not None})
         if (terms.rule is None) != (terms.rates is None):
             raise ArgumentError(
                 "rule and rates go together: give both, or none to keep sessions only", location="rates"
             )
+        if terms.contract is not None and terms.rule is None:
+            raise ArgumentError("a contract needs charges: give rule and rates too", location="contract")
         if terms.rule is not None and terms.rates is not None:
             # Says what is missing before anything is read.
             terms_of(terms.rule, terms.rates, servers=terms.servers([]), users=terms.users, with_activity=False)
@@ -101,6 +112,7 @@ class Terms:
                 "server": self.server,
                 "encoding": self.encoding,
                 "first_date": None if self.first_date is None else self.first_date.isoformat(),
+                "contract": None if self.contract is None else self.contract.to_dict(),
             }
         )
 
@@ -116,4 +128,5 @@ class Terms:
             server=found["server"],
             encoding=found["encoding"],
             first_date=None if found["first_date"] is None else date.fromisoformat(found["first_date"]),
+            contract=Contract.from_dict(found["contract"]) if found.get("contract") else None,
         )

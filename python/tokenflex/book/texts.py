@@ -9,11 +9,13 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import zlib
+from bisect import bisect_right
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from tokenflex.content import digest
 from tokenflex.errors import SourceError
@@ -23,20 +25,27 @@ if TYPE_CHECKING:
 
     from tokenflex._core import Source
     from tokenflex.book.store import Connection
+    from tokenflex.usage.tails import Part
 
 BLOCK: Final = 1 << 22
-"""Bytes of a text that are packed together."""
+"""Bytes of a text that are packed together, and hashed."""
 
 HEAD: Final = 1 << 10
 """Bytes by which texts that may be the same are found."""
 
-ENDS: Final = 1 << 16
-SAMPLE: Final = 1 << 12
-SAMPLES: Final = 62
-"""A print is taken of this much at both ends, and of so many pieces of this size between."""
+SHELF: Final = 1 << 22
+"""Packed bytes of a table of content. A checkpoint writes the table again that something was added to, so that no table
+may become large."""
+
+IN_MEMORY: Final = 1 << 26
+"""Bytes of an unpacked file that are held in memory; a longer one goes to the disk."""
 
 _PACKED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 _MARKED: Final = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
+
+
+Content: TypeAlias = bytes
+"""A text has a count of bytes of this name."""
 
 
 class Text(NamedTuple):
@@ -49,14 +58,14 @@ class Text(NamedTuple):
     """Of its file when it came: where nothing else names its server, this does."""
     folder: str
     bytes: int
-    head: str
-    print: str
+    head: Content
+    """Its first bytes, `HEAD` at most."""
     is_plain: bool
     packed: int | None
     modified: int | None
 
 
-_COLUMNS: Final = "text, name, origin, folder, bytes, head, print, is_plain, packed, modified"
+_COLUMNS: Final = "text, name, origin, folder, bytes, head, is_plain, packed, modified"
 
 
 @dataclass
@@ -85,6 +94,14 @@ class _Given:
     modified: int | None
     read: Callable[[int, int], bytes]
     close: Callable[[], None] = lambda: None
+    digests: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def digest(self, start: int, count: int) -> str:
+        """The hash of a piece. Texts that may be its beginning ask for the same pieces."""
+        found = self.digests.get((start, count))
+        if found is None:
+            found = self.digests[start, count] = digest(self.read(start, count))
+        return found
 
 
 def take(connection: Connection, sources: list[Source], update: int) -> Taken:
@@ -145,7 +162,7 @@ class _Shelf:
         _keep(self.connection, text, file, before)
         head = file.read(0, min(HEAD, file.size))
         is_plain = not head.startswith(_PACKED + _MARKED) and b"\0" not in head
-        kept = Text(text, *names, file.size, digest(head), _print(file.read, file.size), is_plain, None, None)
+        kept = Text(text, *names, file.size, head, is_plain, None, None)
         self._write(kept._replace(packed=file.packed, modified=file.modified) if names[0] == file.name else kept)
         self.seen.setdefault(text, []).append(file.name)
         self.taken.files.append((file.name, text, "grown" if before else "new", file.size - before))
@@ -162,29 +179,40 @@ class _Shelf:
 
     def _find(self, file: _Given) -> tuple[int | None, bool]:
         """The text that is the file's beginning, or that it is the beginning of; and whether the file is longer."""
-        head = digest(file.read(0, min(HEAD, file.size)))
+        head = file.read(0, min(HEAD, file.size))
         for each in sorted(self.known.values(), key=lambda text: -text.bytes):
-            if min(each.bytes, file.size) >= HEAD and head != each.head:
-                continue
-            if each.bytes <= file.size:
-                if _print(file.read, each.bytes) == each.print:
-                    return each.text, file.size > each.bytes
-            elif _print(Kept(self.connection, each.text).at, file.size) == _print(file.read, file.size):
-                return each.text, False
+            both = min(len(head), len(each.head))
+            if head[:both] == each.head[:both] and self._agree(file, each.text):
+                return each.text, file.size > each.bytes
         return None, False
+
+    def _agree(self, file: _Given, text: int) -> bool:
+        """Whether the file is the beginning of a text or the text that of the file, to the last byte."""
+        blocks = self.connection.rows(
+            "SELECT start, bytes, digest FROM blocks WHERE text = ? AND start < ? ORDER BY start", [text, file.size]
+        )
+        for start, count, kept in blocks:
+            rest = file.size - start
+            if count <= rest:
+                if file.digest(start, count) != kept:
+                    return False
+            elif Kept(self.connection, text).at(start, rest) != file.read(start, rest):
+                return False
+        return True
 
     def _write(self, text: Text) -> None:
         is_known = text.text in self.known
         self.known[text.text] = text
         if is_known:
             self.connection.run(
-                "UPDATE texts SET name = ?, origin = ?, folder = ?, bytes = ?, head = ?, print = ?, is_plain = ?, "
+                "UPDATE texts SET name = ?, origin = ?, folder = ?, bytes = ?, head = ?, is_plain = ?, "
                 "packed = ?, modified = ?, last_update = ? WHERE text = ?",
                 [*text[1:], self.update, text.text],
             )
         else:
             self.connection.run(
-                "INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], NULL, NULL, ?, ?)",
+                f"INSERT INTO texts ({_COLUMNS}, servers, hosts, first_update, last_update) "  # noqa: S608 - our names
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, [], [], ?, ?)",
                 [*text, self.update, self.update],
             )
 
@@ -206,20 +234,6 @@ class _Shelf:
         for place, (file, of, what, fresh) in enumerate(self.taken.files):
             if file == name and of == text and what in words:
                 self.taken.files[place] = (file, of, words[what], fresh)
-
-
-def _print(read: Callable[[int, int], bytes], size: int) -> str:
-    """A hash of the length, of both ends, and of pieces at equal distances between."""
-    found = sha256(str(size).encode())
-    if size <= 2 * ENDS + SAMPLES * SAMPLE:
-        found.update(read(0, size))
-        return found.hexdigest()
-    found.update(read(0, ENDS))
-    step = (size - 2 * ENDS - SAMPLE) // SAMPLES
-    for piece in range(SAMPLES):
-        found.update(read(ENDS + piece * step, SAMPLE))
-    found.update(read(size - ENDS, ENDS))
-    return found.hexdigest()
 
 
 def _stamp(source: Source) -> tuple[int, int] | None:
@@ -246,18 +260,18 @@ def _open(source: Source) -> _Given:
     name, folder = source["name"], source["folder"]
     if source["path"] is None:
         data = source["bytes"] if source["bytes"] is not None else source["file"].read()
-        return _in_memory(name, folder, _unpacked(bytes(data)), None)
+        content, size = _unpacked(io.BytesIO(bytes(data)), len(data))
+        return _given(name, folder, content, size, None)
     try:
         file = Path(source["path"]).open("rb")  # noqa: SIM115 - closed by `close`
         found = os.fstat(file.fileno())
-        stamp = (found.st_size, found.st_mtime_ns)
-        if file.read(2) == b"\x1f\x8b":
-            file.seek(0)
-            with file:
-                return _in_memory(name, folder, _unpacked(file.read(stamp[0])), stamp)
+        content, size = _unpacked(file, found.st_size)
     except OSError as error:
         raise _unreadable(name, error) from error
+    return _given(name, folder, content, size, (found.st_size, found.st_mtime_ns))
 
+
+def _given(name: str, folder: str, file: IO[bytes], size: int, stamp: tuple[int, int] | None) -> _Given:
     def read(start: int, count: int) -> bytes:
         try:
             file.seek(start)
@@ -268,22 +282,25 @@ def _open(source: Source) -> _Given:
             raise SourceError(f"{name} was cut off while it was read: update again", location=name)
         return data
 
-    return _Given(name, folder, stamp[0], stamp[0], stamp[1], read, file.close)
-
-
-def _in_memory(name: str, folder: str, data: bytes, stamp: tuple[int, int] | None) -> _Given:
     packed, modified = (None, None) if stamp is None else stamp
-    return _Given(name, folder, len(data), packed, modified, lambda start, count: data[start : start + count])
+    return _Given(name, folder, size, packed, modified, read, file.close)
 
 
-def _unpacked(data: bytes) -> bytes:
-    """What a gzip file holds; as it is where it is damaged, so that its reader says so."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data
+def _unpacked(file: IO[bytes], size: int) -> tuple[IO[bytes], int]:
+    """What a gzip file holds and how much; the file where it is none, or is damaged, so that its reader says so."""
+    is_packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    if not is_packed:
+        return file, size
+    content = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `close`
     try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error):
-        return data
+        with gzip.GzipFile(fileobj=file) as packed:
+            shutil.copyfileobj(packed, content, BLOCK)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        content.close()
+        return file, size
+    file.close()
+    return content, content.tell()
 
 
 def _unreadable(name: str, error: OSError) -> SourceError:
@@ -294,8 +311,24 @@ def _keep(connection: Connection, text: int, file: _Given, start: int) -> None:
     """Keeps what a file has from a byte on."""
     while start < file.size:
         data = file.read(start, min(BLOCK, file.size - start))
-        connection.run("INSERT INTO blocks VALUES (?, ?, ?, ?)", [text, start, len(data), zlib.compress(data, 1)])
+        keep_block(connection, text, start, data)
         start += len(data)
+
+
+def keep_block(connection: Connection, text: int, start: int, data: bytes) -> None:
+    """Keeps a block of a text, packed."""
+    packed = zlib.compress(data, 1)
+    last = connection.row("SELECT shelf, sum(packed) FROM blocks GROUP BY shelf ORDER BY shelf DESC LIMIT 1")
+    shelf, used = (0, SHELF) if last is None else last
+    if used + len(packed) > SHELF:
+        shelf += 1
+        connection.run(
+            f"CREATE TABLE packed_{shelf} (text BIGINT NOT NULL, start BIGINT NOT NULL, content BLOB NOT NULL)"
+        )
+    connection.run(f"INSERT INTO packed_{shelf} VALUES (?, ?, ?)", [text, start, packed])  # noqa: S608 - our names
+    connection.run(
+        "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", [text, start, len(data), len(packed), digest(data), shelf]
+    )
 
 
 class Kept(io.RawIOBase):
@@ -306,8 +339,9 @@ class Kept(io.RawIOBase):
         self._connection = connection
         self._text = text
         self._at = start
-        rows = connection.rows("SELECT start, bytes FROM blocks WHERE text = ? ORDER BY start", [text])
-        self._blocks: list[tuple[int, int]] = rows
+        rows = connection.rows("SELECT start, bytes, shelf FROM blocks WHERE text = ? ORDER BY start", [text])
+        self._blocks: list[tuple[int, int, int]] = rows
+        self._starts = [start for start, *_ in rows]
         self._open: tuple[int, bytes] = (-1, b"")
 
     def read(self, size: int = -1) -> bytes:
@@ -348,12 +382,50 @@ class Kept(io.RawIOBase):
 
     def _block_at(self, at: int) -> bytes:
         """The rest of the block that a byte lies in."""
-        for start, count in self._blocks:
-            if start <= at < start + count:
-                if self._open[0] != start:
-                    row = self._connection.row(
-                        "SELECT content FROM blocks WHERE text = ? AND start = ?", [self._text, start]
-                    )
-                    self._open = (start, zlib.decompress(row[0]))
-                return self._open[1][at - start :]
-        return b""
+        place = bisect_right(self._starts, at) - 1
+        if place < 0:
+            return b""
+        start, count, shelf = self._blocks[place]
+        if at >= start + count:
+            return b""
+        if self._open[0] != start:
+            row = self._connection.row(
+                f"SELECT content FROM packed_{shelf} WHERE text = ? AND start = ?",  # noqa: S608 - our names
+                [self._text, start],
+            )
+            self._open = (start, zlib.decompress(row[0]))
+        return self._open[1][at - start :]
+
+
+class KeptTexts:
+    """The texts of a book, as `usage.tails` reads them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        rows = connection.rows("SELECT text, origin, folder, is_plain FROM texts")
+        self._texts: dict[int, tuple[str, str, bool]] = {text: tuple(about) for text, *about in rows}
+        self._open: tuple[int, Kept] | None = None
+
+    def source(self, part: Part) -> Source:
+        """A part under the name that its file had when it came."""
+        name, folder, _ = self._texts[part.text]
+        kept = Kept(self._connection, part.text, part.byte)
+        return {"name": f"{part.text}/{name}", "folder": folder, "path": None, "bytes": None, "file": kept}
+
+    def is_plain(self, text: int) -> bool:
+        """What was seen of the text when it came."""
+        return self._texts[text][2]
+
+    def byte_of(self, line: int, *, text: int, known: tuple[int, int]) -> int | None:
+        """At which byte a line begins."""
+        return self._kept(text).line(line, known=known)
+
+    def at(self, byte: int, count: int, *, text: int) -> bytes:
+        """So many bytes from one on."""
+        return self._kept(text).at(byte, count)
+
+    def _kept(self, text: int) -> Kept:
+        """A text, of which the last block that was unpacked is at hand."""
+        if self._open is None or self._open[0] != text:
+            self._open = (text, Kept(self._connection, text))
+        return self._open[1]

@@ -66,23 +66,20 @@ def carried_on(before: Ledger, fresh: Ledger) -> Ledger:
     Corrections are booked at the first instant that is open. There every pool then has what it has in `fresh`, so from
     there on the entries are those of `fresh`.
     """
-    if before.closed is None:
+    cut = open_from(before)
+    if cut is None:
         return fresh
-    cut = before.contract.first_instant(before.closed + _ONE_DAY)
     charges, charge_rows = _united(before.charges, fresh.charges, _CHARGE)
     bookings, booking_rows = _united(before.bookings, fresh.bookings, _BOOKING)
     bookings = bookings.with_columns(is_current=pl.int_range(pl.len()) < fresh.bookings.height)
-    # What ends with a pool's last day ends at the first instant after it.
-    at, end = pl.col("at").to_physical(), microseconds(cut, "at")
-    is_closed = (at < end) | ((at == end) & pl.col("kind").is_in(_ENDS))
-    fixed = _plain(before.entries.filter(is_closed))
+    fixed = _plain(before.entries.filter(is_before(cut)))
     fixed = fixed.with_columns(
         charge_rows.gather(fixed["charge"]).alias("charge"),
         booking_rows.gather(fixed["booking"]).cast(pl.UInt32).alias("booking"),
     )
     new = _plain(fresh.entries)
-    corrections = _corrections(fixed, new.filter(is_closed), cut)
-    entries = pl.concat([fixed, corrections.select(fixed.columns), new.filter(~is_closed)])
+    corrections = _corrections(fixed, new.filter(is_before(cut)), cut)
+    entries = pl.concat([fixed, corrections.select(fixed.columns), new.filter(~is_before(cut))])
     entries = entries.with_columns(entry=pl.int_range(1, pl.len() + 1, dtype=pl.UInt64))
     return replace(
         fresh,
@@ -92,6 +89,18 @@ def carried_on(before: Ledger, fresh: Ledger) -> Ledger:
         bookings=bookings,
         closed=before.closed,
     )
+
+
+def is_before(cut: datetime) -> pl.Expr:
+    """Which entries are closed where the open time begins at an instant."""
+    # What ends with a pool's last day ends at the first instant after it.
+    at, end = pl.col("at").to_physical(), microseconds(cut, "at")
+    return (at < end) | ((at == end) & pl.col("kind").is_in(_ENDS))
+
+
+def open_from(ledger: Ledger) -> datetime | None:
+    """The first instant that is open; None where nothing is closed."""
+    return None if ledger.closed is None else ledger.contract.first_instant(ledger.closed + _ONE_DAY)
 
 
 def _plain(entries: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterable
@@ -67,6 +68,12 @@ class Place:
             return gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"{self.name} is a damaged gzip file: {error}", location=self.name) from error
+
+    def opened(self) -> BinaryIO:
+        """What it holds as a file of its name, for what is none."""
+        file = io.BytesIO(self.data)
+        file.name = self.name
+        return file
 
     def stamp(self) -> tuple[int, int] | None:
         """What changes when the file is written to."""
