@@ -368,8 +368,11 @@ class Book:
         """
         return self._table("updates", tables.BOOK_UPDATES, 'ORDER BY "update"')
 
-    def problems(self) -> pl.DataFrame:
+    def problems(self, *, charging: bool = True) -> pl.DataFrame:
         r"""What could not be taken as it is: of reading, of pairing and of charging, as one run over all would tell it.
+
+        Args:
+            charging: Whether those of charging are told, which stand last. For them all sessions are charged again.
 
         Returns:
             See `tables.PROBLEMS`. Rows of sessions are those of `sessions()`.
@@ -386,10 +389,12 @@ class Book:
             ['undated']
         """
         with self._store.reading() as connection:
-            return _problems(connection)
+            return _problems(connection, charging=charging)
 
     def log(self, *, progress: Progress = None) -> FlexlmLog:
         """All logs of the book, read again from what it keeps of them, though their files be gone.
+
+        Zones, server, encoding and first date that were given to `Book` are taken, also before an update with them.
 
         Args:
             progress: As for `read_flexlm`.
@@ -412,7 +417,7 @@ class Book:
             ['ana']
         """
         with self._store.reading() as connection:
-            terms = _terms(connection) or Terms()
+            terms = (_terms(connection) or Terms()).with_given(**self._given)
             rows = connection.rows("SELECT text, origin, folder FROM texts ORDER BY text")
             if not rows:
                 raise SourceNotFoundError(f"{self.path} has no logs yet", location=str(self.path))
@@ -583,7 +588,7 @@ def _sessions(connection: Connection) -> pl.DataFrame:
     return tables.finish(found, tables.SESSIONS)
 
 
-def _problems(connection: Connection) -> pl.DataFrame:
+def _problems(connection: Connection, *, charging: bool) -> pl.DataFrame:
     found = connection.frame(
         "SELECT name AS source, location, code, message FROM log_problems LEFT JOIN texts USING (text) "
         "ORDER BY verb DESC, log_problems.text, location, code, message"
@@ -591,7 +596,7 @@ def _problems(connection: Connection) -> pl.DataFrame:
     sessions = _sessions(connection)
     parts = [tables.finish(found, tables.PROBLEMS), no_checkins(sessions)]
     terms = _terms(connection)
-    if terms is not None and terms.rule is not None and terms.rates is not None:
+    if charging and terms is not None and terms.rule is not None and terms.rates is not None:
         servers = terms.servers(sessions["server"].cast(pl.String).unique().to_list())
         told = Problems()
         charge(sessions, rule=terms.rule, rates=terms.rates, servers=servers, users=terms.users, problems=told)
