@@ -203,7 +203,9 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
         if given.get("book") and is_told and ctx.info_name != UPDATE:
             _tell_of_book(given["book"])
         for name in needed:
-            if not given[name] and not (given.get("book") and _ARGUMENTS[name] == "logs"):
+            if given.get("book") and _ARGUMENTS[name] == "logs":
+                given[name] = given[name] or []
+            elif not given[name]:
                 fail(
                     f"no {_ARGUMENTS[name]} given, neither here nor in {NAME}",
                     f"tokenflex init writes {NAME} from a look at your files.",

@@ -187,12 +187,13 @@ class Answer:
         to.print(f"{self.book.path}: update {done.number:,} is done", style="bold green", soft_wrap=True)
         to.print()
         _show_files(done.files, to)
-        table = screen.new_table("of", ">new", ">changed", ">removed")
-        table.add_row("sessions", *(f"{count:,}" for count in done.sessions))
-        written, removed = done.charges
-        if self.book.terms.rates is not None:
-            table.add_row("charges", f"{written:,}", "", f"{removed:,}")
-        screen.print_table(to, "What changed", table, "A charge that changed counts as new and as removed.")
+        if any((*done.sessions, *done.charges)):
+            table = screen.new_table("of", ">new", ">changed", ">removed")
+            table.add_row("sessions", *(f"{count:,}" for count in done.sessions))
+            table.add_row("charges", f"{done.charges[0]:,}", "-", f"{done.charges[1]:,}")
+            screen.print_table(to, "What changed", table, "A charge that changed counts as new and as removed.")
+        else:
+            to.print("Nothing changed.\n")
         if self.book.terms.rates is None:
             to.print("Nothing is charged, as the book has no rates yet: --rates rates.csv\n")
         _show_corrections(self.corrections, to)
