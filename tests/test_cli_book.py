@@ -236,10 +236,10 @@ def test_an_update_says_what_it_took(firm: Path) -> None:
 
 
 LATE: Final = (
-    "8:00:00 (lmgrd) FlexNet Licensing (v11.18.0.0) started on mad-lic-01 (IBM PC) (1/15/2026)\n"
+    "8:00:00 (lmgrd) FlexNet Licensing (v11.18.0.0) started on mad-lic-01 (IBM PC) (1/18/2026)\n"
     + line("8:00:05", "OUT", "87561RVT_2022_0F", "zoe")
     + line("9:00:00", "IN", "87561RVT_2022_0F", "zoe")
-    + "9:30:00 (lmgrd) TIMESTAMP 1/15/2026\n"
+    + "9:30:00 (lmgrd) TIMESTAMP 1/18/2026\n"
 )
 
 
@@ -255,7 +255,7 @@ def test_corrections_are_told_and_fail_only_if_asked(late: Path) -> None:
     shutil.copy("tokens.book", "other.book")
     result = run("update", *BOOK, late)
     assert result.exit_code == 0, result.output
-    assert re.search(r"late +zoe +RVT +2026-01-15 +- +10", result.stdout), result.stdout
+    assert re.search(r"late +zoe +RVT +2026-01-18 +- +10", result.stdout), result.stdout
     assert "1 correction, +10 tokens in all" in result.stdout
     assert max(len(each) for each in result.stdout.splitlines()) <= 100
     answer = run("update", "--book", "other.book", late, "--fail-on-corrections", "--json")
