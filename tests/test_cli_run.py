@@ -378,15 +378,8 @@ def test_help_is_in_groups_and_fits_80_columns() -> None:
     lines = result.stdout.splitlines()
     assert max(len(line) for line in lines) <= 80
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert headings == [
-        "Options:",
-        "Start here:",
-        "Every night:",
-        "The month:",
-        "Before a contract:",
-        "The rule:",
-        "For machines:",
-    ]
+    groups = ["Start here:", "Every night:", "The month:", "Before a contract:", "The rule:", "For machines:"]
+    assert headings == ["Options:", *groups]
     for name, _, _, _, short, _ in cli._COMMANDS:
         assert any(line.split() == [name, *short.split()] for line in lines), name
     for code in ("0 ", "1 ", "2 ", "75 ", "130"):

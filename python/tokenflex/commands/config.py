@@ -240,7 +240,7 @@ class Config:
         for name, value in given.items():
             if isinstance(value, dict):
                 says = SAID[name][0] if name in _TABLES else SAID[name][0].partition(";")[0]
-                lines += ["", f"# {says}", *_comments(notes.get(name)), *toml_of({name: value}).strip().splitlines()]
+                lines += ["", f"# {says}", *_comments(notes.get(name)), *toml_of({name: value}).strip("\n").split("\n")]
         if "business_hours" not in given:
             lines += ["", f"# {SAID['business_hours'][0]}", "# [business_hours]", '# hours = "08:00-18:00"']
             lines += [f'# days = "{WEEKDAYS}"']
