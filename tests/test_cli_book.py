@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import duckdb
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -306,11 +307,26 @@ def test_users_go_with_a_rule_of_their_days(firm: Path) -> None:
     assert said("charge", "--book", "own.book")["totals"]["charges"] == tf.Book("own.book").charges().height
 
 
+BEGUN: Final = ("--book", "begun.book")
+
+
+@pytest.mark.usefixtures("firm")
+def test_a_book_whose_first_update_was_killed_is_begun_again() -> None:
+    """What is left of it is a file without tables."""
+    duckdb.connect("begun.book").close()
+    fails(run("charge", *BEGUN), "no update has come to its end", "tokenflex update --book begun.book LOGS")
+    fails(run("update", *BEGUN), "there is no book begun.book yet")
+    assert said("update", *BEGUN, "logs", *TERMS)["charges"]["written"] > 0
+
+
 def test_what_is_given_wrongly_is_told(firm: Path) -> None:
     fails(run("update", "logs"), "--book is missing")
     fails(run("update", "--book", "new.book"), "no logs given, and there is no book new.book yet")
     fails(run("update", "--book", "new.book", "nowhere", MADRID), "nowhere")
-    fails(run("update", "--book", "rates.csv", "logs"), "rates.csv")
+    for other in ("rates.csv", "logs/mad-lic-01.log"):
+        fails(run("update", "--book", other, "logs", MADRID, CHICAGO), f"{other} is no book, but another file")
+        fails(run("charge", "--book", other), f"{other} is no book, but another file")
+    fails(run("update", "--book", "logs", "logs", MADRID, CHICAGO), "logs cannot be opened as a book")
     fails(run("update", *BOOK, "logs", "--first-date", "soon"), "--first-date soon")
     fails(run("charge", "--book", "new.book"), "there is no book new.book", "tokenflex update --book new.book LOGS")
     fails(run("charge", "logs", *BOOK), "--book stands in place of logs")

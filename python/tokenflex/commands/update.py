@@ -37,6 +37,8 @@ from tokenflex.words import many
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tokenflex.book.terms import Terms
+
 FILES_SHOWN: Final = 15
 CORRECTIONS_SHOWN: Final = 5
 NOTHING_NEW: Final = ("known", "older copy", "rotated", "empty")
@@ -102,9 +104,10 @@ def update(
                 "--book is missing: which file is the book?",
                 "Such as --book tokens.book; it is made where there is none.",
             )
-        if not logs and not asked.book.exists():
+        kept = _kept(asked.book, patience)
+        if not logs and kept is None:
             fail(f"no logs given, and there is no book {asked.book} yet", "Give the logs of your license servers.")
-        book = _book_of(asked.book, asked, patience)
+        book = _book_of(asked.book, kept, asked, patience)
         with reading_bar(quiet=asked.quiet or as_json) as progress:
             done = book.update(logs or None, progress=progress)
         answer = Answer(book, done)
@@ -116,9 +119,16 @@ def update(
             raise typer.Exit(LOOK_AT)
 
 
-def _book_of(path: Path, asked: UpdateOptions, patience: float) -> tf.Book:
+def _kept(path: Path, patience: float) -> Terms | None:
+    """The terms of the book; None where there is none, or its first update was killed."""
+    try:
+        return tf.Book(path, patience=patience).terms
+    except tf.SourceNotFoundError:
+        return None
+
+
+def _book_of(path: Path, kept: Terms | None, asked: UpdateOptions, patience: float) -> tf.Book:
     """The book with what is given to it; rates without a rule are charged by the rule that all commands take."""
-    kept = tf.Book(path, patience=patience).terms if path.exists() else None
     rates = rates_of(asked.rates)
     rule = None if asked.rule is None else rule_of(asked.rule)
     has_rates = rates is not None or (kept is not None and kept.rates is not None)
