@@ -159,18 +159,20 @@ def of_book(arguments: tuple[object, ...]) -> list[object]:
     return [name, *stated, *BOOK]
 
 
+OF_FILES: Final = ("file", "bytes")
+
+
 def in_any_order(answer: Any) -> Any:
-    """Without what names files: their order, and of each code of a problem which one was the first."""
+    """Without what is said of files: their order and packed size, and of each code of a problem which was the first."""
     if not isinstance(answer, dict):
         return answer
     answer = dict(answer)
     for name in ("servers", "files"):
         if isinstance(answer.get(name), list):
-            rows = [{key: value for key, value in row.items() if key != "file"} for row in answer[name]]
+            rows = [{key: value for key, value in row.items() if key not in OF_FILES} for row in answer[name]]
             answer[name] = sorted(rows, key=json.dumps)
-    for name in ("problems", "not_judged"):
-        if name in answer:
-            answer[name] = sorted((row["code"], row.get("rows", 1)) for row in answer[name])
+    if "problems" in answer:
+        answer["problems"] = sorted((row["code"], row.get("rows", 1)) for row in answer["problems"])
     return answer
 
 
@@ -324,8 +326,8 @@ def test_what_is_given_wrongly_is_told(firm: Path) -> None:
     fails(run("update", "--book", "new.book"), "no logs given, and there is no book new.book yet")
     fails(run("update", "--book", "new.book", "nowhere", MADRID), "nowhere")
     for other in ("rates.csv", "logs/mad-lic-01.log"):
-        fails(run("update", "--book", other, "logs", MADRID, CHICAGO), f"{other} is no book, but another file")
-        fails(run("charge", "--book", other), f"{other} is no book, but another file")
+        fails(run("update", "--book", other, "logs", MADRID, CHICAGO), f"{other} cannot be opened as a book")
+        fails(run("charge", "--book", other), f"{other} cannot be opened as a book")
     fails(run("update", "--book", "logs", "logs", MADRID, CHICAGO), "logs cannot be opened as a book")
     fails(run("update", *BOOK, "logs", "--first-date", "soon"), "--first-date soon")
     fails(run("charge", "--book", "new.book"), "there is no book new.book", "tokenflex update --book new.book LOGS")

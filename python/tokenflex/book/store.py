@@ -293,7 +293,7 @@ def _refuse_other_files(path: Path) -> None:
         # It is made yet, or DuckDB says what is wrong.
         return
     if head and head[_MAGIC] != b"DUCK":
-        raise SourceError(f"{path} is no book, but another file: give another name", location=str(path))
+        raise SourceError(f"{path} cannot be opened as a book: it is another kind of file", location=str(path))
 
 
 def _version(connection: Connection, path: Path) -> int | None:
