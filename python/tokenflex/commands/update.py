@@ -237,7 +237,10 @@ def _show_corrections(rows: pl.DataFrame, to: Console) -> None:
     if rows.is_empty():
         return
     table = screen.new_table("what", "user", "product", "day", ">was", ">is")
-    for row in rows.head(CORRECTIONS_SHOWN).iter_rows(named=True):
+    change = pl.col("tokens_after").fill_null(0) - pl.col("tokens_before").fill_null(0)
+    for row in (
+        rows.sort(change.abs(), descending=True, maintain_order=True).head(CORRECTIONS_SHOWN).iter_rows(named=True)
+    ):
         table.add_row(
             row["what"],
             Text(row["user"] or "-"),
@@ -250,5 +253,5 @@ def _show_corrections(rows: pl.DataFrame, to: Console) -> None:
     more = rows.height - CORRECTIONS_SHOWN
     sign = "+" if difference > 0 else ""
     note = f"{many(rows.height, 'correction')}, {sign}{screen.tokens(difference)} tokens in all: {rows['why'][0]}."
-    table_note = note + (f" The first {CORRECTIONS_SHOWN} are shown." if more > 0 else "")
-    screen.print_table(to, "Charges that were final and changed", table, table_note)
+    note += f" The {CORRECTIONS_SHOWN} greatest are shown." if more > 0 else ""
+    screen.print_table(to, "Charges that were final and changed", table, note)
