@@ -342,6 +342,7 @@ def test_answers_for_machines_have_the_keys_of_the_page(
         "report": ("--out", "r.html"),
         "sensitivity": ("--token-price", 3),
         "rerun": (home / month["files"]["dispute"],),
+        "update": ("--book", "tokens.book"),
     }
     (small / "new").mkdir()
     said = documented()
@@ -377,10 +378,11 @@ def test_help_is_in_groups_and_fits_80_columns() -> None:
     lines = result.stdout.splitlines()
     assert max(len(line) for line in lines) <= 80
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["Options:", "Start here:", "The month:", "Before a contract:", "The rule:", "For machines:"]
+    groups = ["Start here:", "Every night:", "The month:", "Before a contract:", "The rule:", "For machines:"]
+    assert headings == ["Options:", *groups]
     for name, _, _, _, short, _ in cli._COMMANDS:
         assert any(line.split() == [name, *short.split()] for line in lines), name
-    for code in ("0 ", "1 ", "2 ", "130"):
+    for code in ("0 ", "1 ", "2 ", "75 ", "130"):
         assert any(line.strip().startswith(code) for line in lines)
     for name, *_ in cli._COMMANDS:
         assert max(len(line) for line in run(name, "--help", COLUMNS="80").stdout.splitlines()) <= 80, name

@@ -238,7 +238,7 @@ def test_the_file_in_the_folder_is_found_and_told() -> None:
     result = run("charge")
     assert result.exit_code == 0, result.stderr
     assert "27 tokens in 3 charges" in result.stdout
-    assert result.stderr == "from tokenflex.toml: logs, --timezone, --rule, --rates\n"
+    assert result.stderr == "from tokenflex.toml: logs, --timezone, --rates, --rule\n"
     for silent in ("--json", "--quiet"):
         assert run("charge", silent).stderr == ""
 

@@ -6,21 +6,27 @@ takes the demo whole, as the pages do, and holds what the commands print against
 
 from __future__ import annotations
 
+import configparser
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import duckdb
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+import tokenflex as tf
 from tokenflex.cli import app
 from tokenflex.demo import write_logs
 
@@ -62,7 +68,7 @@ def blocks(*languages: str) -> list[Block]:
 
 
 def test_every_block_says_what_it_is() -> None:
-    kinds = {"python", "pycon", "sh", "text", "csv", "toml", "json"}
+    kinds = {"python", "pycon", "sh", "text", "csv", "toml", "json", "bash", "sql", "ini", "crontab"}
     assert len(blocks()) > 140
     assert [str(block) for block in blocks() if block.language not in kinds] == []
 
@@ -114,6 +120,8 @@ def told(words: list[str]) -> str:
     return done.stdout
 
 
+PIPELINE: Final = "docs/pipeline.md"
+"""The page that says one file, one script and queries, in this order; it has a run of its own."""
 MONTHS: Final = {"docs/ledger.md": 5, "docs/monthly-audit.md": 3, "docs/tutorial.md": 3}
 """Pages that show what their commands print, or run long -> months of the demo that they are about."""
 NOT_ON_FEW_LOGS: Final = {"demo", "run"}
@@ -179,7 +187,8 @@ def firm_to_read_about(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pages_with_commands() -> list[str]:
-    return sorted({block.page for block in blocks("sh") if any(w[0] == "tokenflex" for w in commands(block.text))})
+    pages = {block.page for block in blocks("sh") if any(w[0] == "tokenflex" for w in commands(block.text))}
+    return sorted(pages - {PIPELINE})
 
 
 @pytest.mark.parametrize("page", pages_with_commands())
@@ -191,6 +200,65 @@ def test_the_commands_of_a_page_run(page: str, firm_to_read_about: Path, monkeyp
                 if words[0] not in ELSEWHERE and words[1] not in NOT_ON_FEW_LOGS:
                     assert words[0] == "tokenflex", f"{block}: say where this is run"
                     told(words)
+
+
+def run_in_place(block: Block, place: Path) -> None:
+    """Does what a block of the pipeline's page says, in the folder that is the firm's and the present one."""
+    if block.language == "toml":
+        (place / "tokenflex.toml").write_text(block.text, encoding="utf-8")
+    elif block.language == "sh":
+        for words in commands(block.text):
+            if words[0] not in ELSEWHERE:
+                told(words)
+    elif block.language == "bash":
+        script = place.parent / "nightly.sh"
+        script.write_text(block.text, encoding="utf-8")
+        script.chmod(0o755)
+        # Twice: what was done is not done again.
+        for _ in range(2):
+            done = subprocess.run([script, place], cwd=place.parent, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    elif block.language == "sql":
+        with duckdb.connect("tokens.book", read_only=True) as connection:
+            connection.execute(block.text).fetchall()
+
+
+def test_the_page_of_the_pipeline_runs_as_written(
+    firm_to_read_about: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the page: its configuration, commands, script and queries."""
+    place = tmp_path / "tokens"
+    shutil.copytree(firm_to_read_about / "logs", place / "logs")
+    for name in ("rates.csv", "rule.toml", "contract.toml"):
+        shutil.copy(firm_to_read_about / name, place / name)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "tokenflex").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tokenflex "$@"\n', encoding="utf-8")
+    (programs / "tokenflex").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(place)
+    of_page = [block for block in blocks() if block.page == PIPELINE]
+    for block in of_page:
+        run_in_place(block, place)
+    assert [block.language for block in of_page].count("sql") >= 5
+    update = json.loads((place / "update.json").read_text(encoding="utf-8"))
+    assert (update["update"], update["sessions"]) == (3, {"new": 0, "changed": 0, "removed": 0})
+    months = pl.read_parquet(place / "lake_by_month" / "**" / "*.parquet")
+    final = tf.Book("tokens.book").charges(final=True)
+    assert (months.height, months["tokens"].sum()) == (final.height, final["tokens"].sum())
+    assert pl.read_parquet(place / "charges.parquet").height == tf.Book("new.book").charges().height
+    assert tf.Book("tokens.book.copy").charges().equals(tf.Book("tokens.book").charges())
+    assert json.loads((place / "balance.json").read_text(encoding="utf-8"))["contract"]
+
+
+def test_units_and_crontabs_are_well_formed() -> None:
+    for block in blocks("ini"):
+        unit = configparser.ConfigParser(strict=True, interpolation=None)
+        unit.read_string(block.text)
+        assert set(unit) <= {"DEFAULT", "Unit", "Service", "Timer", "Install"}, block
+    for block in blocks("crontab"):
+        assert re.fullmatch(r"(?:[\d*/,-]+ ){5}/srv/tokens/nightly\.sh /srv/tokens\n", block.text), block
+    assert {block.page for block in blocks("bash", "sql", "ini", "crontab")} == {PIPELINE}, "say where these are run"
 
 
 @pytest.mark.heavy

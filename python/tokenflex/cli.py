@@ -35,6 +35,7 @@ from tokenflex.commands import (
     rerun,
     run,
     sensitivity,
+    update,
     whatif,
 )
 from tokenflex.commands.options import configured
@@ -68,6 +69,7 @@ The program ends with
   0    all is well
   1    somebody has to look (run), or a pack is not the same (rerun)
   2    something was given wrongly; a line on stderr says what to do
+  75   another process has the book open; nothing was done, try later
   130  it was interrupted
 
 --json prints an answer for machines, --quiet none. docs/command-line.md has
@@ -129,7 +131,7 @@ def root(
     """What stands before any command."""
 
 
-START, MONTH, BEFORE = "Start here", "The month", "Before a contract"
+START, NIGHT, MONTH, BEFORE = "Start here", "Every night", "The month", "Before a contract"
 RULE, MACHINE = "The rule", "For machines"
 _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...]] = (
     ("init", START, init.init, init.HELP, "write tokenflex.toml from a look at your files", False),
@@ -137,6 +139,7 @@ _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...
     ("report", START, report.report, report.HELP, "one file to look at: .html, .xlsx, or a folder", True),
     ("demo", START, demo.demo, demo.HELP, "see it all on an invented firm", False),
     ("inspect", START, inspect.inspect, inspect.HELP, "what is this file, and what can I do with it", False),
+    ("update", NIGHT, update.update, update.HELP, "take what is new in logs into a book", True),
     ("charge", MONTH, charge.charge, charge.HELP, "what was charged, of what, to whom", True),
     ("audit", MONTH, audit.audit, audit.HELP, "does the vendor's statement agree, and why not", True),
     ("doubles", MONTH, doubles.doubles, doubles.HELP, "what was charged twice in a working day, and why", True),

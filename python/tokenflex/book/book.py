@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 import polars as pl
 
@@ -23,6 +23,7 @@ from tokenflex.book.charging import (
 )
 from tokenflex.book.contents import (
     SERVERS,
+    ProblemsOf,
     charges_of,
     charging_terms,
     end_of,
@@ -603,14 +604,19 @@ class Book:
         """
         return self._table("updates", tables.BOOK_UPDATES, 'ORDER BY "update"')
 
-    def problems(self) -> pl.DataFrame:
-        r"""What could not be taken as it is: of reading, of pairing and of charging, as one run over all would tell it.
+    def problems(self, *, of: ProblemsOf | None = None) -> pl.DataFrame:
+        r"""What could not be taken as it is, as one run over all would tell it.
+
+        Args:
+            of: Only those of reading and pairing `logs`, those of `charges`, for which all sessions are charged again,
+                or those of statements and the ledger (`contract`); all of them, in this order, unless given.
 
         Returns:
             See `tables.PROBLEMS`. Rows of sessions are those of `sessions()`.
 
         Raises:
             SourceNotFoundError: There is no book yet.
+            ArgumentError: `of` is none of these.
 
         Example:
             >>> import tempfile, tokenflex as tf
@@ -620,11 +626,15 @@ class Book:
             ...     book.problems()["code"].to_list()
             ['undated']
         """
+        if of not in (None, *get_args(ProblemsOf)):
+            raise ArgumentError(f"of is {of!r}, but has to be {', '.join(get_args(ProblemsOf))} or None", location="of")
         with self._store.reading() as connection:
-            return problems_of(connection)
+            return problems_of(connection, of)
 
     def log(self, *, progress: Progress = None) -> FlexlmLog:
         """All logs of the book, read again from what it keeps of them, though their files be gone.
+
+        Zones, server, encoding and first date that were given to `Book` are taken, also before an update with them.
 
         Args:
             progress: As for `read_flexlm`.
@@ -647,7 +657,7 @@ class Book:
             ['ana']
         """
         with self._store.reading() as connection:
-            terms = terms_of(connection) or Terms()
+            terms = (terms_of(connection) or Terms()).with_given(**self._given)
             rows = connection.rows("SELECT text, origin, folder FROM texts ORDER BY text")
             if not rows:
                 raise SourceNotFoundError(f"{self.path} has no logs yet", location=str(self.path))

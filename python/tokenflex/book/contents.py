@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tokenflex.book.store import Connection
+
+ProblemsOf = Literal["logs", "charges", "contract"]
+"""What problems can be of."""
 
 
 def terms_of(connection: Connection) -> Terms | None:
@@ -88,19 +91,23 @@ def statement_of(connection: Connection) -> pl.DataFrame:
     return tables.finish(found, tables.STATEMENT)
 
 
-def problems_of(connection: Connection) -> pl.DataFrame:
-    """All problems, see `Book.problems`."""
-    found = connection.frame(
-        "SELECT name AS source, location, code, message FROM log_problems LEFT JOIN texts USING (text) "
-        "ORDER BY verb DESC, log_problems.text, location, code, message"
-    )
-    sessions = sessions_of(connection)
-    parts = [tables.finish(found, tables.PROBLEMS), no_checkins(sessions)]
+def problems_of(connection: Connection, of: ProblemsOf | None) -> pl.DataFrame:
+    """See `Book.problems`."""
+    parts = [tables.empty(tables.PROBLEMS)]
+    if of in (None, "logs"):
+        found = connection.frame(
+            "SELECT name AS source, location, code, message FROM log_problems LEFT JOIN texts USING (text) "
+            "ORDER BY verb DESC, log_problems.text, location, code, message"
+        )
+        parts += [tables.finish(found, tables.PROBLEMS), no_checkins(sessions_of(connection))]
     terms = terms_of(connection)
-    if terms is not None and terms.rule is not None and terms.rates is not None:
+    if of in (None, "charges") and terms is not None and terms.rule is not None and terms.rates is not None:
+        sessions = sessions_of(connection)
         servers = terms.servers(sessions["server"].cast(pl.String).unique().to_list())
         told = Problems()
         charge(sessions, rule=terms.rule, rates=terms.rates, servers=servers, users=terms.users, problems=told)
         parts.append(told.frame)
-    kept = connection.frame("SELECT source, location, code, message FROM kept_problems ORDER BY verb, rowid")
-    return pl.concat([*parts, tables.finish(kept, tables.PROBLEMS)])
+    if of in (None, "contract"):
+        kept = connection.frame("SELECT source, location, code, message FROM kept_problems ORDER BY verb, rowid")
+        parts.append(tables.finish(kept, tables.PROBLEMS))
+    return pl.concat(parts)

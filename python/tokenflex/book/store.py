@@ -184,6 +184,9 @@ def _to_3(connection: Connection) -> None:
 MIGRATIONS: Final[dict[int, Callable[[Connection], None]]] = {1: _to_2, 2: _to_3}
 """What makes the tables of a version those of the next."""
 
+_MAGIC: Final = slice(8, 12)
+"""Where a database of DuckDB says that it is one."""
+
 _LOCKS: Final[defaultdict[str, threading.RLock]] = defaultdict(threading.RLock)
 """Threads of one process share the file's lock, so they need one of their own."""
 
@@ -336,6 +339,7 @@ class Store:
             lock.release()
 
     def _connect(self) -> Any:  # noqa: ANN401 - of DuckDB, which has no stubs
+        _refuse_other_files(self.path)
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -373,6 +377,18 @@ class Store:
             with suppress(self._duckdb.Error):
                 connection.run("ROLLBACK")
             raise
+
+
+def _refuse_other_files(path: Path) -> None:
+    """DuckDB opens tables such as CSV files too, in memory: what was written then would be lost."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAGIC.stop)
+    except OSError:
+        # It is made yet, or DuckDB says what is wrong.
+        return
+    if head and head[_MAGIC] != b"DUCK":
+        raise SourceError(f"{path} cannot be opened as a book: it is another kind of file", location=str(path))
 
 
 def _version(connection: Connection, path: Path) -> int | None:

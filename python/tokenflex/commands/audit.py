@@ -234,7 +234,7 @@ def held_against(
         rates=run.rates,
         servers=run.servers,
         sessions=run.sessions,
-        coverage=run.log.coverage,
+        coverage=run.coverage,
         **known,
     )
 

@@ -16,21 +16,18 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.commands.hours import hours_in
-from tokenflex.commands.logs import servers_of
+from tokenflex.commands.logs import BookOfLogs, LogFiles, opened, servers_of, sessions_in
 from tokenflex.commands.options import (
     AsOfOption,
     JsonOption,
     LogsArgument,
-    QuietOption,
-    ServerOption,
-    TimezoneOption,
+    ReadOptions,
     fail,
     instant_of,
     may_be_written,
     readable_errors,
-    reading_bar,
+    takes,
     writer_of,
-    zones_of,
 )
 from tokenflex.reading.periods import read_rows
 from tokenflex.summary import plain, problem_groups
@@ -124,11 +121,11 @@ class Answer:
         return {"count": self.count, "sessions": self.sessions, **rows}
 
 
+@takes(ReadOptions)
 def capacity(
     logs: LogsArgument,
     *,
-    timezone: TimezoneOption = None,
-    server: ServerOption = None,
+    asked: ReadOptions,
     by: Column = None,
     count: Count = "licenses",
     limits: Limits = None,
@@ -142,7 +139,6 @@ def capacity(
     out: Out = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Shows how many licenses are in use; see `HELP`."""
     with readable_errors():
@@ -156,16 +152,14 @@ def capacity(
             "until": instant_of(until, "--until"),
             "as_of": instant_of(as_of),
         }
-        zones = zones_of(timezone)
-        with reading_bar(quiet=quiet) as progress:
-            log = tf.read_flexlm(logs, timezone=zones, server=server, progress=progress)
-        asked = _Asked(columns, count, owned, working, period, timedelta(minutes=within))
-        found = _answer(log, _clock(log, zones, zone), asked)
+        read = opened(logs, asked)
+        what = _Asked(columns, count, owned, working, period, timedelta(minutes=within))
+        found = _answer(read, _clock(read, asked.zones, zone), what)
         if out is not None:
             _write(found, out)
         if as_json:
             typer.echo(json.dumps(found.to_dict(), indent=2))
-        elif not quiet:
+        elif not asked.quiet:
             to = screen.console()
             _show(found, working, owned, to)
             if out is not None:
@@ -185,14 +179,12 @@ class _Asked:
     within: timedelta
 
 
-def _answer(log: tf.FlexlmLog, clock: dict[str, Any], asked: _Asked) -> Answer:
+def _answer(read: LogFiles | BookOfLogs, clock: dict[str, Any], asked: _Asked) -> Answer:
     by, count, period = asked.by, asked.count, asked.period
     problems, again = tf.Problems(), tf.Problems()
-    problems.add(log.problems)
     as_of = period["as_of"]
-    sessions = tf.pair(log.events, as_of=as_of, packages=log.packages, problems=problems)
-    if sessions.is_empty():
-        fail(f"no checkouts in {log.files.height} files: are these debug logs of a FlexNet license server?")
+    sessions = sessions_in(read, as_of, problems)
+    log = read.log
     # Of a session of `pair` only the most that it ever held is known.
     held = tf.held(log.events, as_of=as_of, packages=log.packages, problems=again)
     of_hours: dict[str, Any] = {} if asked.working is None else {"hours": asked.working, **clock}
@@ -206,13 +198,13 @@ def _answer(log: tf.FlexlmLog, clock: dict[str, Any], asked: _Asked) -> Answer:
     return Answer(by, count, sessions.height, levels, heat, steps, judged, problems.frame)
 
 
-def _clock(log: tf.FlexlmLog, zones: str | dict[str, str] | None, zone: str | None) -> dict[str, Any]:
+def _clock(read: LogFiles | BookOfLogs, zones: str | dict[str, str] | None, zone: str | None) -> dict[str, Any]:
     """By which clock hours are."""
     if zone is not None:
         return {"zone": zone}
     if isinstance(zones, str):
         return {"zone": zones}
-    return {"servers": servers_of(log, zones)} if zones else {"zone": "UTC"}
+    return {"servers": servers_of(read, zones)} if zones else {"zone": "UTC"}
 
 
 def hours_of(hours: str | None, days: str | None, holidays: list[str] | None) -> tf.BusinessHours | None:

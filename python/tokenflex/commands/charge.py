@@ -49,10 +49,12 @@ def charge(
         write = writer_of(out)
         run = metered(logs, asked, as_of=instant_of(as_of))
         write(run.charges)
+        if asked.quiet and not as_json:
+            return
         summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
         if as_json:
             typer.echo(json.dumps(summary.to_dict(), indent=2))
-        elif not asked.quiet:
+        else:
             to = screen.console()
             screen.show(summary, to, zones=run.servers)
             if out is not None:

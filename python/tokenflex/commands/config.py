@@ -19,6 +19,7 @@ WHAT: Final = "configuration"
 PRESETS: Final = ("token-flex", "flex")
 
 FILES: Final = (
+    "book",
     "rates",
     "new_rates",
     "users",
@@ -39,6 +40,7 @@ FILES: Final = (
 
 SAID: Final[Mapping[str, tuple[str, str]]] = {
     "logs": ("The debug logs of the license servers: files, folders or patterns.", '["logs/"]'),
+    "book": ("The book that `tokenflex update` keeps of them; it stands in their place.", '"tokens.book"'),
     "server": ("The name of the license server, where the logs do not say it.", '"mad-lic-01"'),
     "timezone": ("One time zone for all license servers; or each server's under [servers].", '"Europe/Madrid"'),
     "rule": (
@@ -93,6 +95,7 @@ class Config:
     """
 
     logs: tuple[str, ...]
+    book: str | None
     server: str | None
     timezone: str | None
     servers: Mapping[str, str] = field(hash=False)
@@ -237,7 +240,7 @@ class Config:
         for name, value in given.items():
             if isinstance(value, dict):
                 says = SAID[name][0] if name in _TABLES else SAID[name][0].partition(";")[0]
-                lines += ["", f"# {says}", *_comments(notes.get(name)), toml_of({name: value}).strip()]
+                lines += ["", f"# {says}", *_comments(notes.get(name)), *toml_of({name: value}).strip("\n").split("\n")]
         if "business_hours" not in given:
             lines += ["", f"# {SAID['business_hours'][0]}", "# [business_hours]", '# hours = "08:00-18:00"']
             lines += [f'# days = "{WEEKDAYS}"']

@@ -134,8 +134,9 @@ def _refuse_options_of_logs(path: Path, asked: LogOptions, also: tuple[str, ...]
     given = {
         "rates": asked.rates is not None,
         "server": asked.server is not None,
-        "rule": asked.rule != LogOptions.rule,
+        "rule": asked.rule is not None,
         "timezone": bool(asked.timezone),
+        "book": asked.book is not None,
     }
     for name, is_given in given.items():
         option = f"--{name}"

@@ -149,9 +149,7 @@ def _show_plans(firm: DemoFirm, run: Metered, rule: tf.Rule, to: Console) -> Non
     sessions = tf.Identity().apply(run.sessions, problems=tf.Problems())
     terms: dict[str, Any] = {"rule": rule, "rates": run.rates, "servers": run.servers, "token_price": TOKEN_PRICE}
     to.print("What the firm would have had to reckon with before it had a contract, at made-up prices:", style="dim")
-    estimated = tf.estimate(
-        sessions, **terms, identity=tf.Identity(), coverage=run.log.coverage, problems=tf.Problems()
-    )
+    estimated = tf.estimate(sessions, **terms, identity=tf.Identity(), coverage=run.coverage, problems=tf.Problems())
     show_estimate(estimated, to)
     to.print("Which change would move that most:", style="dim")
     show_sensitivity(tf.sensitivity(sessions, **terms, problems=tf.Problems()), to, brief=True)

@@ -133,8 +133,8 @@ def _of_statement(path: str, logs: list[str], asked: LogOptions) -> _Charged:
     servers = asked.zones
     statement = tf.read_statement(path, timezone=servers, problems=problems)
     sessions = None
-    if logs:
-        sessions = sessions_of_logs(logs, timezone=servers, server=asked.server, quiet=asked.quiet, problems=problems)
+    if logs or asked.book is not None:
+        sessions = sessions_of_logs(logs, asked, problems)
     if isinstance(servers, str):
         servers = dict.fromkeys(statement["server"].cast(pl.String).drop_nulls().unique(), servers)
     return _Charged(statement, sessions, servers, problems)

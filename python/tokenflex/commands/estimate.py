@@ -100,7 +100,7 @@ def estimate(
             rules=others,
             identity=identity,
             open_sessions=open_sessions,
-            coverage=run.log.coverage,
+            coverage=run.coverage,
             scale_missing_days=scale_missing_days,
             token_price=token_price,
             as_of=instant_of(as_of),

@@ -81,7 +81,7 @@ def forecast_of(
         *options["scenarios"],
         *_growing(asked.growth, day_after(charged, asked), horizon),
     ]
-    coverage = None if charged.run is None else charged.run.log.coverage
+    coverage = None if charged.run is None else charged.run.coverage
     try:
         return tf.forecast(
             charges, horizon=horizon, rates=asked.prices, coverage=coverage, problems=problems, **options, **more

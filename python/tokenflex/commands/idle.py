@@ -17,15 +17,13 @@ from tokenflex.commands.logs import sessions_of_logs
 from tokenflex.commands.options import (
     JsonOption,
     LogsArgument,
-    QuietOption,
-    ServerOption,
-    TimezoneOption,
+    ReadOptions,
     UsersOption,
     fail,
     readable_errors,
+    takes,
     users_of,
     writer_of,
-    zones_of,
 )
 from tokenflex.summary import problem_groups
 from tokenflex.words import many, spoken
@@ -55,6 +53,7 @@ tokenflex harvest says which do.
 """
 
 
+@takes(ReadOptions)
 def idle(
     logs: LogsArgument,
     *,
@@ -64,12 +63,10 @@ def idle(
         str | None, typer.Option(metavar="60m", help="After how long the server takes an idle license back.")
     ] = None,
     after: Annotated[str, typer.Option(metavar="15m", help="Shorter idle time is not told.")] = "15m",
-    timezone: TimezoneOption = None,
-    server: ServerOption = None,
+    asked: ReadOptions,
     show: Annotated[int, typer.Option(min=0, help="How many users and spans are shown.")] = SHOWN,
     out: Annotated[Path | None, typer.Option(help="Write all spans here: .parquet or .csv.")] = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Finds idle time; see `HELP`."""
     with readable_errors():
@@ -84,14 +81,13 @@ def idle(
             taken_back = durations_of(timeout, "--timeout")[0]
         lives = None if users is None else users_of(users)
         problems = tf.Problems()
-        zones = zones_of(timezone)
-        known = activity_of(activity, zones, problems)
-        sessions = sessions_of_logs(logs, timezone=zones, server=server, quiet=quiet, problems=problems)
+        known = activity_of(activity, asked.zones, problems)
+        sessions = sessions_of_logs(logs, asked, problems)
         found = tf.idle(sessions, activity=known, timeout=taken_back, users=lives, idle_after=least, problems=problems)
         write(flat(found))
         if as_json:
             typer.echo(json.dumps(_as_dict(found, sessions), indent=2))
-        elif not quiet:
+        elif not asked.quiet:
             to = screen.console()
             _show(found, sessions, show, to)
             screen.show_problems(problem_groups(problems.frame), to)

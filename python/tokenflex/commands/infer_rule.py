@@ -18,20 +18,16 @@ from tokenflex.audit.infer_rule import LEVELS
 from tokenflex.commands.logs import rates_template, sessions_of_logs
 from tokenflex.commands.options import (
     JsonOption,
-    QuietOption,
-    RatesOption,
-    ServerOption,
-    TimezoneOption,
+    RatedOptions,
     UsersOption,
     counting_bar,
     fail,
     is_from_file,
     may_be_written,
-    rates_of,
     readable_errors,
+    takes,
     users_of,
     writer_of,
-    zones_of,
 )
 from tokenflex.content import whole_file
 from tokenflex.metering.rule_grid import described
@@ -68,6 +64,7 @@ All rules worth a try are charged over all sessions and held against the stateme
 """
 
 
+@takes(RatedOptions)
 def infer_rule(
     statement: Annotated[str, typer.Argument(help="A usage export of the vendor.", metavar="STATEMENT")],
     *,
@@ -75,9 +72,7 @@ def infer_rule(
         list[str] | None,
         typer.Option(help="Your logs; without them the statement's own sessions are used. Repeat for several."),
     ] = None,
-    timezone: TimezoneOption = None,
-    server: ServerOption = None,
-    rates: RatesOption = None,
+    asked: RatedOptions,
     users: UsersOption = None,
     tolerance: Annotated[
         str, typer.Option(metavar="PART", help="By which part of the stated tokens the best rule may be off.")
@@ -86,31 +81,30 @@ def infer_rule(
     out: Annotated[Path | None, typer.Option(help="Write all deciding units here: .parquet or .csv.")] = None,
     save_rule: Annotated[Path | None, typer.Option(help="Write the rule here, as .toml.")] = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Infers the rule; see `HELP`."""
     with readable_errors():
         write = writer_of(out)
         if save_rule is not None:
             may_be_written(save_rule, "--save-rule", (".toml",))
-        if server is not None and not logs and not is_from_file("server"):
+        has_logs = bool(logs) or asked.book is not None
+        if asked.server is not None and not has_logs and not is_from_file("server"):
             fail("--server goes with --logs: it names the server of logs that do not say it")
-        zones = zones_of(timezone)
+        zones, prices = asked.zones, asked.prices
         lives = _lives(users)
-        prices = rates_of(rates)
         problems = tf.Problems()
         stated = tf.read_statement(statement, timezone=zones, problems=problems)
-        if logs:
-            sessions = sessions_of_logs(logs, timezone=zones, server=server, quiet=quiet, problems=problems)
+        if has_logs:
+            sessions = sessions_of_logs(logs or [], asked, problems)
         else:
             sessions = tf.sessions_from(stated, problems=problems)
         if sessions.is_empty():
-            _no_sessions(statement, logs)
+            _no_sessions(statement, has_logs=has_logs)
         if prices is None:
             rates_template(sessions)
         tried = _tried(sessions, zones, lives, prices)
         told = tf.Problems()
-        with counting_bar("trying rules", quiet=quiet) as progress:
+        with counting_bar("trying rules", quiet=asked.quiet) as progress:
             found = tf.infer_rule(
                 sessions,
                 stated,
@@ -129,7 +123,7 @@ def infer_rule(
                 file.write(found.rule.to_toml().encode())
         if as_json:
             typer.echo(json.dumps(answer.to_dict(), indent=2))
-        elif not quiet:
+        elif not asked.quiet:
             _show(answer, show, screen.console())
             _tell_files(answer, out, save_rule)
         if save_rule is not None and found.rule is None:
@@ -150,9 +144,9 @@ def _lives(path: Path | None) -> dict[str, str] | None:
         )
 
 
-def _no_sessions(statement: str, logs: list[str] | None) -> None:
-    if logs:
-        fail("no checkouts in the files of --logs: are these debug logs of a FlexNet license server?")
+def _no_sessions(statement: str, *, has_logs: bool) -> None:
+    if has_logs:
+        fail("no checkouts in the files of --logs or --book: are these debug logs of a FlexNet license server?")
     fail(
         f"{statement}: its rows are tokens by day without any times, and a rule charges sessions",
         "Give the logs of your license servers too: --logs logs/ --timezone ZONE",

@@ -161,7 +161,7 @@ def month_of(logs: list[str], asked: MonthOptions, choose: Callable[[Metered], t
             charges=run.charges,
             period=period,
             activity=activity,
-            coverage=run.log.coverage,
+            coverage=run.coverage,
             events=run.log.events,
             packages=run.log.packages,
             denials=tf.denials(run.log.events, packages=run.log.packages),
@@ -281,7 +281,7 @@ def _forecast(run: Metered, given: _Given, problems: tf.Problems, steps: list[St
         return None
     try:
         return tf.forecast(
-            run.charges, horizon=HORIZON, rates=run.rates, coverage=run.log.coverage, problems=problems, **given.horizon
+            run.charges, horizon=HORIZON, rates=run.rates, coverage=run.coverage, problems=problems, **given.horizon
         )
     except tf.TokenflexError as error:
         steps.append(Step("forecast", "skipped", str(error)))

@@ -27,6 +27,7 @@ from rich.progress import (
 
 import tokenflex as tf
 from tokenflex import screen
+from tokenflex.book.terms import Terms
 from tokenflex.commands.config import NAME, Config
 from tokenflex.content import whole_file
 from tokenflex.inspection import kind_of_file
@@ -36,10 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BAD_INPUT = 2
+BUSY: Final = 75
+"""How a program ends that did nothing, since another one has the book open: EX_TEMPFAIL of sysexits.h, try it later."""
 INTERRUPTED = 130
 LOOK_AT = 1
 """How a program ends whose answer needs somebody: an audit with differences that nothing explains, for one."""
 PRESETS = {"token-flex": tf.TOKEN_FLEX, "flex": tf.FLEX}
+UPDATE: Final = "update"
+"""The one command that takes a book and logs."""
 _BOTH = "--config and --no-config exclude each other"
 _ARGUMENTS: Final = {"logs": "logs", "source": "logs", "statement": "statement"}
 _from_file: ContextVar[frozenset[str]] = ContextVar("_from_file", default=frozenset())
@@ -56,10 +61,17 @@ TimezoneOption = Annotated[
 ]
 ServerOption = Annotated[str | None, typer.Option(help="The server's name, where the log does not say it.")]
 RuleOption = Annotated[
-    str,
-    typer.Option(metavar="token-flex|flex|FILE.toml", help="How tokens are charged: a preset or a rule of your own."),
+    str | None,
+    typer.Option(
+        metavar="token-flex|flex|FILE.toml",
+        help="How tokens are charged: a preset or a rule of your own. Default: token-flex, or that of --book.",
+    ),
 ]
 RatesOption = Annotated[Path | None, typer.Option(help="Daily token rates as CSV: product, tokens, effective_from.")]
+BookOption = Annotated[
+    Path | None,
+    typer.Option(metavar="BOOK", help="A book in place of logs: what tokenflex update took, with its zones and rates."),
+]
 UsersOption = Annotated[
     Path | None,
     typer.Option(help="By which zone each user lives, as CSV: user, zone; valid_from, valid_to if they move."),
@@ -81,29 +93,51 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no summa
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogOptions:
-    """The options by which logs are read and charged; a command has them with `takes`."""
+class ReadOptions:
+    """The options by which logs are read; a command has them with `takes`."""
 
     timezone: TimezoneOption = None
     server: ServerOption = None
-    rule: RuleOption = "token-flex"
-    rates: RatesOption = None
+    book: BookOption = None
     quiet: QuietOption = False
 
     @cached_property
-    def zones(self) -> str | dict[str, str] | None:
-        """What `--timezone` says."""
-        return zones_of(self.timezone)
+    def kept(self) -> Terms:
+        """How the logs of `--book` are read and charged; without one there are no such terms."""
+        return Terms() if self.book is None else terms_of_book(self.book)
 
     @cached_property
-    def terms(self) -> tf.Rule:
-        """What `--rule` says."""
-        return rule_of(self.rule)
+    def zones(self) -> str | dict[str, str] | None:
+        """What `--timezone` says, or else the book."""
+        given = zones_of(self.timezone)
+        return self.kept.timezone if given is None else given
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatedOptions(ReadOptions):
+    """The same, and what products are worth."""
+
+    rates: RatesOption = None
 
     @cached_property
     def prices(self) -> tf.Rates | None:
-        """What `--rates` says."""
-        return rates_of(self.rates)
+        """What `--rates` says, or else the book."""
+        given = rates_of(self.rates)
+        return self.kept.rates if given is None else given
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions(RatedOptions):
+    """The options by which logs are read and charged."""
+
+    rule: RuleOption = None
+
+    @cached_property
+    def terms(self) -> tf.Rule:
+        """What `--rule` says, or else the book."""
+        if self.rule is not None:
+            return rule_of(self.rule)
+        return self.kept.rule or tf.TOKEN_FLEX
 
 
 def _take_config(ctx: typer.Context, given: Path | None) -> Path | None:
@@ -155,13 +189,23 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
     def run(ctx: typer.Context, config: Path | None, no_config: bool, **given: Any) -> None:  # noqa: ANN401 - of each option its own
         if no_config and config is not None:
             fail(_BOTH)
-        taken = [param for param in ctx.command.params if param.name and _source(ctx, param.name) == "DEFAULT_MAP"]
-        if taken and not (given.get("quiet") or given.get("as_json")):
+        passed_over = _logs_or_book(ctx, given)
+        taken = [
+            param
+            for param in ctx.command.params
+            if param.name and _source(ctx, param.name) == "DEFAULT_MAP" and param.name not in passed_over
+        ]
+        is_told = not (given.get("quiet") or given.get("as_json"))
+        if taken and is_told:
             # Arguments are logs, or a statement.
             names = [param.opts[0] if param.opts[0].startswith("-") else _ARGUMENTS[param.name] for param in taken]
             typer.echo(f"from {config}: {', '.join(names)}", err=True)
+        if given.get("book") and is_told and ctx.info_name != UPDATE:
+            _tell_of_book(given["book"])
         for name in needed:
-            if not given[name]:
+            if given.get("book") and _ARGUMENTS[name] == "logs":
+                given[name] = given[name] or []
+            elif not given[name]:
                 fail(
                     f"no {_ARGUMENTS[name]} given, neither here nor in {NAME}",
                     f"tokenflex init writes {NAME} from a look at your files.",
@@ -178,6 +222,43 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _logs_or_book(ctx: typer.Context, given: dict[str, Any]) -> set[str]:
+    """Lets a book stand in place of logs; what gives way is emptied, and returned by name.
+
+    What stands on the command line goes before `tokenflex.toml`, and a book before logs where both stand there. Where
+    both stand on the command line, whoever reads them refuses it.
+    """
+    if given.get("book") is None or ctx.info_name == UPDATE:
+        return set()
+    logs = [name for name in ("logs", "source") if given.get(name)]
+    if _source(ctx, "book") == "DEFAULT_MAP" and any(
+        # Beside a statement, logs are evidence, and a book is as well.
+        _source(ctx, name) == "COMMANDLINE" and not ("logs" in given and name == "source" and is_statement(given[name]))
+        for name in logs
+    ):
+        given["book"] = None
+        return {"book"}
+    passed_over = {name for name in logs if _source(ctx, name) == "DEFAULT_MAP"}
+    given.update({name: [] for name in passed_over})
+    return passed_over
+
+
+def _tell_of_book(path: Path) -> None:
+    """Says on stderr of when a book is."""
+    with readable_errors():
+        terms_of_book(path)
+        last = tf.Book(path).updates().row(-1, named=True)
+    typer.echo(f"from {path}: update {last['update']:,}, which ended {last['ended_at']:%Y-%m-%d %H:%M} UTC", err=True)
+
+
+def terms_of_book(path: Path) -> Terms:
+    """How the logs of a book are read and charged; without a book the program ends, and says how to make one."""
+    try:
+        return tf.Book(path).terms
+    except tf.SourceNotFoundError as error:
+        fail(str(error), f"tokenflex update --book {path} LOGS makes it.")
+
+
 def _source(ctx: typer.Context, name: str) -> str:
     """Where the value of a parameter comes from, as click names it."""
     source = ctx.get_parameter_source(name)
@@ -192,14 +273,14 @@ def is_from_file(name: str) -> bool:
     return name in _from_file.get()
 
 
-def takes(options: type[LogOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(options: type[ReadOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes the fields of a dataclass options of a command, which gets them together as `asked`."""
     hints = get_type_hints(options, include_extras=True)
     fields = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in dataclasses.fields(options)
+        for field in sorted(dataclasses.fields(options), key=lambda field: field.name == "quiet")
     ]
 
     def changed(command: Callable[..., None]) -> Callable[..., None]:
@@ -386,7 +467,7 @@ def readable_errors() -> Iterator[None]:
     except tf.TokenflexError as error:
         is_zone = isinstance(error, tf.ZoneError) or error.location == "timezone"
         hint = "Give --timezone ZONE for all servers, or --timezone SERVER=ZONE once for each."
-        fail(str(error), hint if is_zone else "")
+        fail(str(error), hint if is_zone else "", BUSY if isinstance(error, tf.BusyError) else BAD_INPUT)
     except OSError as error:
         fail(f"{error.filename or 'file'}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -394,9 +475,9 @@ def readable_errors() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def fail(what: str, hint: str = "") -> NoReturn:
+def fail(what: str, hint: str = "", code: int = BAD_INPUT) -> NoReturn:
     """Ends the program with a line on stderr that says what is wrong, and one that says what to do."""
     typer.echo(f"tokenflex: {what}", err=True)
     if hint:
         typer.echo(hint, err=True)
-    raise typer.Exit(BAD_INPUT)
+    raise typer.Exit(code)

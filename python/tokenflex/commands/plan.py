@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
 
@@ -165,13 +165,16 @@ _OF_FORECASTS: Final = {
 def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.Problems) -> Scenarios:
     if asked.paths is not None and is_from_file("source"):
         source = []
-    _check(source, asked, offer)
+    if asked.paths is not None and is_from_file("book"):
+        asked = replace(asked, book=None)
+    has_source = bool(source) or asked.book is not None
+    _check(asked, offer, has_source=has_source)
     start = None if asked.start is None else day_of(asked.start, "--start")
     held = None if asked.contract is None else contract_of(asked.contract)
     if held is not None and is_from_file("contract") and bool(held.years) != bool(offer.years):
         held = None
     # With a file of charges, rates are for projects only.
-    charged = charges_of(source, asked, problems, also=("--rates", *asked.local)) if source else None
+    charged = charges_of(source, asked, problems, also=("--rates", *asked.local)) if has_source else None
     if asked.paths is not None:
         paths = _paths_in(asked.paths)
         first = start or cast("date | None", paths["day"].min() if "day" in paths.columns else None)
@@ -181,10 +184,10 @@ def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.
     return forecasted(charged, offer=offer, asked=asked, start=start, held=held, problems=problems)
 
 
-def _check(source: list[str], asked: PlanOptions, offer: tf.Offer) -> None:
-    if asked.paths is None and not source:
+def _check(asked: PlanOptions, offer: tf.Offer, *, has_source: bool) -> None:
+    if asked.paths is None and not has_source:
         fail("give logs or charges to forecast from, or scenarios of your own with --paths, one of the two")
-    if asked.paths is not None and source and asked.contract is None:
+    if asked.paths is not None and has_source and asked.contract is None:
         fail(
             "give logs or charges, or --paths, one of the two; both only where --contract says what they are drawn from"
         )

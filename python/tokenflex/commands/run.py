@@ -92,7 +92,7 @@ def _period(read: Metered, month: str | None, *, everything: bool) -> tuple[date
     if everything:
         return None
     if month is None:
-        seen: datetime = read.log.coverage["last"].max()  # type: ignore[assignment]  # of instants
+        seen: datetime = read.coverage["last"].max()  # type: ignore[assignment]  # of instants
         return last_whole_month(dates, seen.date())
     days = days_of_month(month, "--month")
     if not dates.is_between(*days).any():
