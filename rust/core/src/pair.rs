@@ -269,11 +269,11 @@ pub fn pair_on(
     let mut kept = None;
     for &row in &order {
         if kept.is_none() && events.time[row as usize] >= keep_at {
-            kept = Some(pairing.keep());
+            kept = Some(pairing.keep(keep_at));
         }
         pairing.take(row);
     }
-    let kept = kept.unwrap_or_else(|| pairing.keep());
+    let kept = kept.unwrap_or_else(|| pairing.keep(keep_at));
     Ok((pairing.finish(as_of), kept))
 }
 
@@ -442,6 +442,13 @@ struct Use {
     closing_until: i64,
 }
 
+impl Use {
+    /// Whether nothing is out, and no check-in of a line that was set aside is to come.
+    fn is_over(&self) -> bool {
+        self.licenses == 0 && self.set_aside == 0
+    }
+}
+
 const UNUSED: Use =
     Use { row: NONE, licenses: 0, peak: 0, checkouts: 0, daemon: NONE, set_aside: 0, closing_until: i64::MIN };
 
@@ -502,14 +509,14 @@ impl<'a> Pairing<'a> {
         self.carried_seen = carried.last_seen;
     }
 
-    /// What is going on, without that which nothing can follow.
-    fn keep(&self) -> Kept {
+    /// What is going on, without that which nothing can follow at an instant or later.
+    fn keep(&self, at: i64) -> Kept {
         let mut kept = Kept { is_whole: self.stops.is_empty(), ..Kept::default() };
         kept.last_seen = self.last_seen.values().copied().chain(self.carried_seen).max();
         let mut uses: Vec<&Use> = self.uses.values().collect();
         uses.sort_unstable_by_key(|in_use| in_use.row);
         for in_use in uses {
-            if in_use.licenses == 0 && in_use.set_aside == 0 && in_use.closing_until == i64::MIN {
+            if in_use.is_over() && in_use.closing_until < at {
                 continue;
             }
             kept.row.push(in_use.row);
@@ -549,6 +556,7 @@ impl<'a> Pairing<'a> {
         let Some(entry) = self.key(row) else { return };
         let licenses = self.events.licenses[at].max(1);
         let in_use = self.uses.entry(entry).or_insert(Use { row, ..UNUSED });
+        in_use.daemon = self.events.daemon[at];
         if self.beside[at] {
             in_use.set_aside = in_use.set_aside.saturating_add(1);
             self.found.package_lines += 1;
@@ -668,7 +676,7 @@ impl<'a> Pairing<'a> {
         let keys: Vec<Key> = self
             .uses
             .iter()
-            .filter(|(key, in_use)| key.0 == server && self.speaks_for(daemon, in_use.daemon))
+            .filter(|(key, in_use)| key.0 == server && !in_use.is_over() && self.speaks_for(daemon, in_use.daemon))
             .map(|(key, _)| *key)
             .collect();
         for key in keys {
