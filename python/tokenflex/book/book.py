@@ -368,17 +368,19 @@ class Book:
         """
         return self._table("updates", tables.BOOK_UPDATES, 'ORDER BY "update"')
 
-    def problems(self, *, charging: bool = True) -> pl.DataFrame:
+    def problems(self, *, of: Literal["logs", "charges"] | None = None) -> pl.DataFrame:
         r"""What could not be taken as it is: of reading, of pairing and of charging, as one run over all would tell it.
 
         Args:
-            charging: Whether those of charging are told, which stand last. For them all sessions are charged again.
+            of: `logs`, those of reading and pairing alone; `charges`, those of charging, for which all sessions are
+                charged again. Unless given, all.
 
         Returns:
             See `tables.PROBLEMS`. Rows of sessions are those of `sessions()`.
 
         Raises:
             SourceNotFoundError: There is no book yet.
+            ArgumentError: `of` is something else.
 
         Example:
             >>> import tempfile, tokenflex as tf
@@ -388,8 +390,10 @@ class Book:
             ...     book.problems()["code"].to_list()
             ['undated']
         """
+        if of not in (None, "logs", "charges"):
+            raise ArgumentError(f"of is {of!r}, but has to be logs or charges", location="of")
         with self._store.reading() as connection:
-            return _problems(connection, charging=charging)
+            return _problems(connection, of)
 
     def log(self, *, progress: Progress = None) -> FlexlmLog:
         """All logs of the book, read again from what it keeps of them, though their files be gone.
@@ -588,15 +592,17 @@ def _sessions(connection: Connection) -> pl.DataFrame:
     return tables.finish(found, tables.SESSIONS)
 
 
-def _problems(connection: Connection, *, charging: bool) -> pl.DataFrame:
+def _problems(connection: Connection, of: str | None) -> pl.DataFrame:
     found = connection.frame(
         "SELECT name AS source, location, code, message FROM log_problems LEFT JOIN texts USING (text) "
         "ORDER BY verb DESC, log_problems.text, location, code, message"
     )
     sessions = _sessions(connection)
     parts = [tables.finish(found, tables.PROBLEMS), no_checkins(sessions)]
+    if of == "charges":
+        parts = [tables.empty(tables.PROBLEMS)]
     terms = _terms(connection)
-    if charging and terms is not None and terms.rule is not None and terms.rates is not None:
+    if of != "logs" and terms is not None and terms.rule is not None and terms.rates is not None:
         servers = terms.servers(sessions["server"].cast(pl.String).unique().to_list())
         told = Problems()
         charge(sessions, rule=terms.rule, rates=terms.rates, servers=servers, users=terms.users, problems=told)
