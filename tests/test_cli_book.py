@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -358,6 +359,18 @@ def test_an_update_in_the_middle_of_a_command_is_noticed(firm: Path) -> None:
     assert said("update", *BOOK, "--rates", "more.csv")["charges"]["written"] > 0
     with pytest.raises(tf.BusyError, match="updated while it was read"):
         read.sessions(None, tf.Problems())
+
+
+def test_problems_of_a_book_are_told_by_where_they_come_from(firm: Path) -> None:
+    (firm / "one.csv").write_text("product,tokens\nACD,7\n")
+    said("update", *BOOK, "--rates", "one.csv")
+    book = tf.Book("tokens.book")
+    of_logs, of_charges = book.problems(of="logs"), book.problems(of="charges")
+    assert set(of_logs["code"]) == {"checkin_without_checkout"}
+    assert set(of_charges["code"]) == {"no_rate"}
+    assert book.problems().equals(pl.concat([of_logs, of_charges]))
+    with pytest.raises(tf.ArgumentError, match="has to be logs or charges"):
+        book.problems(of="log")  # type: ignore[arg-type]  # what is wrong here
 
 
 # What is given beside a book.

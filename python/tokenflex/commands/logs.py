@@ -106,24 +106,23 @@ class BookOfLogs:
         """Those of the book; paired anew where its logs are to be read otherwise, or open sessions to end elsewhere."""
         if as_of is not None or not self.is_as_given:
             return LogFiles(self.log).sessions(as_of, problems)
-        problems.add(self._problems)
+        problems.add(self.book.problems(of="logs"))
         return self._sessions
 
     @cached_property
     def _sessions(self) -> pl.DataFrame:
         return self._of_one_update(self.book.sessions())
 
-    @cached_property
-    def _problems(self) -> pl.DataFrame:
-        """Those of reading and pairing."""
-        return self._of_one_update(self.book.problems(of="logs"))
-
     def charges(self, run: Paired, rule: tf.Rule, problems: tf.Problems) -> pl.DataFrame | None:
         """Those of the book, if sessions, rule and rates are its own; else none."""
         if (
             self.is_as_given
             and run.sessions is self._sessions
-            and (rule, run.rates) == (self.terms.rule, self.terms.rates)
+            and (rule, run.rates)
+            == (
+                self.terms.rule,
+                self.terms.rates,
+            )
         ):
             problems.add(self.book.problems(of="charges"))
             return self._of_one_update(self.book.charges())
