@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PAIRED: Final = ("sessions", "denials", "problems")
 """Tables that are made of the events."""
 _TABLES: Final = ("events", "sessions", "denials", "problems", "packages", "files", "coverage")
-_OPTIONS: Final = ("path", "table", "timezone", "server", "encoding", "first_date", "as_of")
+_OPTIONS: Final = ("path", "paths", "table", "timezone", "server", "encoding", "first_date", "as_of")
 _BANNER: Final = re.compile(rb"(?<!Server) started on ([^\s(]+)")
 _CHUNK: Final = 1 << 20
 
@@ -41,8 +41,8 @@ _CHUNK: Final = 1 << 20
 class FlexLM(DataSource):
     """Logs of license servers, read by `tokenflex.read_flexlm`: one partition for each server.
 
-    Register it by `spark.dataSource.register(tfs.FlexLM)`. The files have to be where all executors see them. Options
-    are text:
+    Register it by `spark.dataSource.register(tfs.FlexLM)`; `load` takes the paths that `tokenflex.read_flexlm` takes.
+    The files have to be where all executors see them. Options are text:
 
     - `table`: `events` (unless given), `sessions`, `denials`, `problems` (of reading and of pairing), `packages`,
       `files` or `coverage`, each as `tokenflex.tables` has it;
@@ -79,7 +79,7 @@ class FlexLM(DataSource):
 class AskedLogs:
     """The options, read."""
 
-    path: str
+    paths: tuple[str, ...]
     table: str
     timezone: str | dict[str, str] | None
     server: str | None
@@ -109,7 +109,7 @@ class FlexLMReader(DataSourceReader):
 
     def partitions(self) -> Sequence[InputPartition]:
         """The files of each server."""
-        files = files_of(self._asked.path, FOLDERS)
+        files = list(dict.fromkeys(file for path in self._asked.paths for file in files_of(path, FOLDERS)))
         groups = [(files, frozenset[str]())] if self._asked.server is not None else by_server(files)
         if len(groups) > 1 and self._asked.table == "sessions" and self._asked.as_of is None:
             raise ArgumentError(
@@ -171,10 +171,8 @@ def _asked(options: Mapping[str, str]) -> AskedLogs:
     table = given.get("table", "events")
     if table not in _TABLES:
         raise ArgumentError(f"table is {table!r}, but has to be one of {', '.join(_TABLES)}", location="table")
-    if "path" not in given:
-        raise ArgumentError("say by load(path) where the logs are: one file, folder or pattern", location="path")
     return AskedLogs(
-        path=given["path"],
+        paths=_paths(given),
         table=table,
         timezone=_zone(given.get("timezone")),
         server=given.get("server"),
@@ -182,6 +180,14 @@ def _asked(options: Mapping[str, str]) -> AskedLogs:
         first_date=_date(given.get("first_date")),
         as_of=instant_or_date(given.get("as_of"), "as_of"),
     )
+
+
+def _paths(given: Mapping[str, str]) -> tuple[str, ...]:
+    """The one path of `load(path)`, or those of a list, which Spark hands over as JSON."""
+    paths = [given["path"]] if "path" in given else json.loads(given.get("paths", "[]"))
+    if not paths:
+        raise ArgumentError("say by load(…) where the logs are: files, folders or patterns", location="path")
+    return tuple(paths)
 
 
 def _zone(text: str | None) -> str | dict[str, str] | None:
