@@ -6,7 +6,8 @@ extra `spark`: `pip install 'tokenflex[spark]'`. See `docs/spark.md`.
 """
 
 try:
-    import pyarrow as pa  # noqa: F401 - Spark hands over batches of it
+    import pandas as pd  # noqa: F401 - Spark asks for it before it hands anything over
+    import pyarrow as pa  # noqa: F401 - what it hands over
     import pyspark  # noqa: F401 - told of here, before modules that need it
 except ImportError as error:
     raise ImportError(
