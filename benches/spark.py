@@ -110,7 +110,9 @@ def main() -> int:
     spark.range(1).mapInArrow(as_it_is, "id bigint").collect()
     first = time.perf_counter() - began
     load = os.getloadavg()[0]
-    print(f"{options.master}, load {load:.1f}: Spark starts in {started:.1f} s, its first task of Python in {first:.1f} s")
+    print(
+        f"{options.master}, load {load:.1f}: Spark starts in {started:.1f} s, its first task of Python in {first:.1f} s"
+    )
     print("| million sessions | one machine | Spark | ratio | in order | to Python and back | charged and written |")
     print("|--:|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as scratch:
@@ -118,8 +120,9 @@ def main() -> int:
             found = measure(spark, Path(scratch) / "run", int(millions * 1e6))
             moved = found["to Python and back"] - found["in order"]
             rest = found["there"] - found["to Python and back"]
+            ratio = found["there"] / found["here"]
             print(
-                f"| {millions:g} | {found['here']:.2f} s | {found['there']:.2f} s | {found['there'] / found['here']:.1f} "
+                f"| {millions:g} | {found['here']:.2f} s | {found['there']:.2f} s | {ratio:.1f} "
                 f"| {found['in order']:.2f} s | {moved:+.2f} s | {rest:+.2f} s |",
                 flush=True,
             )

@@ -89,7 +89,7 @@ def double_charges(
         >>> import tokenflex as tf, tokenflex.spark as tfs
         >>> sessions = spark.sql('''
         ...     select 'mei' user, 'ACD' product, 'nyc' server,
-        ...            timestamp'2026-07-13 01:00Z' start, timestamp'2026-07-13 10:00Z' end
+        ...            timestamp'2026-07-13T01:00:00Z' start, timestamp'2026-07-13T10:00:00Z' end
         ... ''')
         >>> found = tfs.double_charges(
         ...     sessions, users={"mei": "Asia/Singapore"}, problems=tfs.Problems(),
@@ -123,8 +123,8 @@ def double_charges(
             _check_period(charges, evidence, found)
     lines = _numbered_charges(charges)
     second_charges(
-        frames.empty_of(lines).drop(NUMBER),
-        None if evidence is None else frames.empty_of(evidence).drop(NUMBER),
+        frames.nothing_of(lines).drop(NUMBER),
+        None if evidence is None else frames.nothing_of(evidence).drop(NUMBER),
         asked,
         tf.Problems(),
         is_whole=False,

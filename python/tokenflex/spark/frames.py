@@ -65,10 +65,11 @@ def column(name: str) -> Column:
     return fn.col("`" + name.replace("`", "``") + "`")
 
 
-def empty_of(table: DataFrame, columns: Iterable[str] | None = None) -> pl.DataFrame:
-    """A frame of no rows with its columns, of which a verb refuses the same as of many, before a job has run."""
+def nothing_of(table: DataFrame, columns: Iterable[str] | None = None) -> pl.DataFrame:
+    """A row of nothing with its columns, of which a verb refuses the same as of many rows, before a job has run."""
     chosen = table if columns is None else table.select([column(name) for name in columns])
-    return polars_of(chosen.limit(0).toArrow())
+    # A table without a row has no batch either, and then nobody looks at the types.
+    return polars_of(chosen.limit(0).toArrow()).clear(1)
 
 
 def present(table: DataFrame, reads: Sequence[str]) -> list[str]:
