@@ -79,7 +79,8 @@ def charge(
     Example:
         >>> import tokenflex as tf, tokenflex.spark as tfs
         >>> sessions = spark.sql('''
-        ...     select 'ana' user, 'ACD' product, timestamp'2026-07-13T08:00:00Z' start, timestamp'2026-07-13T17:00:00Z' end
+        ...     select 'ana' user, 'ACD' product,
+        ...            timestamp'2026-07-13T08:00:00Z' start, timestamp'2026-07-13T17:00:00Z' end
         ... ''')
         >>> problems = tfs.Problems()
         >>> charges = tfs.charge(sessions, rule=tf.FLEX, rates=tf.Rates({"ACD": 7}), problems=problems)
@@ -138,7 +139,8 @@ def categorize(
     Example:
         >>> import tokenflex as tf, tokenflex.spark as tfs
         >>> sessions = spark.sql('''
-        ...     select 'ana' user, 'ACD' product, timestamp'2026-07-13T08:00:00Z' start, timestamp'2026-07-13T09:00:00Z' end
+        ...     select 'ana' user, 'ACD' product,
+        ...            timestamp'2026-07-13T08:00:00Z' start, timestamp'2026-07-13T09:00:00Z' end
         ...     union all select 'ana', 'ACD', timestamp'2026-07-13T10:00:00Z', timestamp'2026-07-13T11:00:00Z'
         ... ''')
         >>> outcomes = tfs.categorize(sessions, rule=tf.FLEX, rates=tf.Rates({"ACD": 7}), problems=tfs.Problems())
@@ -170,13 +172,13 @@ def categorize(
 def _checked(sessions: DataFrame, terms: dict[str, Any], activity: DataFrame | None) -> DataFrame | None:
     """Refuses at once what tasks would refuse, and gives the activity where it counts."""
     frames.checked_frame(sessions, "sessions")
-    nothing = frames.nothing_of(sessions, frames.present(sessions, READS))
-    Meter(**terms).pushed(nothing)
+    sample = frames.sample_of(sessions, frames.present(sessions, READS))
+    Meter(**terms).pushed(sample)
     if not is_read(activity, terms["rule"]):
         return None
     known = frames.checked_frame(activity, "activity")
     known = known.select([frames.column(name) for name in frames.present(known, ACTIVITY)])
-    charged(nothing, activity=frames.nothing_of(known), as_of=None, **terms)
+    charged(sample, activity=frames.sample_of(known), as_of=None, **terms)
     return known
 
 

@@ -57,7 +57,8 @@ def concurrency(
     Example:
         >>> import tokenflex.spark as tfs
         >>> sessions = spark.sql('''
-        ...     select 'ana' user, 'ACD' product, timestamp'2026-07-13T08:00:00Z' start, timestamp'2026-07-13T12:00:00Z' end
+        ...     select 'ana' user, 'ACD' product,
+        ...            timestamp'2026-07-13T08:00:00Z' start, timestamp'2026-07-13T12:00:00Z' end
         ...     union all select 'ben', 'ACD', timestamp'2026-07-13T09:00:00Z', timestamp'2026-07-13T12:00:00Z'
         ... ''')
         >>> steps = tfs.concurrency(sessions, problems=tfs.Problems())
@@ -71,7 +72,7 @@ def concurrency(
     member = MEMBERS.get(count)
     optional = [member] if member else ["licenses"]
     reads = frames.present(sessions, list(dict.fromkeys([*names, "start", "end", *optional, "checkouts"])))
-    _steps(frames.nothing_of(sessions, reads), asked)
+    _steps(frames.sample_of(sessions, reads), asked)
     looked = frames.look(sessions, row=row, as_of=as_of)
     taken = sessions.select(
         *(frames.column(name) for name in reads if name != "end"),

@@ -123,8 +123,9 @@ def double_charges(
             _check_period(charges, evidence, found)
     lines = _numbered_charges(charges)
     second_charges(
-        frames.nothing_of(lines).drop(NUMBER),
-        None if evidence is None else frames.nothing_of(evidence).drop(NUMBER),
+        # Without what only some values are good for.
+        frames.sample_of(lines).drop(NUMBER, "session", "category", "trigger", strict=False),
+        None if evidence is None else frames.sample_of(evidence).drop(NUMBER),
         asked,
         tf.Problems(),
         is_whole=False,

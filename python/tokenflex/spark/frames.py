@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as fn
 from pyspark.sql import types as st
@@ -26,8 +27,6 @@ from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE, instant_in_data
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
-
-    import polars as pl
 
     from tokenflex.metering.terms import Together
     from tokenflex.tables import Schema
@@ -65,11 +64,22 @@ def column(name: str) -> Column:
     return fn.col("`" + name.replace("`", "``") + "`")
 
 
-def nothing_of(table: DataFrame, columns: Iterable[str] | None = None) -> pl.DataFrame:
-    """A row of nothing with its columns, of which a verb refuses the same as of many rows, before a job has run."""
+def sample_of(table: DataFrame, columns: Iterable[str] | None = None) -> pl.DataFrame:
+    """A row made up with its columns, of which a verb refuses the same types as of many rows, before a job has run.
+
+    A column without a value would not do: of nulls nobody asks of which type they are.
+    """
     chosen = table if columns is None else table.select([column(name) for name in columns])
-    # A table without a row has no batch either, and then nobody looks at the types.
-    return polars_of(chosen.limit(0).toArrow()).clear(1)
+    schema = polars_of(chosen.limit(0).toArrow()).schema
+    return pl.DataFrame([_one_of(dtype).alias(name) for name, dtype in schema.items()])
+
+
+def _one_of(dtype: pl.DataType) -> pl.Series:
+    """Any value of this type, if there is one that is plain."""
+    try:
+        return pl.Series([1]).cast(dtype)
+    except pl.exceptions.PolarsError:
+        return pl.Series([None], dtype=dtype)
 
 
 def present(table: DataFrame, reads: Sequence[str]) -> list[str]:
