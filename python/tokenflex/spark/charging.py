@@ -15,7 +15,7 @@ from tokenflex.metering.terms import schema_of, together
 from tokenflex.spark import frames, tasks
 from tokenflex.spark.problems import Problems, checked
 from tokenflex.spark.tasks import NUMBER, PART
-from tokenflex.spark.types import batches_of, polars_of, spark_schema
+from tokenflex.spark.types import batches_of, polars_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,10 +156,7 @@ def categorize(
     charges = _charges(taken, terms, known)
     _tell(taken, charges, terms, found)
     kept = sessions.select("*", frames.number_of(sessions, row, looked), frames.closed(sessions, looked).alias(_END))
-    added = _added(rule)
-    schema = ", ".join(
-        [*(f"`{each.name.replace('`', '``')}` {each.dataType.simpleString()}" for each in sessions.schema), added]
-    )
+    schema = frames.with_columns(sessions.schema, _outcome_schema(rule))
     outcomes = frames.mapped(
         _in_parts(kept, terms, known), schema, _outcomes, terms, sessions.columns, known is not None
     )
@@ -244,10 +241,6 @@ def _outcome_schema(rule: Rule) -> Schema:
     """What is added to sessions in tasks: a charge by its instant and session, since no task knows its number."""
     added = {name: dtype for name, dtype in tables.OUTCOMES.items() if name not in ("charge", "rule_id")}
     return added | {"rule_id": pl.Enum([rule.rule_id]), _AT: tables.TIME, _BY: pl.Int64()}
-
-
-def _added(rule: Rule) -> str:
-    return spark_schema(_outcome_schema(rule))
 
 
 def _outcomes(

@@ -211,9 +211,7 @@ def _together(lines: DataFrame, evidence: DataFrame | None, identity: Identity) 
 
 def _parted(table: DataFrame, identity: Identity) -> DataFrame:
     """The rows with their part: by the person whose spelling the user is."""
-    fields = [(field.name.replace("`", "``"), field.dataType.simpleString()) for field in table.schema]
-    schema = ", ".join(f"`{name}` {dtype}" for name, dtype in [*fields, (_PERSON, "string")])
-    named = frames.mapped(table, schema, _named, identity)
+    named = frames.mapped(table, frames.with_columns(table.schema, {_PERSON: pl.String()}), _named, identity)
     return named.withColumn(PART, frames.part_of(frames.column(_PERSON))).drop(_PERSON)
 
 

@@ -199,9 +199,18 @@ def together(table: DataFrame, *order: str) -> DataFrame:
     return table.repartition(column(PART)).sortWithinPartitions(*(column(name) for name in order))
 
 
-def mapped(table: DataFrame, schema: Schema | str, work: Callable[..., Iterator[Any]], *args: object) -> DataFrame:
+def with_columns(schema: st.StructType, added: Schema) -> st.StructType:
+    """The columns of a DataFrame, whatever they are, and some of ours."""
+    ours = st.StructType.fromDDL(spark_schema(added))
+    assert isinstance(ours, st.StructType)  # noqa: S101 - for the type checker: several columns are a struct
+    return st.StructType([*schema.fields, *ours.fields])
+
+
+def mapped(
+    table: DataFrame, schema: Schema | st.StructType, work: Callable[..., Iterator[Any]], *args: object
+) -> DataFrame:
     """What a task makes of each partition."""
-    declared = schema if isinstance(schema, str) else spark_schema(schema)
+    declared = schema if isinstance(schema, st.StructType) else spark_schema(schema)
     return table.mapInArrow(on_one_thread(work, *args), declared)
 
 

@@ -54,7 +54,7 @@ def joined(batches: Iterator[Any]) -> Iterator[Any]:
     """The batches as tables of about `BATCH` rows."""
     held: list[Any] = []
     rows = 0
-    for batch in batches:
+    for batch in (each.slice(at, BATCH) for each in batches for at in range(0, each.num_rows or 1, BATCH)):
         held.append(batch)
         rows += batch.num_rows
         if rows >= BATCH:
