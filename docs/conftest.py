@@ -9,6 +9,8 @@ import pytest
 
 from tokenflex.demo import write_logs
 
+collect_ignore = ["spark.md"]  # tests/test_spark.py runs it, on its cluster
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -129,15 +130,48 @@ def double_charges(
         >>> found.select("user", "cause", "tokens", "is_claimable", "gap").row(0)
         ('mei', 'server_midnight', Decimal('7.0000'), False, datetime.timedelta(0))
     """
-    day_start = checked_duration(day_start, "day_start", below=DAY)
-    within = checked_duration(reconnect_within, "reconnect_within")
-    who = identity_of(identity)
-    given = given_stays(users)
+    asked = Asked(
+        users=users,
+        day_start=checked_duration(day_start, "day_start", below=DAY),
+        basis=Basis(rule, rates, servers),
+        identity=identity_of(identity),
+        variants=variants,
+        within=checked_duration(reconnect_within, "reconnect_within"),
+    )
     found = Problems()
-    frame = frame_of(charges)
-    evidence = None if sessions is None else frame_of(sessions)
-    lines, terms = _lines(frame, evidence, Basis(rule, rates, servers), found)
-    if evidence is not None:
+    whole = second_charges(frame_of(charges), None if sessions is None else frame_of(sessions), asked, found)
+    report(found.frame, problems, "double_charges")
+    return whole
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `double_charges` is asked, checked."""
+
+    users: Users
+    day_start: timedelta
+    basis: Basis
+    identity: Identity
+    variants: Mapping[str, str] | None
+    within: timedelta
+
+
+def second_charges(
+    frame: pl.DataFrame, evidence: pl.DataFrame | None, asked: Asked, found: Problems, *, is_whole: bool = True
+) -> pl.DataFrame:
+    """`double_charges` for other verbs, which tell of problems themselves.
+
+    Args:
+        frame: The charges.
+        evidence: The sessions behind them.
+        asked: All else.
+        found: Takes the problems.
+        is_whole: Whether these are all charges, so that they and the sessions have to be of the same days.
+    """
+    who, rates = asked.identity, asked.basis.rates
+    given = given_stays(asked.users)
+    lines, terms = _lines(frame, evidence, asked.basis, found)
+    if evidence is not None and is_whole:
         check_period(lines, evidence, found)
     lines = put_right(lines, terms.machine_metered)
     persons = persons_by_name([*(user for user, *_ in given), *_names(lines, "user")], who)
@@ -146,7 +180,7 @@ def double_charges(
     if evidence is None and "charged_at" not in frame.columns and "tokens" not in frame.columns:
         evidence = frame
     products = [*_names(lines, "product"), *([] if evidence is None else _names(evidence, "product"))]
-    line_of = lines_of_products(list(dict.fromkeys(products)), variants)
+    line_of = lines_of_products(list(dict.fromkeys(products)), asked.variants)
     pairs, faults = _core.double_charges(
         *coded_columns_of(_compiled(lines, rates, terms), _READS),
         terms={
@@ -154,18 +188,17 @@ def double_charges(
             "lines": list(line_of.items()),
             "families": [] if rates is None else rates.families(),
             "stays": stays,
-            "day_start": day_start // MICROSECOND,
+            "day_start": asked.day_start // MICROSECOND,
             "by_days": terms.by_days,
             "per_server": terms.per_server,
         },
     )
     _tell(pl.DataFrame(faults), lines, "statement" if "usage_category" in frame.columns else "charges", found)
-    report(found.frame, problems, "double_charges")
     whole = _both(pl.DataFrame(pairs), lines)
     if evidence is not None:
         # What the rule makes due on the same server would have been due without a new launch, too.
         could = (whole["is_claimable"] == 1) | (whole["causes"] & _BIT["two_servers"] != 0)
-        again = could & reconnects(whole, evidence, who, line_of, within)
+        again = could & reconnects(whole, evidence, who, line_of, asked.within)
         whole = whole.with_columns(causes=pl.col("causes") | again.cast(pl.UInt32) * _BIT["reconnect"])
     return _finished(whole, terms)
 

@@ -106,7 +106,7 @@ def charge(
         2026-07-13T08:00:00+00:00 launch 7.0000
         2026-07-14T08:00:00+00:00 renewal 7.0000
     """
-    if is_stream(sessions) and not _is_read(activity, rule):
+    if is_stream(sessions) and not is_read(activity, rule):
         meter = Meter(rule=rule, rates=rates, servers=servers, users=users)
         streamed = _charge_stream(sessions, meter, as_of)
         if streamed is not None:
@@ -129,7 +129,7 @@ def charged(
     activity: AnyTable | None = None,
 ) -> Found:
     """`charge` for other verbs, which tell of problems themselves."""
-    with_activity = _is_read(activity, rule)
+    with_activity = is_read(activity, rule)
     terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
     until = None if as_of is None else instant_in_data(as_of, "as_of")
     known = _activity(activity) if with_activity else None
@@ -198,25 +198,52 @@ def categorize(
         >>> tf.categorize(sessions, rule=tf.FLEX, rates=tf.Rates({"ACD": 7}))["category"].to_list()
         ['CASUAL', 'CHARGED', 'FREE']
     """
-    with_activity = _is_read(activity, rule)
-    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
-    until = None if as_of is None else instant_in_data(as_of, "as_of")
     whole = frame_of(sessions.table if isinstance(sessions, Prepared) else sessions)
-    taken = [name for name in tables.OUTCOMES if name in whole.columns]
+    refuse_taken(whole.columns)
+    added, found = categorized(
+        sessions if isinstance(sessions, Prepared) else whole,
+        rule=rule,
+        rates=rates,
+        servers=servers,
+        users=users,
+        activity=activity,
+        as_of=as_of,
+    )
+    report(found.problems, problems, "categorize")
+    return whole.hstack(added.get_columns())
+
+
+def refuse_taken(columns: Iterable[str]) -> None:
+    """Refuses sessions that have a column of those that `categorize` adds."""
+    taken = [name for name in columns if name in tables.OUTCOMES]
     if taken:
         raise ArgumentError(
             f"the sessions have columns named {', '.join(taken)} already: rename them first", location="sessions"
         )
+
+
+def categorized(
+    sessions: AnyTable | Prepared,
+    *,
+    rule: Rule,
+    rates: Rates,
+    servers: Mapping[str, str] | None,
+    users: Users | None,
+    as_of: datetime | None,
+    activity: AnyTable | None = None,
+) -> tuple[pl.DataFrame, Found]:
+    """What `categorize` adds to the sessions, and their charges; for other verbs, which tell of problems themselves."""
+    with_activity = is_read(activity, rule)
+    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
     outcomes, charged = _core.categorize(
-        *_encoded(sessions if isinstance(sessions, Prepared) else whole),
+        *_encoded(sessions),
         terms=terms,
-        as_of=until,
+        as_of=None if as_of is None else instant_in_data(as_of, "as_of"),
         activity=_activity(activity) if with_activity else None,
     )
-    report(found_of(charged, rule).problems, problems, "categorize")
     rule_id = pl.Enum([rule.rule_id])
     added = pl.DataFrame(outcomes).with_columns(rule_id=pl.lit(rule.rule_id, dtype=rule_id))
-    return whole.hstack(tables.finish(added, {**tables.OUTCOMES, "rule_id": rule_id}).get_columns())
+    return tables.finish(added, {**tables.OUTCOMES, "rule_id": rule_id}), found_of(charged, rule)
 
 
 def prepare(sessions: AnyTable, *, as_of: datetime | None = None) -> Prepared:
@@ -306,7 +333,7 @@ def _encoded(sessions: AnyTable | Prepared) -> tuple[Any, dict[str, tuple[object
     return coded_columns_of(sessions, READS)
 
 
-def _is_read(activity: AnyTable | None, rule: Rule) -> bool:
+def is_read(activity: AnyTable | None, rule: Rule) -> bool:
     """Whether activity counts: only where the rule says how long idle is idle."""
     return activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
 

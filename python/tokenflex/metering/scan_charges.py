@@ -16,7 +16,7 @@ from tokenflex.errors import ArgumentError, ArgumentTypeError
 from tokenflex.metering.batches import ORDER, Tally, in_order
 from tokenflex.metering.charge import charged
 from tokenflex.metering.meter import READS, Meter
-from tokenflex.metering.terms import schema_of, terms_of
+from tokenflex.metering.terms import schema_of, terms_of, together
 from tokenflex.problems import report
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE, instant_in_data, microseconds
 
@@ -213,13 +213,12 @@ def _scattered(sessions: pl.LazyFrame, terms: dict[str, Any], seen: _Seen, folde
 
 def _part_of(schema: pl.Schema, terms: dict[str, Any], *, parts: int) -> pl.Expr:
     """Which part a session is in, by who pays and for what; where each server charges by itself that is finer still."""
-    rule: Rule = terms["rule"]
+    by_host, families = together(terms["rule"], terms["rates"], schema)
     payer, unit = pl.col("user").cast(pl.String), pl.col("product").cast(pl.String)
-    if rule.machine_metered and "host" in schema:
-        by_host = unit.is_in(sorted(rule.machine_metered)).fill_null(value=False)
-        payer = pl.when(by_host).then(pl.col("host").cast(pl.String)).otherwise(payer)
-    if rule.incremental:
-        families = dict(terms["rates"].families())
+    if by_host:
+        is_metered = unit.is_in(by_host).fill_null(value=False)
+        payer = pl.when(is_metered).then(pl.col("host").cast(pl.String)).otherwise(payer)
+    if families:
         unit = unit.replace(list(families), list(families.values()))
     return ((payer.hash(seed=1) ^ unit.hash(seed=2)) % parts).cast(pl.UInt32)
 

@@ -14,7 +14,7 @@ from tokenflex.reading.user_zones import zones_in
 from tokenflex.times import MICROSECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from tokenflex._core import Charged, Terms
     from tokenflex.reading.user_zones import Users
@@ -70,6 +70,21 @@ def terms_of(
         "zones": zones[needed] or {} if needed is not None else {},
         "rates": rates.terms(),
     }
+
+
+class Together(NamedTuple):
+    """By what sessions that can share a charge are known to lie together: who pays, and for what."""
+
+    by_host: list[str]
+    """Products that the host pays for, and for all others the user; none where hosts are not known."""
+    families: dict[str, str]
+    """Products that share their windows with others: those of one family are one."""
+
+
+def together(rule: Rule, rates: Rates, columns: Container[str]) -> Together:
+    """By what sessions with these columns can be charged apart."""
+    by_host = sorted(rule.machine_metered) if "host" in columns else []
+    return Together(by_host, dict(rates.families()) if rule.incremental else {})
 
 
 class Found(NamedTuple):
