@@ -95,6 +95,7 @@ from tokenflex.usage.idle import idle
 from tokenflex.usage.inactive import inactive
 from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.judge_denials import judge_denials, summarize_denials
+from tokenflex.usage.scan_sessions import scan_sessions
 from tokenflex.usage.sessions import denials, held, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -212,6 +213,7 @@ __all__ = [
     "report",
     "rule_grid",
     "scan_charges",
+    "scan_sessions",
     "sensitivity",
     "sessions_from",
     "summarize_avoidable",

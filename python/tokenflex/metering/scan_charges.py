@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from tokenflex.arrow import BATCH, frame_of, stream_of
-from tokenflex.errors import ArgumentError, ArgumentTypeError
+from tokenflex.errors import ArgumentTypeError
 from tokenflex.metering.batches import ORDER, Tally, in_order
 from tokenflex.metering.charge import charged
 from tokenflex.metering.meter import READS, Meter
 from tokenflex.metering.terms import schema_of, terms_of
 from tokenflex.problems import report
+from tokenflex.streams import folder_of, lazy, merged
 from tokenflex.times import EPOCH, MICROSECOND, TOO_LATE, instant_in_data, microseconds
 
 if TYPE_CHECKING:
@@ -97,25 +97,14 @@ def scan_charges(
     if as_of is not None:
         instant_in_data(as_of, "as_of")
     terms: dict[str, Any] = {"rule": rule, "rates": rates, "servers": servers, "users": users}
-    where = None if scratch is None else Path(scratch)
-    if where is not None and not where.is_dir():
-        raise ArgumentError(f"scratch is {where}, which is no folder", location="scratch")
+    where = folder_of(scratch)
 
-    def read(
-        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _size: int | None
-    ) -> Iterator[pl.DataFrame]:
+    def charges() -> Iterator[pl.DataFrame]:
         tally = Tally()
-        for charges in _charges(sessions, terms, as_of, where, tally):
-            found = charges if predicate is None else charges.filter(predicate)
-            found = found if columns is None else found.select(columns)
-            if rows is not None:
-                found, rows = found.head(rows), rows - min(rows, found.height)
-            yield found
-            if rows == 0:
-                return
+        yield from _charges(sessions, terms, as_of, where, tally)
         report(tally.frame, problems, "scan_charges")
 
-    return register_io_source(read, schema=schema_of(rule), explain_name="tokenflex.scan_charges")
+    return lazy(charges, schema_of(rule), "scan_charges")
 
 
 def _charges(
@@ -130,7 +119,8 @@ def _charges(
         return
     with tempfile.TemporaryDirectory(prefix="tokenflex-", dir=scratch, ignore_cleanup_errors=True) as folder:
         parts = _scattered(sessions, terms, found, Path(folder))
-        yield from _merged([_charged(part, terms, as_of or found.until, tally) for part in parts])
+        charged_parts = [_charged(part, terms, as_of or found.until, tally) for part in parts]
+        yield from merged([_stretches(path) for path in charged_parts], ORDER)
 
 
 @dataclass
@@ -239,44 +229,8 @@ def _charged(part: Path, terms: dict[str, Any], as_of: datetime | None, tally: T
     return path
 
 
-class _Stretches:
+def _stretches(path: Path) -> Iterator[pl.DataFrame]:
     """The charges of one part, a stretch at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self._scan = pl.scan_parquet(path)
-        self._offset = 0
-        self.held = self._scan.head(0).collect()
-        self.has_more = True
-        self.read()
-
-    def read(self) -> None:
-        """Reads the next stretch behind the one that is held."""
-        more = self._scan.slice(self._offset, STRETCH).collect()
-        self._offset += more.height
-        self.has_more = more.height == STRETCH
-        self.held = pl.concat([self.held, more])
-
-    @property
-    def end(self) -> datetime:
-        """The last instant that is held; what is not read yet comes no earlier."""
-        last: datetime = self.held["charged_at"][-1]
-        return last
-
-    def before(self, instant: datetime) -> pl.DataFrame:
-        """Gives up what comes before an instant."""
-        count = int(self.held["charged_at"].search_sorted(instant, side="left"))
-        given, self.held = self.held.head(count), self.held.slice(count)
-        return given
-
-
-def _merged(parts: list[Path]) -> Iterator[pl.DataFrame]:
-    """The charges of all parts in order."""
-    charges = [_Stretches(path) for path in parts]
-    while unread := [part for part in charges if part.has_more]:
-        until = min(part.end for part in unread)
-        yield pl.concat([part.before(until) for part in charges]).sort(ORDER)
-        for part in unread:
-            if part.end == until:
-                part.read()
-    if charges:
-        yield pl.concat([part.held for part in charges]).sort(ORDER)
+    scan = pl.scan_parquet(path)
+    for offset in range(0, scan.select(pl.len()).collect().item(), STRETCH):
+        yield scan.slice(offset, STRETCH).collect()
