@@ -174,7 +174,7 @@ class Scanned:
                                 location="as_of")  # fmt: skip
         end = pl.when("is_open").then(pl.lit(as_of or until, dtype=tables.TIME)).otherwise("end")
         for part in merged([server.sessions() for server in self.servers], _ORDER):
-            yield part.with_columns(end=end).select(tables.SESSIONS)
+            yield part.with_columns(end=end).select(*tables.SESSIONS)
 
     def pair_problems(self) -> pl.DataFrame:
         """What `pair` would tell."""

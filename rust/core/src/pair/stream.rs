@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::{BESIDE, Events, Key, Packages, Pairing, Sessions, Unpaired, Use, set_aside_packages, time_order};
 use crate::flexlm::{Batch, Kind};
-use crate::intern::Interner;
+use crate::intern::{Interner, NONE};
 
 /// How far apart two lines have to stand, so that neither is beside a line that the other is beside.
 const APART: i64 = 2 * BESIDE;
@@ -92,7 +92,7 @@ pub struct Ended {
 /// One server's events, and what is going on.
 #[derive(Debug, Default)]
 pub struct Going {
-    /// First those that stand for what is going on, then those that were not paired yet.
+    /// First those that opened what is going on, then those that were not paired yet.
     rows: Rows,
     carried: usize,
     uses: HashMap<Key, Use>,
@@ -128,15 +128,13 @@ impl Going {
     /// before `least_after`.
     #[must_use]
     pub fn pair(&mut self, packages: &Packages, names: Names<'_>, least_after: i64) -> Option<Ended> {
-        let end = self.cut(least_after)?;
-        let behind = self.rows.time[end..].iter().copied().min().unwrap_or(i64::MAX);
-        Some(self.pair_to(end, packages, names, Some(behind.min(least_after))))
+        self.cut(least_after).map(|end| self.pair_to(end, packages, names, false))
     }
 
     /// Pairs the rest.
     #[must_use]
     pub fn finish(&mut self, packages: &Packages, names: Names<'_>) -> Ended {
-        self.pair_to(self.rows.len(), packages, names, None)
+        self.pair_to(self.rows.len(), packages, names, true)
     }
 
     /// The last row such that all before it are earlier than it and all that follow, and no package line stands on one
@@ -182,8 +180,8 @@ impl Going {
         after.all(|at| key(at).and_then(|key| latest.get(&key)).is_none_or(|&before| !near(before, time(at))))
     }
 
-    /// Pairs the rows before a cut, behind which the least instant is `behind`; all of them where that is none.
-    fn pair_to(&mut self, end: usize, packages: &Packages, names: Names<'_>, behind: Option<i64>) -> Ended {
+    /// Pairs the rows before a cut.
+    fn pair_to(&mut self, end: usize, packages: &Packages, names: Names<'_>, is_end: bool) -> Ended {
         let server = vec![0; end];
         let rows = &self.rows;
         let events = Events {
@@ -213,7 +211,7 @@ impl Going {
         for &row in &order {
             pairing.take(row);
         }
-        let mut found = if behind.is_none() {
+        let mut found = if is_end {
             pairing.finish(self.last.unwrap_or(0))
         } else {
             self.last_seen = pairing.last_seen.get(&0).copied();
@@ -234,17 +232,21 @@ impl Going {
             last: self.last,
             refused,
         };
-        self.carry(end, behind.unwrap_or(i64::MAX));
+        self.carry(end);
         ended
     }
 
     /// Keeps what is going on at a cut, and what was not paired yet.
-    fn carry(&mut self, cut: usize, behind: i64) {
-        self.uses.retain(|_, in_use| in_use.licenses > 0 || in_use.set_aside > 0 || in_use.closing_until >= behind);
+    fn carry(&mut self, cut: usize) {
         let mut uses: Vec<&mut Use> = self.uses.values_mut().collect();
         uses.sort_unstable_by_key(|in_use| in_use.row);
         let mut kept: Vec<usize> = Vec::with_capacity(uses.len() + self.rows.len() - cut);
         for in_use in uses {
+            // What has no licenses out needs no row: its next check-out is its first.
+            if in_use.licenses == 0 {
+                in_use.row = NONE;
+                continue;
+            }
             kept.push(in_use.row as usize);
             in_use.row = (kept.len() - 1) as u32;
         }
