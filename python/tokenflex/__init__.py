@@ -52,7 +52,8 @@ from tokenflex.errors import (
     ZoneError,
 )
 from tokenflex.inspection import Inspection, inspect
-from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
+from tokenflex.metering.at_once import Prepared
+from tokenflex.metering.charge import categorize, charge, prepare, replay
 from tokenflex.metering.compare_rules import compare_rules
 from tokenflex.metering.meter import Meter
 from tokenflex.metering.place_servers import place_servers
