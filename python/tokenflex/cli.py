@@ -35,6 +35,7 @@ from tokenflex.commands import (
     rerun,
     run,
     sensitivity,
+    sessions,
     whatif,
 )
 from tokenflex.commands.options import configured
@@ -138,6 +139,7 @@ _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...
     ("demo", START, demo.demo, demo.HELP, "see it all on an invented firm", False),
     ("inspect", START, inspect.inspect, inspect.HELP, "what is this file, and what can I do with it", False),
     ("charge", MONTH, charge.charge, charge.HELP, "what was charged, of what, to whom", True),
+    ("sessions", MONTH, sessions.sessions, sessions.HELP, "who used what from when to when, into files", True),
     ("audit", MONTH, audit.audit, audit.HELP, "does the vendor's statement agree, and why not", True),
     ("doubles", MONTH, doubles.doubles, doubles.HELP, "what was charged twice in a working day, and why", True),
     ("idle", MONTH, idle.idle, idle.HELP, "who held licenses that nobody used", True),

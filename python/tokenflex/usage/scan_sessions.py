@@ -145,9 +145,9 @@ class Scanned:
     def of(cls, options: ReadOptions, folder: Path, progress: Progress) -> Scanned:
         """Reads logs into a folder, and pairs them there."""
         with watched(progress, "reading logs", size_of(options)) as told:
-            log, parts = _core.spool_flexlm(options, folder=str(folder), chunk_rows=CHUNK, progress=told)
+            log = _core.Spooled(options, folder=str(folder), chunk_rows=CHUNK, progress=told)
         schemas = (tables.PROBLEMS, tables.PACKAGES, tables.FILES, tables.COVERAGE)
-        finished = [tables.finish(part, schema) for part, schema in zip(parts, schemas, strict=True)]
+        finished = [tables.finish(part, schema) for part, schema in zip(log.tables(), schemas, strict=True)]
         servers = [_Server(place, folder / str(place)) for place in range(len(log.servers()))]
         threads = options["threads"] or os.cpu_count() or 1
         problems, packages, files, coverage = finished
@@ -206,7 +206,7 @@ class _Server:
     def pair(self, log: Spooled) -> None:
         """Pairs the events."""
         self._folder.mkdir()
-        going = log.sessions(self.place)
+        going = _core.ServerSessions(log, self.place)
         totals = []
         while (found := going.next(EVENTS)) is not None:
             table, events, why, (denied, unsupported), self.last = found

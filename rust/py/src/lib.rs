@@ -52,7 +52,6 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(read::read_flexlm_on, module)?)?;
     module.add_class::<spool::Spooled>()?;
     module.add_class::<spool::ServerSessions>()?;
-    module.add_function(wrap_pyfunction!(spool::spool_flexlm, module)?)?;
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;
     module.add_function(wrap_pyfunction!(zones::local_times, module)?)?;
     module.add_function(wrap_pyfunction!(read::text_head, module)?)?;

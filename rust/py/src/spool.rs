@@ -21,51 +21,39 @@ pub struct Spooled {
     packages: Arc<Packages>,
 }
 
-/// Reads logs into a folder, so many rows together. Gives them with their problems, packages, files and coverage.
-#[pyfunction]
-#[pyo3(signature = (options, *, folder, chunk_rows, progress))]
-pub fn spool_flexlm(
-    py: Python<'_>,
-    options: ReadOptions,
-    folder: &str,
-    chunk_rows: usize,
-    progress: Option<&Bound<'_, PyAny>>,
-) -> PyResult<(Spooled, (Table, Table, Table, Table))> {
-    guarded(py, || {
-        let log = run(py, options, progress, |inputs, settings, progress| {
-            flexlm::spool(inputs, &settings, progress, Path::new(folder), chunk_rows)
-        })?;
-        let tables = tables_beside(&log.log);
-        let features = &log.log.names.feature;
-        let rows =
-            log.log.packages.iter().filter_map(|row| {
-                Some((features.find(row.package.as_bytes())?, features.find(row.component.as_bytes())?))
-            });
-        let packages = Arc::new(Packages::new(rows));
-        Ok((Spooled { log: Arc::new(log), packages }, tables))
-    })
-}
-
 #[pymethods]
 impl Spooled {
+    /// Reads logs into a folder, so many rows together.
+    #[new]
+    #[pyo3(signature = (options, *, folder, chunk_rows, progress))]
+    fn new(
+        py: Python<'_>,
+        options: ReadOptions,
+        folder: &str,
+        chunk_rows: usize,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        guarded(py, || {
+            let log = run(py, options, progress, |inputs, settings, progress| {
+                flexlm::spool(inputs, &settings, progress, Path::new(folder), chunk_rows)
+            })?;
+            let features = &log.log.names.feature;
+            let rows = log.log.packages.iter().filter_map(|row| {
+                Some((features.find(row.package.as_bytes())?, features.find(row.component.as_bytes())?))
+            });
+            let packages = Arc::new(Packages::new(rows));
+            Ok(Self { log: Arc::new(log), packages })
+        })
+    }
+
+    /// Problems, packages, files and coverage.
+    fn tables(&self) -> (Table, Table, Table, Table) {
+        tables_beside(&self.log.log)
+    }
+
     /// The names of the servers, in the order of their events.
     fn servers(&self) -> Vec<String> {
         self.log.servers()
-    }
-
-    /// The sessions of a server, told by its place.
-    fn sessions(&self, py: Python<'_>, server: usize) -> PyResult<ServerSessions> {
-        guarded(py, || {
-            let stream = self.log.stream(server)?;
-            let names = self.log.servers();
-            let code = names.get(server).and_then(|name| self.log.log.names.server.find(name.as_bytes()));
-            Ok(ServerSessions {
-                log: Arc::clone(&self.log),
-                packages: Arc::clone(&self.packages),
-                server: code.unwrap_or(NONE),
-                going: Mutex::new(Some((stream, Going::default()))),
-            })
-        })
     }
 }
 
@@ -85,6 +73,22 @@ type Given = (Table, Table, Table, [u64; 2], Option<i64>);
 
 #[pymethods]
 impl ServerSessions {
+    /// Those of a server that is told by its place.
+    #[new]
+    fn new(py: Python<'_>, log: &Spooled, server: usize) -> PyResult<Self> {
+        guarded(py, || {
+            let stream = log.log.stream(server)?;
+            let names = log.log.servers();
+            let code = names.get(server).and_then(|name| log.log.log.names.server.find(name.as_bytes()));
+            Ok(Self {
+                log: Arc::clone(&log.log),
+                packages: Arc::clone(&log.packages),
+                server: code.unwrap_or(NONE),
+                going: Mutex::new(Some((stream, Going::default()))),
+            })
+        })
+    }
+
     /// What ended among about so many of the next events; none after the end. What is open comes with the last.
     fn next(&self, py: Python<'_>, rows: usize) -> PyResult<Option<Given>> {
         guarded(py, || {
