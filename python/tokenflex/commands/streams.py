@@ -97,17 +97,22 @@ def _size(logs: list[str]) -> int:
 
 
 def session_files(logs: list[str]) -> list[Path]:
-    """The Parquet files of sessions among what was given for logs; all of it or none."""
-    found = []
-    for text in logs:
-        folder = Path(text)
-        files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-        if text.endswith(".parquet"):
-            files = files_of(text, FOLDERS)
-        found += files
-        if bool(files) != bool(found):
-            fail(f"{text}: logs, and Parquet files of sessions, are given one or the other")
-    return found
+    """The Parquet files of sessions where such were given for logs."""
+    found = [(text, _parquet_of(text)) for text in logs]
+    given = [files for _, files in found if files]
+    if given and len(given) < len(found):
+        other = next(text for text, files in found if not files)
+        fail(f"{other}: logs, and Parquet files of sessions, are given one or the other")
+    return [file for files in given for file in files]
+
+
+def _parquet_of(text: str) -> list[Path]:
+    folder = Path(text)
+    if folder.is_dir():
+        # Where logs are, a Parquet file beside them is something else.
+        has_logs = any(FOLDERS.takes(file) for file in folder.rglob("*") if file.is_file())
+        return [] if has_logs else sorted(folder.glob("*.parquet"))
+    return files_of(text, FOLDERS) if text.endswith(".parquet") else []
 
 
 @contextmanager
