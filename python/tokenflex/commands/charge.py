@@ -38,7 +38,8 @@ Several servers, charges into a file:
     --timezone chi-lic-01=America/Chicago --rates rates.csv --out charges.csv
 \b
 More than memory holds, in parts, into many files:
-  tokenflex charge logs/ --timezone Europe/Madrid --rates rates.csv --out charges/
+  tokenflex charge logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --out charges/
 
 LOGS can be Parquet files of sessions, such as tokenflex sessions writes.
 """

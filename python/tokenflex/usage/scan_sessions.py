@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 CHUNK: Final = 1 << 16
 """How many events stand together on disk."""
 EVENTS: Final = 1 << 19
-"""About how many events of each server are paired at a time."""
+"""About how many events are paired at a time, and their sessions merged, of all servers together."""
+LEAST: Final = 1 << 13
+"""But of each server at least about so many."""
 LATE: Final = 1 << 19
 """How many sessions that ended in a later part than they began in wait in memory to be written there."""
 AT_ONCE: Final = 8
@@ -57,7 +59,7 @@ def scan_sessions(
     and are dated there when all has been read, since a later line can date an earlier one. Then each server is paired
     in order of time, several at once, cut where nothing that follows touches what was before.
 
-    In memory are a few hundred thousand events of each server that is being paired, what is in use there, a part of
+    In memory are about half a million events and sessions, divided among the servers, what is in use on each, a part of
     each file whose times overlap with those of others, and all problems. Where no cut can be found, more is read until
     there is one.
 
@@ -148,7 +150,8 @@ class Scanned:
             log = _core.Spooled(options, folder=str(folder), chunk_rows=CHUNK, progress=told)
         schemas = (tables.PROBLEMS, tables.PACKAGES, tables.FILES, tables.COVERAGE)
         finished = [tables.finish(part, schema) for part, schema in zip(log.tables(), schemas, strict=True)]
-        servers = [_Server(place, folder / str(place)) for place in range(len(log.servers()))]
+        count = len(log.servers())
+        servers = [_Server(place, folder / str(place), of=count) for place in range(count)]
         threads = options["threads"] or os.cpu_count() or 1
         problems, packages, files, coverage = finished
         scanned = cls(folder, min(threads, AT_ONCE), problems, packages, files, coverage, servers)
@@ -191,8 +194,10 @@ class _Server:
     What ended there, too, is written when it did. What ended later is written some time after that, or waits.
     """
 
-    def __init__(self, place: int, folder: Path) -> None:
+    def __init__(self, place: int, folder: Path, *, of: int) -> None:
         self.place = place
+        self._events = max(EVENTS // of, min(EVENTS, LEAST))
+        self._late = LATE // of
         self.unpaired: list[pl.DataFrame] = []
         self.never_ends = tables.empty(tables.PROBLEMS)
         self.first = 0
@@ -208,7 +213,7 @@ class _Server:
         self._folder.mkdir()
         going = _core.ServerSessions(log, self.place)
         totals = []
-        while (found := going.next(EVENTS)) is not None:
+        while (found := going.next(self._events)) is not None:
             table, events, why, (denied, unsupported), self.last = found
             sessions = pl.DataFrame(table)
             extra = sessions.select("number", "step", place=pl.lit(self.place, dtype=pl.UInt32))
@@ -233,8 +238,10 @@ class _Server:
         sessions.filter(pl.col("step") == step).write_parquet(
             self._folder / f"{step:09}.parquet", compression="lz4", statistics=False
         )
-        self._waiting.append(sessions.filter(pl.col("step") < step))
-        if sum(frame.height for frame in self._waiting) >= LATE:
+        late = sessions.filter(pl.col("step") < step)
+        if late.height:
+            self._waiting.append(late)
+        if sum(frame.height for frame in self._waiting) > self._late:
             self._write_late()
 
     def _write_late(self) -> None:
