@@ -115,7 +115,9 @@ def test_every_verb_is_on_a_page() -> None:
 
 def test_names_commands_and_options_in_the_documents_are_those_of_the_code() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined] # a group, by its type a command
-    options = {text for each in commands.values() for option in each.params for text in option.opts}
+    options = {
+        text for each in commands.values() for option in each.params for text in (*option.opts, *option.secondary_opts)
+    }
     for path in [ROOT / "README.md", ROOT / "SEMANTICS.md", *(ROOT / "docs").glob("*.md")]:
         text = path.read_text(encoding="utf-8")
         assert {name for name in re.findall(r"\btf\.(\w+)", text) if not hasattr(tf, name)} == set(), path

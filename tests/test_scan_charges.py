@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from strategies import Case
 
-MODULE: Any = importlib.import_module("tokenflex.metering.scan_charges")
+MODULE: Any = importlib.import_module("tokenflex.metering.in_parts")
 RULE = tf.Rule(window="rolling")
 RATES = tf.Rates({"ACD": 7, "RVT": 10})
 
@@ -70,7 +70,9 @@ def test_charges_are_those_of_charge(case: Case, part: int, stretch: int, step: 
     scan, whole = without_activity(case), case.for_verb()
     with small(part, stretch):
         found = scanned(sessions.lazy(), **scan)
+        at_once = tf.charge(sessions.lazy(), **without_activity(case))
     expected = tf.charge(sessions, **whole)
+    assert at_once.rows() == expected.rows()
     assert found.rows() == expected.rows()
     assert found.schema == expected.schema
     assert told(scan["problems"]) == told(whole["problems"])

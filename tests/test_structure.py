@@ -73,6 +73,7 @@ VERBS = [
     tf.read_table,
     tf.reconcile,
     tf.scan_charges,
+    tf.scan_sessions,
     tf.sensitivity,
     tf.report,
     tf.sessions_from,

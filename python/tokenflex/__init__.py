@@ -52,7 +52,8 @@ from tokenflex.errors import (
     ZoneError,
 )
 from tokenflex.inspection import Inspection, inspect
-from tokenflex.metering.charge import Prepared, categorize, charge, prepare, replay
+from tokenflex.metering.at_once import Prepared
+from tokenflex.metering.charge import categorize, charge, prepare, replay
 from tokenflex.metering.compare_rules import compare_rules
 from tokenflex.metering.meter import Meter
 from tokenflex.metering.place_servers import place_servers
@@ -95,6 +96,7 @@ from tokenflex.usage.idle import idle
 from tokenflex.usage.inactive import inactive
 from tokenflex.usage.infer_zones import infer_zones
 from tokenflex.usage.judge_denials import judge_denials, summarize_denials
+from tokenflex.usage.scan_sessions import scan_sessions
 from tokenflex.usage.sessions import denials, held, pair
 from tokenflex.usage.vendor import sessions_from
 
@@ -212,6 +214,7 @@ __all__ = [
     "report",
     "rule_grid",
     "scan_charges",
+    "scan_sessions",
     "sensitivity",
     "sessions_from",
     "summarize_avoidable",

@@ -35,6 +35,7 @@ from tokenflex.commands import (
     rerun,
     run,
     sensitivity,
+    sessions,
     update,
     whatif,
 )
@@ -141,6 +142,7 @@ _COMMANDS: Final[tuple[tuple[str, str, Callable[..., None], str, str, bool], ...
     ("inspect", START, inspect.inspect, inspect.HELP, "what is this file, and what can I do with it", False),
     ("update", NIGHT, update.update, update.HELP, "take what is new in logs into a book", True),
     ("charge", MONTH, charge.charge, charge.HELP, "what was charged, of what, to whom", True),
+    ("sessions", MONTH, sessions.sessions, sessions.HELP, "who used what from when to when, into files", True),
     ("audit", MONTH, audit.audit, audit.HELP, "does the vendor's statement agree, and why not", True),
     ("doubles", MONTH, doubles.doubles, doubles.HELP, "what was charged twice in a working day, and why", True),
     ("idle", MONTH, idle.idle, idle.HELP, "who held licenses that nobody used", True),

@@ -51,8 +51,10 @@ def show(summary: Summary, to: Console, *, zones: Mapping[str, str]) -> None:
     _spellings(summary, to)
     _uncharged(summary, to)
     show_problems(summary.problems, to)
-    _servers(summary, to, zones)
-    _files(summary, to)
+    if not summary.files.is_empty():
+        # Sessions that were given as such come from no logs.
+        _servers(summary, to, zones)
+        _files(summary, to)
 
 
 def show_inspection(found: Inspection, to: Console) -> None:
@@ -193,7 +195,8 @@ def _headline(summary: Summary, to: Console) -> None:
         f"{many(total['users'], 'user name')} and {many(total['products'], 'product')} on "
         f"{many(total['servers'], 'server')}"
     )
-    to.print(f"logs from {_utc(total['first'])} to {_utc(total['last'])}; rule {summary.rule_id}")
+    what = "sessions" if summary.files.is_empty() else "logs"
+    to.print(f"{what} from {_utc(total['first'])} to {_utc(total['last'])}; rule {summary.rule_id}")
     to.print()
 
 

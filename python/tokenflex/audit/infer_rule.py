@@ -22,7 +22,8 @@ from tokenflex.audit.stated import (
     told_of,
 )
 from tokenflex.errors import ArgumentError, ArgumentTypeError
-from tokenflex.metering.charge import Prepared, charge, prepare
+from tokenflex.metering.at_once import Prepared
+from tokenflex.metering.charge import charge, prepare
 from tokenflex.metering.rates import Rates
 from tokenflex.metering.rule_grid import checked_rules, described, plainness, rule_grid
 from tokenflex.metering.terms import terms_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,7 +20,11 @@ from tokenflex.commands.options import (
     takes,
     writer_of,
 )
-from tokenflex.summary import summarize
+from tokenflex.commands.streams import OUT_HELP, StreamOption, is_streamed, streamed
+from tokenflex.summary import summarize, summary_of
+
+if TYPE_CHECKING:
+    from tokenflex.summary import Summary
 
 # In these texts \b keeps the lines of a paragraph as they are.
 HELP = """Charge the use in license server logs and summarise it.
@@ -32,6 +36,12 @@ One server:
 Several servers, charges into a file:
   tokenflex charge logs/ --timezone mad-lic-01=Europe/Madrid \\
     --timezone chi-lic-01=America/Chicago --rates rates.csv --out charges.csv
+\b
+More than memory holds, in parts, into many files:
+  tokenflex charge logs/ --timezone Europe/Madrid --rates rates.csv \\
+    --out charges/
+
+LOGS can be Parquet files of sessions, such as tokenflex sessions writes.
 """
 
 
@@ -40,22 +50,39 @@ def charge(
     logs: LogsArgument,
     *,
     asked: LogOptions,
-    out: Annotated[Path | None, typer.Option(help="Write the charges here: .parquet or .csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help=OUT_HELP.format("the charges"))] = None,
+    stream: StreamOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Charges the use in logs; see `HELP`."""
     with readable_errors():
-        write = writer_of(out)
-        run = metered(logs, asked, as_of=instant_of(as_of))
-        write(run.charges)
-        if asked.quiet and not as_json:
-            return
-        summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
-        if as_json:
-            typer.echo(json.dumps(summary.to_dict(), indent=2))
+        if is_streamed(logs, out, stream=stream):
+            with streamed(logs, asked, out, as_of=instant_of(as_of)) as parts:
+                summary = summary_of(parts.use, parts.problems, rule=asked.terms)
+                told = _Told(summary, parts.servers, parts.rows)
         else:
-            to = screen.console()
-            screen.show(summary, to, zones=run.servers)
-            if out is not None:
-                to.print(f"{run.charges.height:,} charges written to {out}", soft_wrap=True)
+            write = writer_of(out)
+            run = metered(logs, asked, as_of=instant_of(as_of))
+            write(run.charges)
+            summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
+            told = _Told(summary, run.servers, run.charges.height)
+        _tell(told, out, quiet=asked.quiet, as_json=as_json)
+
+
+class _Told(NamedTuple):
+    """What is said of a run, and how many charges were written."""
+
+    summary: Summary
+    servers: dict[str, str]
+    charges: int
+
+
+def _tell(told: _Told, out: Path | None, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(told.summary.to_dict(), indent=2))
+    elif not quiet:
+        to = screen.console()
+        screen.show(told.summary, to, zones=told.servers)
+        if out is not None:
+            to.print(f"{told.charges:,} charges written to {out}", soft_wrap=True)

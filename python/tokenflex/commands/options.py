@@ -410,17 +410,33 @@ def instant_of(text: str | None, option: str = "--as-of") -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
-def writer_of(out: Path | None, option: str = "--out") -> Callable[[pl.DataFrame], None]:
+def writer_of(out: Path | None, option: str = "--out") -> Callable[[pl.DataFrame | pl.LazyFrame], None]:
     """Checks the file before the long work, and writes it whole or not at all."""
     if out is None:
         return lambda _: None
     may_be_written(out, option, (".parquet", ".csv"))
 
-    def write(table: pl.DataFrame) -> None:
+    def write(table: pl.DataFrame | pl.LazyFrame) -> None:
         with whole_file(out) as file:
-            table.write_parquet(file) if out.suffix == ".parquet" else table.write_csv(file)
+            if isinstance(table, pl.LazyFrame):
+                table.sink_parquet(file) if out.suffix == ".parquet" else table.sink_csv(file)
+            else:
+                table.write_parquet(file) if out.suffix == ".parquet" else table.write_csv(file)
 
     return write
+
+
+def is_folder(out: Path | None) -> bool:
+    """Whether a table is to be written into a folder, in many files."""
+    return out is not None and (out.is_dir() or not out.suffix)
+
+
+def folder_may_be_written(out: Path, option: str = "--out") -> None:
+    """Ends the program where files would stand beside others that are there."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        fail(f"{option} {out}: there is something already: give an empty folder, or one that is not there yet")
+    if not out.absolute().parent.is_dir():
+        fail(f"{option} {out}: there is no folder {out.parent}")
 
 
 def may_be_written(path: Path, option: str, endings: tuple[str, ...]) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tokenflex import _core, tables
-from tokenflex.arrow import AnyTable, coded_columns_of, columns_of, frame_of, is_stream, stream_of
+from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, is_stream, stream_of
 from tokenflex.errors import ArgumentError, ArgumentTypeError, ColumnValueError
+from tokenflex.metering.at_once import Prepared, charged, encoded, is_read, known_activity
 from tokenflex.metering.batches import Tally, in_order
-from tokenflex.metering.meter import ACTIVITY, READS, Meter
-from tokenflex.metering.rule import Rule
+from tokenflex.metering.in_parts import charges_in_parts, fits
+from tokenflex.metering.meter import READS, Meter
 from tokenflex.metering.terms import found_of, terms_of
 from tokenflex.problems import Problems, report
 from tokenflex.progress import Progress, watched
@@ -22,31 +23,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tokenflex.metering.rates import Rates
+    from tokenflex.metering.rule import Rule
     from tokenflex.metering.terms import Found
     from tokenflex.reading.user_zones import Users
-
-
-class Prepared:
-    """Sessions encoded once, for verbs to run over again and again. Made by `prepare`.
-
-    Attributes:
-        table: The sessions as they were given.
-    """
-
-    def __init__(self, table: AnyTable, inner: _core.Prepared) -> None:
-        self.table = table
-        self._inner = inner
-
-    @property
-    def inner(self) -> _core.Prepared:
-        """The encoded copy, for the compiled part."""
-        return self._inner
-
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def __repr__(self) -> str:
-        return f"<Prepared {len(self):,} sessions>"
 
 
 def charge(
@@ -69,9 +48,10 @@ def charge(
         sessions: Any Arrow table with the columns `user`, `product` (text in any layout), `start`, `end` (instants in
             any unit and zone), and `server` where the rule's days are the server's. A null `end` is a session that is
             still open. `host` is read where the rule has machine-metered products. Other columns are ignored; join
-            them to the charges by `session`, the row's number. In any order; in order of `start` it is fastest. A
-            LazyFrame and a pyarrow RecordBatchReader in that order are charged batch by batch, in little memory;
-            a reader has to be in that order. `prepare`d sessions are taken as well.
+            them to the charges by `session`, the row's number. In any order; in order of `start` it is fastest. Of a
+            LazyFrame, such as `pl.scan_parquet` gives, a part at a time is read, and memory has to hold the charges
+            only (`scan_charges` does not even hold those); of a pyarrow RecordBatchReader too, which has to be in order
+            of `start`. `prepare`d sessions are taken as well.
         rule: What is charged and when: `tf.FLEX`, `tf.TOKEN_FLEX` or your own `tf.Rule`.
         rates: Tokens for each window of each product.
         servers: The IANA zone of each license server, for a rule whose days are the server's.
@@ -113,27 +93,15 @@ def charge(
             charges, told = streamed
             report(told, problems, "charge")
             return charges
+        if isinstance(sessions, pl.LazyFrame) and not fits(sessions):
+            tally = Tally()
+            terms = {"rule": rule, "rates": rates, "servers": servers, "users": users}
+            parts = list(charges_in_parts(sessions, terms, as_of, None, tally))
+            report(tally.frame, problems, "charge")
+            return pl.concat(parts)
     found = charged(sessions, rule=rule, rates=rates, servers=servers, users=users, activity=activity, as_of=as_of)
     report(found.problems, problems, "charge")
     return found.charges
-
-
-def charged(
-    sessions: AnyTable | Prepared,
-    *,
-    rule: Rule,
-    rates: Rates,
-    servers: Mapping[str, str] | None,
-    users: Users | None,
-    as_of: datetime | None,
-    activity: AnyTable | None = None,
-) -> Found:
-    """`charge` for other verbs, which tell of problems themselves."""
-    with_activity = is_read(activity, rule)
-    terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
-    until = None if as_of is None else instant_in_data(as_of, "as_of")
-    known = _activity(activity) if with_activity else None
-    return found_of(_core.charge(*_encoded(sessions), terms=terms, as_of=until, activity=known), rule)
 
 
 def _charge_stream(
@@ -236,10 +204,10 @@ def categorized(
     with_activity = is_read(activity, rule)
     terms = terms_of(rule, rates, servers=servers, users=users, with_activity=with_activity)
     outcomes, charged = _core.categorize(
-        *_encoded(sessions),
+        *encoded(sessions),
         terms=terms,
         as_of=None if as_of is None else instant_in_data(as_of, "as_of"),
-        activity=_activity(activity) if with_activity else None,
+        activity=known_activity(activity) if with_activity else None,
     )
     rule_id = pl.Enum([rule.rule_id])
     added = pl.DataFrame(outcomes).with_columns(rule_id=pl.lit(rule.rule_id, dtype=rule_id))
@@ -325,18 +293,3 @@ def replay(
         schema=dict(tables.TOTALS),
         orient="row",
     )
-
-
-def _encoded(sessions: AnyTable | Prepared) -> tuple[Any, dict[str, tuple[object, object]]]:
-    if isinstance(sessions, Prepared):
-        return sessions.inner, {}
-    return coded_columns_of(sessions, READS)
-
-
-def is_read(activity: AnyTable | None, rule: Rule) -> bool:
-    """Whether activity counts: only where the rule says how long idle is idle."""
-    return activity is not None and isinstance(rule, Rule) and rule.idle_after is not None
-
-
-def _activity(activity: AnyTable | None) -> object:
-    return None if activity is None else columns_of(activity, ACTIVITY)

@@ -9,7 +9,8 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, refuses_clearly
 from tokenflex.errors import ArgumentError
-from tokenflex.metering.charge import Prepared, charge, prepare
+from tokenflex.metering.at_once import Prepared
+from tokenflex.metering.charge import charge, prepare
 from tokenflex.metering.rule_grid import checked_rules, described, differences
 from tokenflex.problems import Problems, report
 

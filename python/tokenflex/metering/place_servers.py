@@ -12,7 +12,7 @@ import polars as pl
 from tokenflex import tables
 from tokenflex.arrow import AnyTable, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError
-from tokenflex.metering.charge import Prepared
+from tokenflex.metering.at_once import Prepared
 from tokenflex.metering.whatif import TODAY, Run, Sites, check_days, numbered, places_of, sites_of
 from tokenflex.problems import Problems, report
 from tokenflex.reading.names import coded

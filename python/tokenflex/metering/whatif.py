@@ -12,7 +12,7 @@ import polars as pl
 from tokenflex import _core, tables
 from tokenflex.arrow import AnyTable, coded_columns_of, frame_of, refuses_clearly
 from tokenflex.errors import ArgumentError, ArgumentTypeError
-from tokenflex.metering.charge import Prepared
+from tokenflex.metering.at_once import Prepared
 from tokenflex.metering.meter import READS
 from tokenflex.metering.rule import Rule
 from tokenflex.metering.terms import bad_rows, terms_of

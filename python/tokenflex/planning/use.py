@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tokenflex.arrow import AnyTable
-    from tokenflex.metering.charge import Prepared
+    from tokenflex.metering.at_once import Prepared
     from tokenflex.metering.rates import Rates
     from tokenflex.metering.rule import Rule
     from tokenflex.planning.token_price import TokenPrice

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
-from tokenflex.content import csv_of, parquet_of
+from tokenflex.content import csv_of, parquet_of, whole_folder
 from tokenflex.errors import ArgumentError, SourceError
 from tokenflex.reporting.contents import whole_of
 
@@ -25,14 +23,10 @@ def write_folder(report: Report, path: Path, written_as: Format) -> None:
     """
     if path.exists():
         raise ArgumentError(f"{path} is there already: choose another name, or take it away first", location="path")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.mkdir()
-        for name, table in whole_of(report).items():
-            content = parquet_of(table) if written_as == "parquet" else csv_of(table, is_guarded=True)
-            (part / f"{name}.{written_as}").write_bytes(content)
-        part.rename(path)
+        with whole_folder(path) as part:
+            for name, table in whole_of(report).items():
+                content = parquet_of(table) if written_as == "parquet" else csv_of(table, is_guarded=True)
+                (part / f"{name}.{written_as}").write_bytes(content)
     except OSError as error:
         raise SourceError(f"{path} cannot be written: {error}", location=str(path)) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

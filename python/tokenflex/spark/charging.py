@@ -9,7 +9,8 @@ import pyarrow as pa
 from pyspark.sql import functions as fn
 
 from tokenflex import tables
-from tokenflex.metering.charge import categorized, charged, is_read, refuse_taken
+from tokenflex.metering.at_once import charged, is_read
+from tokenflex.metering.charge import categorized, refuse_taken
 from tokenflex.metering.meter import ACTIVITY, READS, Meter
 from tokenflex.metering.terms import schema_of, together
 from tokenflex.spark import frames, tasks

@@ -5,6 +5,8 @@
 //! and not matched one to one: any matching gives the same union. What a server's stop or crash left open is closed
 //! there. Package lines, which the vendor writes beside the line of the component in use, are set aside first.
 
+mod stream;
+
 use hashbrown::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
@@ -12,6 +14,8 @@ use crate::feature;
 use crate::flexlm::Kind;
 use crate::intern::{Interner, NONE};
 use crate::time::{HOUR, MINUTE, SECOND};
+
+pub use stream::{Ended, Going, Names, Rows};
 
 /// How far apart the two lines of one product start may be stamped.
 const BESIDE: i64 = 2 * SECOND;

@@ -13,6 +13,7 @@ mod matching;
 mod pair;
 mod read;
 mod rlm;
+mod spool;
 mod terms;
 mod whatif;
 mod zones;
@@ -49,6 +50,8 @@ fn core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pair::package_lines, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm, module)?)?;
     module.add_function(wrap_pyfunction!(read::read_flexlm_on, module)?)?;
+    module.add_class::<spool::Spooled>()?;
+    module.add_class::<spool::ServerSessions>()?;
     module.add_function(wrap_pyfunction!(zones::instants, module)?)?;
     module.add_function(wrap_pyfunction!(zones::local_times, module)?)?;
     module.add_function(wrap_pyfunction!(read::text_head, module)?)?;

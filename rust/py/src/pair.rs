@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use tokenflex_core::feature;
 use tokenflex_core::flexlm::Kind;
 use tokenflex_core::intern::{Interner, NONE};
-use tokenflex_core::pair::{self as core, Carried, EndReason, Events, Kept, Packages, Paired, Sessions};
+use tokenflex_core::pair::{self as core, Carried, EndReason, Events, Kept, Packages, Paired, Sessions, Unpaired};
 
 use crate::arrow::{self, Columns, Imported, Table, joined};
 use crate::error::{Failure, TableError, guarded};
@@ -302,19 +302,40 @@ impl FeatureColumns {
 }
 
 fn sessions_table(sessions: Sessions, columns: &EventColumns<'_>) -> Table {
-    let count = sessions.row.len();
     let at = |column: &[u32]| sessions.row.iter().map(|&row| column[row as usize]).collect::<Vec<u32>>();
-    let feature = at(&columns.feature);
-    let FeatureColumns { product, version, products, versions } = FeatureColumns::of(&feature, &columns.features);
+    let opened = Opened {
+        server: (at(&columns.server), &columns.servers),
+        user: (at(&columns.user), &columns.users),
+        host: (at(&columns.host), &columns.hosts),
+        feature: (at(&columns.feature), &columns.features),
+        file: (at(&columns.file), &columns.files),
+        line: at(&columns.line),
+    };
+    session_columns(opened, sessions).finish()
+}
+
+/// The events that opened sessions: codes and the names behind them.
+pub struct Opened<'a> {
+    pub server: (Vec<u32>, &'a Interner),
+    pub user: (Vec<u32>, &'a Interner),
+    pub host: (Vec<u32>, &'a Interner),
+    pub feature: (Vec<u32>, &'a Interner),
+    pub file: (Vec<u32>, &'a Interner),
+    pub line: Vec<u32>,
+}
+
+/// The columns of sessions.
+pub fn session_columns(opened: Opened<'_>, sessions: Sessions) -> Columns {
+    let count = sessions.start.len();
+    let Opened { server, user, host, feature, file, line } = opened;
+    let FeatureColumns { product, version, products, versions } = FeatureColumns::of(&feature.0, feature.1);
     let is_open: BooleanArray =
         sessions.end_reason.iter().map(|&reason| Some(reason == EndReason::Open as u8)).collect();
-    let (server, user, host) = (at(&columns.server), at(&columns.user), at(&columns.host));
-    let (file, line) = (at(&columns.file), at(&columns.line));
     Columns::default()
-        .names("server", server, &columns.servers, count)
-        .names("user", user, &columns.users, count)
-        .names("host", host, &columns.hosts, count)
-        .names("feature", feature, &columns.features, count)
+        .names("server", server.0, server.1, count)
+        .names("user", user.0, user.1, count)
+        .names("host", host.0, host.1, count)
+        .names("feature", feature.0, feature.1, count)
         .names("product", product, &products, count)
         .names("version", version, &versions, count)
         .times("start", sessions.start, None)
@@ -323,17 +344,19 @@ fn sessions_table(sessions: Sessions, columns: &EventColumns<'_>) -> Table {
         .numbers::<UInt32Type>("checkouts", sessions.checkouts, None)
         .numbers::<UInt8Type>("end_reason", sessions.end_reason, None)
         .array("is_open", Arc::new(is_open))
-        .names("file", file, &columns.files, count)
+        .names("file", file.0, file.1, count)
         .numbers::<UInt32Type>("line", line, Some(NONE))
-        .finish()
 }
 
 fn unpaired_table(paired: &Paired) -> Table {
+    let rows = paired.unpaired.iter().map(|&(row, _)| u64::from(row)).collect();
+    let why: Vec<Unpaired> = paired.unpaired.iter().map(|&(_, why)| why).collect();
+    unpaired_columns(rows, &why).finish()
+}
+
+/// What could not be paired: the rows of events, and why.
+pub fn unpaired_columns(rows: Vec<u64>, why: &[Unpaired]) -> Columns {
     let mut codes = Interner::new();
-    let code: Vec<u32> = paired.unpaired.iter().map(|(_, why)| codes.intern(why.code().as_bytes())).collect();
-    let rows: Vec<u64> = paired.unpaired.iter().map(|&(row, _)| u64::from(row)).collect();
-    Columns::default()
-        .numbers::<UInt64Type>("location", rows, None)
-        .names("code", code, &codes, paired.unpaired.len())
-        .finish()
+    let code: Vec<u32> = why.iter().map(|why| codes.intern(why.code().as_bytes())).collect();
+    Columns::default().numbers::<UInt64Type>("location", rows, None).names("code", code, &codes, why.len())
 }

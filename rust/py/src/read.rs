@@ -201,10 +201,15 @@ impl Read for PythonFile {
     }
 }
 
-fn tables(log: Log) -> LogTables {
-    let events = events_table(&log.names, log.events);
+fn tables(mut log: Log) -> LogTables {
+    let events = events_table(&log.names, std::mem::take(&mut log.events));
+    let (problems, packages, files, coverage) = tables_beside(&log);
+    (events, problems, packages, files, coverage)
+}
+
+/// Problems, packages, files and coverage.
+pub fn tables_beside(log: &Log) -> (Table, Table, Table, Table) {
     (
-        events,
         problems_table(&log.problems),
         packages_table(&log.packages),
         files_table(&log.files),

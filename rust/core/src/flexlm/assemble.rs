@@ -9,6 +9,7 @@ use super::block::{
 use super::clock::{Clock, Note, Run, Stretch};
 use super::lives::{Lives, Verdict};
 use super::packages::{At, Component, Packages};
+use super::spool::Writer;
 use super::stamp::DAY;
 use super::{Anchor, Kind, Problem};
 
@@ -30,6 +31,18 @@ pub(super) struct Columns {
 impl Columns {
     pub(super) fn len(&self) -> usize {
         self.time.len()
+    }
+
+    /// Empties it and keeps its memory.
+    fn clear(&mut self) {
+        for column in &mut self.names {
+            column.clear();
+        }
+        self.time.clear();
+        self.kind.clear();
+        self.licenses.clear();
+        self.handle.clear();
+        self.line.clear();
     }
 
     /// Makes room, as far as there is; a wrong guess costs nothing.
@@ -150,6 +163,10 @@ pub(super) struct Assembler {
     pub problems: Vec<Problem>,
     pub files: Vec<ReadFile>,
     pub anchors: Vec<Anchor>,
+    /// Where the rows go, if not into memory.
+    pub spool: Option<Writer>,
+    /// How many rows are there already.
+    spooled: usize,
     /// How many lines of each file were left out before its first one.
     lines_before: Vec<u64>,
     codes: Vec<Codes>,
@@ -163,13 +180,32 @@ impl Assembler {
         Self { codes, file, lines_before: lines_before.to_vec(), ..Self::default() }
     }
 
+    /// The same, with the rows on disk.
+    pub(super) fn spooling(workers: usize, spool: Writer) -> Self {
+        Self { spool: Some(spool), ..Self::new(workers, &[]) }
+    }
+
+    fn rows(&self) -> usize {
+        self.spooled + self.columns.len()
+    }
+
+    /// Moves the rows to disk, if they go there and there are enough.
+    fn spill(&mut self, is_end: bool) {
+        let Some(spool) = &mut self.spool else { return };
+        if is_end || spool.is_enough(self.columns.len()) {
+            spool.write(&self.columns, self.spooled);
+            self.spooled += self.columns.len();
+            self.columns.clear();
+        }
+    }
+
     /// Takes the next block. `rows_expected` is how many more rows may follow, as far as one can tell.
     pub(super) fn block(&mut self, worker: usize, block: &mut Block, source: &str, rows_expected: usize) {
         self.learn(worker, block);
-        if self.columns.time.capacity() == 0 {
+        if self.columns.time.capacity() == 0 && self.spool.is_none() {
             self.columns.reserve(rows_expected);
         }
-        let first_row = self.columns.len();
+        let first_row = self.rows();
         self.append(worker, block);
         let first_line = self.file.lines;
         let (counts, new) = (&mut self.file.counts, block.counts);
@@ -182,6 +218,7 @@ impl Assembler {
             self.mark(mark, first_row, first_line, source);
         }
         self.file.lines += new.lines;
+        self.spill(false);
     }
 
     fn learn(&mut self, worker: usize, block: &Block) {
@@ -290,7 +327,7 @@ impl Assembler {
                     Verdict::Drop => row,
                     Verdict::Replace(before) => before,
                     Verdict::ReplaceAsStop(before) => {
-                        self.columns.kind[row] = Kind::Stop as u8;
+                        self.columns.kind[row - self.spooled] = Kind::Stop as u8;
                         before
                     }
                 };
@@ -317,9 +354,13 @@ impl Assembler {
 
     /// Ends the file.
     pub(super) fn end_file(&mut self, bytes: u64, first_date: Option<i32>) {
+        self.spill(true);
+        if let Some(spool) = &mut self.spool {
+            spool.end_file();
+        }
         let file = std::mem::take(&mut self.file);
         let (runs, notes) = file.clock.finish(first_date);
-        let rows = file.first_row..self.columns.len();
+        let rows = file.first_row..self.rows();
         self.file.first_row = rows.end;
         self.file.lines = self.lines_before.get(self.files.len() + 1).copied().unwrap_or(0);
         self.files.push(ReadFile {

@@ -1,6 +1,7 @@
 //! From local times to instants.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::Problem;
 use super::assemble::Columns;
@@ -16,12 +17,25 @@ const STEP_BACK: i64 = 5 * MINUTE;
 /// Local time is less than this away from UTC.
 const DAY_MICROS: i64 = DAY * SECOND;
 
+/// The times of rows, wherever they are.
+pub(super) trait Times {
+    /// Lets the times of some rows be changed, who are told by their lines. Rows come in order.
+    fn turn(&mut self, rows: Range<usize>, turn: &mut dyn FnMut(&mut [i64], &[u32])) -> Result<()>;
+}
+
+impl Times for Columns {
+    fn turn(&mut self, rows: Range<usize>, turn: &mut dyn FnMut(&mut [i64], &[u32])) -> Result<()> {
+        turn(&mut self.time[rows.clone()], &self.line[rows]);
+        Ok(())
+    }
+}
+
 /// Turns the local times of a piece into instants.
 pub(super) fn to_instants(
     piece: &mut Piece,
     runs: &[Run],
     zone: Result<&Zone, Error>,
-    columns: &mut Columns,
+    all: &mut impl Times,
     source: &str,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
@@ -36,17 +50,17 @@ pub(super) fn to_instants(
         Err(_) => None,
     };
     let mut converter = Converter { zone, calm: None, running: i64::MIN, gaps: BTreeMap::new() };
+    let mut spans = (None, None);
     for (index, run) in runs.iter().enumerate() {
-        let (times, lines) = (&mut columns.time[rows_of(index)], &columns.line[rows_of(index)]);
-        if let Some((first, last)) = converter.run(run, times, lines) {
-            let (start, end) = piece.span.unwrap_or((first, last));
-            piece.span = Some((start.min(first), end.max(last)));
-        }
-        if let (Some(&first), Some(&last)) = (times.iter().min(), times.iter().max()) {
-            let (start, end) = piece.event_span.unwrap_or((first, last));
-            piece.event_span = Some((start.min(first), end.max(last)));
-        }
+        let (mut span, mut event_span) = (None, None);
+        all.turn(rows_of(index), &mut |times, lines| {
+            span = converter.run(run, times, lines);
+            event_span = times.iter().copied().min().zip(times.iter().copied().max());
+        })?;
+        widen(&mut spans.0, span);
+        widen(&mut spans.1, event_span);
     }
+    (piece.span, piece.event_span) = spans;
     for (date, line) in converter.gaps {
         let date = date_text(date);
         let message =
@@ -54,6 +68,13 @@ pub(super) fn to_instants(
         problems.push(Problem { source: source.to_owned(), line: Some(line), code: "nonexistent_time", message });
     }
     Ok(())
+}
+
+fn widen(span: &mut Option<(i64, i64)>, by: Option<(i64, i64)>) {
+    if let Some((first, last)) = by {
+        let (start, end) = span.unwrap_or((first, last));
+        *span = Some((start.min(first), end.max(last)));
+    }
 }
 
 /// Turns local times into instants in the order of the lines, which decides between two equal hours.

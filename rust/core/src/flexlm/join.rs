@@ -8,10 +8,10 @@ use encoding_rs::Encoding;
 
 use super::assemble::{Assembler, Columns, ReadFile};
 use super::block::DAEMON;
-use super::instants::to_instants;
+use super::instants::{Times, to_instants};
 use super::order::{drop_rows, find_repeated, into_order};
 use super::reader::Source;
-use super::report::{cover, packages, report_files};
+use super::report::{Uses, cover, packages, report_files, uses_of};
 use super::{Log, Options, Problem, text};
 use crate::error::{Error, Result};
 use crate::intern::{Interner, NONE};
@@ -19,6 +19,7 @@ use crate::lines::{self, stem};
 use crate::time::zone::Zone;
 
 /// The log of one server in one file: all of it, or a part of a file that holds several.
+#[derive(Debug)]
 pub(super) struct Piece {
     pub file: usize,
     pub rows: Range<usize>,
@@ -39,35 +40,26 @@ pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]
         return Err(Error::TooLarge { message });
     }
     columns.fill_rare();
-    unfork(&mut columns, &mut names[DAEMON], &files);
+    unfork(&mut columns, &names[DAEMON], &files);
     for (column, names) in columns.names.iter_mut().zip(&mut names) {
-        decode_names(column, names, options.encoding);
+        if let Some(codes) = decode_names(names, options.encoding) {
+            recode(column, &codes);
+        }
     }
     dropped.sort_unstable();
     let known = dropped.len();
-    for (file, source) in files.iter_mut().zip(sources) {
-        let of_file = dropped[..known].partition_point(|&row| row < file.rows.start)
-            ..dropped[..known].partition_point(|&row| row < file.rows.end);
-        set_undated_aside(file, source, of_file, &mut dropped, &mut problems);
-        let notes = file.notes.drain(..);
-        problems.extend(notes.map(|note| Problem {
-            source: source.name.clone(),
-            line: Some(note.line),
-            code: note.code,
-            message: note.message,
-        }));
+    for file in files.iter().filter(|file| file.runs.is_none()) {
+        let rows = file.rows.clone();
+        let undated: Vec<usize> = rows.filter(|row| dropped[..known].binary_search(row).is_err()).collect();
+        dropped.extend(undated);
     }
+    note_files(&mut files, sources, &mut problems);
     let mut servers = Interner::new();
     let mut pieces = pieces(&files);
     name_servers(&mut pieces, &files, sources, options, &mut servers);
-    for piece in &mut pieces {
-        let runs = files[piece.file].runs.as_deref().unwrap_or_default();
-        let zone = zone_of(options, &servers, piece.server, &sources[piece.file].name);
-        to_instants(piece, &runs[piece.runs.clone()], zone, &mut columns, &sources[piece.file].name, &mut problems)?;
-    }
+    date_pieces(&mut pieces, &files, sources, options, &servers, &mut columns, &mut problems)?;
     dropped.sort_unstable();
-    // A stable sort: files of one first instant stay in the order they were given.
-    pieces.sort_by_key(|piece| (piece.server, piece.span.map_or(i64::MAX, |span| span.0)));
+    sort_pieces(&mut pieces);
     let repeated = find_repeated(&pieces, &columns, &dropped);
     for &(file, _) in &repeated {
         files[file].counts.event_lines -= 1;
@@ -83,10 +75,10 @@ pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]
         let before = |row: usize| dropped.partition_point(|&dropped| dropped < row);
         piece.rows = piece.rows.start - before(piece.rows.start)..piece.rows.end - before(piece.rows.end);
     }
-    let coverage = cover(&pieces, &files, &columns, &names, &servers);
+    let uses: Vec<Uses> = pieces.iter().map(|piece| uses_of(piece, &columns)).collect();
+    let coverage = cover(&pieces, &files, &uses, &names[DAEMON], &servers);
     let packages = packages(&pieces, &files, &servers, options.encoding);
-    let order: HashMap<&str, usize> = sources.iter().map(|source| source.name.as_str()).zip(0..).collect();
-    problems.sort_by_cached_key(|problem| (order.get(problem.source.as_str()).copied(), problem.line));
+    sort_problems(&mut problems, sources);
     let (events, names) = into_order(columns, names, &pieces, servers, sources);
     debug_assert!(reports.iter().all(|file| {
         file.lines + file.glued == file.event_lines + file.other_lines + file.problem_lines + file.repeated_lines
@@ -99,17 +91,49 @@ pub(super) fn finish(assembler: Assembler, options: &Options, sources: &[Source]
     Ok(Log { events, names, problems, packages, files: reports, coverage, anchors, hosts })
 }
 
-/// Counts the forked daemon `name_2` as the daemon `name`, where the file knows that one too.
-fn unfork(columns: &mut Columns, daemons: &mut Interner, files: &[ReadFile]) {
+/// Gives the events of all pieces their instants.
+pub(super) fn date_pieces(
+    pieces: &mut [Piece],
+    files: &[ReadFile],
+    sources: &[Source],
+    options: &Options,
+    servers: &Interner,
+    times: &mut impl Times,
+    problems: &mut Vec<Problem>,
+) -> Result<()> {
+    for piece in pieces {
+        let runs = files[piece.file].runs.as_deref().unwrap_or_default();
+        let zone = zone_of(options, servers, piece.server, &sources[piece.file].name);
+        to_instants(piece, &runs[piece.runs.clone()], zone, times, &sources[piece.file].name, problems)?;
+    }
+    Ok(())
+}
+
+/// By server and then by time. Stable: files of one first instant stay in the order they were given.
+pub(super) fn sort_pieces(pieces: &mut [Piece]) {
+    pieces.sort_by_key(|piece| (piece.server, piece.span.map_or(i64::MAX, |span| span.0)));
+}
+
+/// In the order of the files and their lines.
+pub(super) fn sort_problems(problems: &mut [Problem], sources: &[Source]) {
+    let order: HashMap<&str, usize> = sources.iter().map(|source| source.name.as_str()).zip(0..).collect();
+    problems.sort_by_cached_key(|problem| (order.get(problem.source.as_str()).copied(), problem.line));
+}
+
+/// For each daemon that is a forked one, `name_2`, the daemon `name`; none where no daemon is.
+pub(super) fn forked(daemons: &Interner) -> Option<Vec<Option<u32>>> {
     let base = |name: &[u8]| {
         let at = memchr::memrchr(b'_', name)?;
         let is_number = at + 1 < name.len() && name[at + 1..].iter().all(u8::is_ascii_digit);
         if is_number { daemons.find(&name[..at]) } else { None }
     };
     let bases: Vec<Option<u32>> = daemons.iter().map(base).collect();
-    if bases.iter().all(Option::is_none) {
-        return;
-    }
+    bases.iter().any(Option::is_some).then_some(bases)
+}
+
+/// Counts the forked daemon `name_2` as the daemon `name`, where the file knows that one too.
+fn unfork(columns: &mut Columns, daemons: &Interner, files: &[ReadFile]) {
+    let Some(bases) = forked(daemons) else { return };
     for file in files {
         let column = &mut columns.names[DAEMON][file.rows.clone()];
         let known: HashSet<u32> = column.iter().copied().collect();
@@ -121,43 +145,48 @@ fn unfork(columns: &mut Columns, daemons: &mut Interner, files: &[ReadFile]) {
     }
 }
 
-/// Turns names into UTF-8, each distinct one once. Two spellings in bytes can become one name.
-fn decode_names(column: &mut [u32], names: &mut Interner, encoding: &'static Encoding) {
+/// Turns names into UTF-8, each distinct one once, and gives their new codes where there are any. Two spellings in bytes
+/// can become one name.
+pub(super) fn decode_names(names: &mut Interner, encoding: &'static Encoding) -> Option<Vec<u32>> {
     if names.iter().all(|name| std::str::from_utf8(name).is_ok()) {
-        return;
+        return None;
     }
     let mut decoded = Interner::new();
     let codes: Vec<u32> = names.iter().map(|name| decoded.intern(text::decode(name, encoding).as_bytes())).collect();
+    *names = decoded;
+    Some(codes)
+}
+
+pub(super) fn recode(column: &mut [u32], codes: &[u32]) {
     for code in column.iter_mut().filter(|code| **code != NONE) {
         *code = codes[*code as usize];
     }
-    *names = decoded;
 }
 
-/// Turns the events of a file without any date into one problem.
-fn set_undated_aside(
-    file: &mut ReadFile,
-    source: &Source,
-    of_file: Range<usize>,
-    dropped: &mut Vec<usize>,
-    problems: &mut Vec<Problem>,
-) {
-    if file.runs.is_some() {
-        return;
-    }
-    let known: HashSet<usize> = dropped[of_file].iter().copied().collect();
-    dropped.extend(file.rows.clone().filter(|row| !known.contains(row)));
-    let events = std::mem::take(&mut file.counts.event_lines);
-    file.counts.problem_lines += events;
-    if events > 0 {
-        let message = format!(
-            "{events} event(s) without a date: no line of the file names one; pass first_date=…, the date of its first line"
-        );
-        problems.push(Problem { source: source.name.clone(), line: None, code: "undated", message });
+/// Tells what there is to know about the dates of files. The events of a file without any become one problem.
+pub(super) fn note_files(files: &mut [ReadFile], sources: &[Source], problems: &mut Vec<Problem>) {
+    for (file, source) in files.iter_mut().zip(sources) {
+        if file.runs.is_none() {
+            let events = std::mem::take(&mut file.counts.event_lines);
+            file.counts.problem_lines += events;
+            if events > 0 {
+                let message = format!(
+                    "{events} event(s) without a date: no line of the file names one; pass first_date=…, the date of its first line"
+                );
+                problems.push(Problem { source: source.name.clone(), line: None, code: "undated", message });
+            }
+        }
+        let notes = file.notes.drain(..);
+        problems.extend(notes.map(|note| Problem {
+            source: source.name.clone(),
+            line: Some(note.line),
+            code: note.code,
+            message: note.message,
+        }));
     }
 }
 
-fn pieces(files: &[ReadFile]) -> Vec<Piece> {
+pub(super) fn pieces(files: &[ReadFile]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     for (index, file) in files.iter().enumerate() {
         let runs = file.runs.as_deref().unwrap_or_default();
@@ -188,7 +217,7 @@ pub(super) fn within<'a, T>(facts: &'a [(u64, T)], piece: &Piece) -> &'a [(u64, 
 
 /// Names the server of each piece: as the caller says, as its banner says, as another part of the file, as the other
 /// files of the folder, or as the file.
-fn name_servers(
+pub(super) fn name_servers(
     pieces: &mut [Piece],
     files: &[ReadFile],
     sources: &[Source],

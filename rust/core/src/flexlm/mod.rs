@@ -4,7 +4,8 @@
 //! blocks and hands them to workers, `block` turns their lines into records (`stamp`, `lexer` and `dictionary` are its
 //! tools), and `assemble` puts the blocks together in order. `clock` finds the dates that the lines do not carry, `lives`
 //! which lines tell of one stop, `packages` what the start-up block lists. `join` finishes the log: `instants` from local
-//! times, `order` among the files, and a `report` about each.
+//! times, `order` among the files, and a `report` about each. Where there is more than memory holds, `spool` keeps the
+//! events on disk, and `spooled` finishes the log and gives its events as they are asked for.
 //!
 //! Bad lines are data: each is counted, and told in [`Log::problems`] where it may have been an event. The lines of
 //! every file add up: `lines + glued = event_lines + other_lines + problem_lines + repeated_lines`.
@@ -21,12 +22,14 @@ mod order;
 mod packages;
 mod reader;
 mod report;
+mod spool;
+mod spooled;
 pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use encoding_rs::Encoding;
 
@@ -34,6 +37,8 @@ use crate::error::Result;
 use crate::intern::Interner;
 use crate::text;
 use crate::time::zone::Zone;
+
+pub use spooled::{Batch, Spooled, Stream};
 
 /// What happened. The numbers are the codes of the events' `kind` column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -304,4 +309,19 @@ pub fn read(inputs: Vec<Input>, options: &Options, progress: Progress<'_>) -> Re
 /// As [`read`].
 pub fn read_on(inputs: Vec<Input>, options: &Options, progress: Progress<'_>, lines_before: &[u64]) -> Result<Log> {
     reader::read(inputs, options, progress, reader::BLOCK, lines_before)
+}
+
+/// Reads logs of any size: the events go to disk, into a folder, which is to be empty and is to stay while they are read
+/// from there. So many rows stand together; a few times as many are in memory at once.
+///
+/// # Errors
+/// As [`read`], but for the number of events; and [`Error::Io`](crate::Error::Io) where the folder cannot be written to.
+pub fn spool(
+    inputs: Vec<Input>,
+    options: &Options,
+    progress: Progress<'_>,
+    folder: &Path,
+    chunk_rows: usize,
+) -> Result<Spooled> {
+    reader::spool(inputs, options, progress, reader::BLOCK, folder, chunk_rows)
 }

@@ -19,28 +19,44 @@ pub(super) fn find_repeated(pieces: &[Piece], columns: &Columns, dropped: &[usiz
         if shared.is_empty() {
             continue;
         }
-        let mut told: HashMap<Identity, Told, hashbrown::DefaultHashBuilder> = HashMap::default();
+        let mut told = Telling::default();
         for (index, piece) in of_server.iter().enumerate() {
             for row in piece.rows.clone() {
                 let time = columns.time[row];
-                let is_shared =
-                    shared[..shared.partition_point(|span| span.0 <= time)].last().is_some_and(|span| time <= span.1);
-                if !is_shared || dropped.binary_search(&row).is_ok() {
+                if !is_shared(&shared, time) || dropped.binary_search(&row).is_ok() {
                     continue;
                 }
-                let told = told.entry(identity(columns, row)).or_default();
-                if told.piece != index {
-                    *told = Told { piece: index, here: 0, most: told.most };
-                }
-                told.here += 1;
-                if told.here <= told.most {
+                if told.is_repeated(index, columns, row) {
                     repeated.push((piece.file, row));
                 }
-                told.most = told.most.max(told.here);
             }
         }
     }
     repeated
+}
+
+pub(super) fn is_shared(shared: &[(i64, i64)], time: i64) -> bool {
+    shared[..shared.partition_point(|span| span.0 <= time)].last().is_some_and(|span| time <= span.1)
+}
+
+/// Which events were told, and by which pieces. The pieces come one after another.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    told: HashMap<Identity, Told, hashbrown::DefaultHashBuilder>,
+}
+
+impl Telling {
+    /// Takes an event of a piece; whether an earlier piece has told it.
+    pub(super) fn is_repeated(&mut self, piece: usize, columns: &Columns, row: usize) -> bool {
+        let told = self.told.entry(identity(columns, row)).or_default();
+        if told.piece != piece {
+            *told = Told { piece, here: 0, most: told.most };
+        }
+        told.here += 1;
+        let is_repeated = told.here <= told.most;
+        told.most = told.most.max(told.here);
+        is_repeated
+    }
 }
 
 /// How often an event was told: in the piece that told it last, and in the one that told it most often.
@@ -52,7 +68,7 @@ struct Told {
 }
 
 /// The spans of time that lie in more than one piece, in order and apart.
-fn shared_spans(pieces: &[Piece]) -> Vec<(i64, i64)> {
+pub(super) fn shared_spans(pieces: &[Piece]) -> Vec<(i64, i64)> {
     let mut spans: Vec<(i64, i64)> = pieces.iter().filter_map(|piece| piece.event_span).collect();
     spans.sort_unstable();
     let mut shared: Vec<(i64, i64)> = Vec::new();
@@ -134,14 +150,18 @@ pub(super) fn into_order(
     (events, Names { server: servers, feature, user, host, data, reason, version, daemon, file: files })
 }
 
+/// Whether no piece begins before the one before it ends.
+pub(super) fn are_apart(pieces: &[Piece]) -> bool {
+    pieces.windows(2).all(|pair| {
+        let (Some(before), Some(after)) = (pair[0].event_span, pair[1].event_span) else { return true };
+        pair[0].server != pair[1].server || before.1 <= after.0
+    })
+}
+
 /// The rows in the order of the result; none where they stand in it already.
 fn order(pieces: &[Piece], times: &[i64]) -> Option<Vec<u32>> {
     let mut order: Vec<Range<usize>> = Vec::new();
-    let mut is_apart = true;
-    for pair in pieces.windows(2) {
-        let (Some(before), Some(after)) = (pair[0].event_span, pair[1].event_span) else { continue };
-        is_apart &= pair[0].server != pair[1].server || before.1 <= after.0;
-    }
+    let is_apart = are_apart(pieces);
     order.extend(pieces.iter().map(|piece| piece.rows.clone()).filter(|rows| !rows.is_empty()));
     if is_apart && order.windows(2).all(|pair| pair[0].end == pair[1].start) {
         return None;

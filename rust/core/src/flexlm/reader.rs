@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::assemble::Assembler;
 use super::block::{Block, Lexer};
+use super::spool::Writer;
+use super::spooled::{self, Spooled};
 use super::{Input, Log, Options, Problem, Progress, join, text};
 use crate::error::{Error, Result};
 
@@ -31,16 +34,46 @@ pub(super) fn read(
     block_bytes: usize,
     lines_before: &[u64],
 ) -> Result<Log> {
+    let assembler = Assembler::new(threads_of(options), lines_before);
+    let (assembler, sources) = assemble(inputs, options, progress, block_bytes, assembler)?;
+    join::finish(assembler, options, &sources)
+}
+
+fn threads_of(options: &Options) -> usize {
+    options.threads.clamp(1, 64)
+}
+
+/// Reads logs with their events on disk, in a folder.
+pub(super) fn spool(
+    inputs: Vec<Input>,
+    options: &Options,
+    progress: Progress<'_>,
+    block_bytes: usize,
+    folder: &Path,
+    chunk_rows: usize,
+) -> Result<Spooled> {
+    let assembler = Assembler::spooling(threads_of(options), Writer::create(folder, chunk_rows)?);
+    let (assembler, sources) = assemble(inputs, options, progress, block_bytes, assembler)?;
+    spooled::finish(assembler, options, &sources)
+}
+
+fn assemble(
+    inputs: Vec<Input>,
+    options: &Options,
+    progress: Progress<'_>,
+    block_bytes: usize,
+    assembler: Assembler,
+) -> Result<(Assembler, Vec<Source>)> {
     let sources: Vec<Source> =
         inputs.iter().map(|input| Source { name: input.name.clone(), folder: input.folder.clone() }).collect();
     let bytes_expected = inputs.iter().filter_map(|input| input.bytes).fold(0, u64::saturating_add);
-    let threads = options.threads.clamp(1, 64);
+    let threads = threads_of(options);
     let work = Work {
         sources: &sources,
         options,
         feed: Mutex::new(Feed::new(inputs, block_bytes.max(1))),
         line: Mutex::new(InLine::default()),
-        assembler: Mutex::new(Assembler::new(threads, lines_before)),
+        assembler: Mutex::new(assembler),
         moved: Condvar::new(),
         is_stopped: AtomicBool::new(false),
         bytes_read: AtomicU64::new(0),
@@ -54,9 +87,10 @@ pub(super) fn read(
         work.run(0, progress);
     });
     let line = work.line.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let assembler = work.assembler.into_inner().unwrap_or_else(PoisonError::into_inner);
     match line.error {
         Some(error) => Err(error),
-        None => join::finish(work.assembler.into_inner().unwrap_or_else(PoisonError::into_inner), options, &sources),
+        None => Ok((assembler, sources)),
     }
 }
 
@@ -157,7 +191,7 @@ impl Work<'_> {
     /// Puts a block in line and assembles what is at its head. Gives an old block to fill again.
     fn put(&self, worker: usize, job: Job, block: Block) -> Option<Block> {
         let mut line = lock(&self.line);
-        let far = WAITING * self.options.threads.clamp(1, 64) as u64;
+        let far = WAITING * threads_of(self.options) as u64;
         while job.number > line.next + far && !self.is_stopped.load(Ordering::Relaxed) {
             line = self.moved.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
@@ -198,6 +232,9 @@ impl Work<'_> {
                 assembler.problems.push(problem);
             }
             assembler.end_file(end.bytes, self.options.first_date);
+        }
+        if let Some(error) = assembler.spool.as_mut().and_then(Writer::failure) {
+            self.stop(error);
         }
     }
 }

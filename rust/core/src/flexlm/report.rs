@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use encoding_rs::Encoding;
 
 use super::assemble::{Columns, ReadFile};
-use super::block::{COLUMNS, DAEMON};
+use super::block::DAEMON;
 use super::join::{Piece, text_of, within};
 use super::reader::Source;
 use super::{Coverage, FileReport, Kind, Options, Package, text};
@@ -54,27 +54,55 @@ pub(super) fn report_files(
     reports
 }
 
+/// What the events of a piece say of it.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    pub checkouts: u64,
+    pub checkins: u64,
+    /// In the order in which they come.
+    pub daemons: Vec<u32>,
+}
+
+impl Uses {
+    /// Takes more events.
+    pub(super) fn add(&mut self, kinds: &[u8], daemons: &[u32]) {
+        self.checkouts += count(kinds, Kind::Out);
+        self.checkins += count(kinds, Kind::In);
+        for codes in daemons.chunk_by(|a, b| a == b) {
+            if !self.daemons.contains(&codes[0]) {
+                self.daemons.push(codes[0]);
+            }
+        }
+    }
+}
+
+pub(super) fn uses_of(piece: &Piece, columns: &Columns) -> Uses {
+    let mut uses = Uses::default();
+    uses.add(&columns.kind[piece.rows.clone()], &columns.names[DAEMON][piece.rows.clone()]);
+    uses
+}
+
+/// `uses` are those of each piece, `daemons` the names of all daemons.
 pub(super) fn cover(
     pieces: &[Piece],
     files: &[ReadFile],
-    columns: &Columns,
-    names: &[Interner; COLUMNS],
+    uses: &[Uses],
+    daemon_names: &Interner,
     servers: &Interner,
 ) -> Vec<Coverage> {
-    let of_server = |pieces: &[Piece]| {
+    let of_server = |(pieces, uses): (&[Piece], &[Uses])| {
         let mut days = BTreeSet::new();
         let mut reporting = None;
         let (mut checkouts, mut checkins) = (0, 0);
         let mut daemons = Vec::new();
-        for piece in pieces {
+        for (piece, uses) in pieces.iter().zip(uses) {
             let file = &files[piece.file];
             let runs = file.runs.as_deref().unwrap_or_default();
             days.extend(runs[piece.runs.clone()].iter().map(|run| run.day));
             reporting = within(&file.reporting, piece).last().map(|&(_, reports)| reports).or(reporting);
-            let kinds = &columns.kind[piece.rows.clone()];
-            checkouts += count(kinds, Kind::Out);
-            checkins += count(kinds, Kind::In);
-            add_daemons(&mut daemons, &columns.names[DAEMON][piece.rows.clone()], &names[DAEMON]);
+            checkouts += uses.checkouts;
+            checkins += uses.checkins;
+            add_daemons(&mut daemons, &uses.daemons, daemon_names);
         }
         let spans = pieces.iter().filter_map(|piece| piece.span);
         let missing = match (days.first(), days.last()) {
@@ -93,22 +121,28 @@ pub(super) fn cover(
             checkins,
             checkins_logged: checkins > 0 || checkouts == 0,
             reporting,
-            daemons: daemons.iter().map(|&daemon| text_of(&names[DAEMON], daemon)).collect(),
+            daemons: daemons.iter().map(|&daemon| text_of(daemon_names, daemon)).collect(),
         }
     };
-    pieces.chunk_by(|a, b| a.server == b.server).map(of_server).collect()
+    let mut rest = uses;
+    let of_servers = pieces.chunk_by(|a, b| a.server == b.server).map(|pieces| {
+        let (own, others) = rest.split_at(pieces.len());
+        rest = others;
+        (pieces, own)
+    });
+    of_servers.map(of_server).collect()
 }
 
 fn count(kinds: &[u8], kind: Kind) -> u64 {
     kinds.iter().map(|&code| u64::from(code == kind as u8)).sum()
 }
 
-/// Adds the vendor daemons that a column names.
-fn add_daemons(daemons: &mut Vec<u32>, column: &[u32], names: &Interner) {
-    for codes in column.chunk_by(|a, b| a == b) {
-        let is_manager = |code: u32| matches!(names.get(code), b"lmgrd" | b"lmadmin");
-        if !daemons.contains(&codes[0]) && !is_manager(codes[0]) {
-            daemons.push(codes[0]);
+/// Adds the vendor daemons among others.
+fn add_daemons(daemons: &mut Vec<u32>, others: &[u32], names: &Interner) {
+    for &code in others {
+        let is_manager = matches!(names.get(code), b"lmgrd" | b"lmadmin");
+        if !daemons.contains(&code) && !is_manager {
+            daemons.push(code);
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::Error;
@@ -32,8 +34,9 @@ fn input(name: &str, content: impl AsRef<[u8]>) -> Input {
 }
 
 fn read_with(inputs: &[(&str, &[u8])], options: &Options, block: usize) -> Result<Log> {
-    let inputs = inputs.iter().map(|(name, content)| input(name, content)).collect();
-    let log = reader::read(inputs, options, &mut |_| true, block, &[])?;
+    let again = || inputs.iter().map(|(name, content)| input(name, content)).collect();
+    let log = reader::read(again(), options, &mut |_| true, block, &[])?;
+    assert_spooled(again(), options, block, &log);
     for file in &log.files {
         let of_kinds = file.event_lines + file.other_lines + file.problem_lines + file.repeated_lines;
         assert_eq!(file.lines + file.glued, of_kinds, "{file:?}");
@@ -44,6 +47,53 @@ fn read_with(inputs: &[(&str, &[u8])], options: &Options, block: usize) -> Resul
         assert_eq!(column.len(), rows);
     }
     Ok(log)
+}
+
+/// Read with the events on disk, in chunks of a few rows, a log says the same.
+fn assert_spooled(inputs: Vec<Input>, options: &Options, block: usize, log: &Log) {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("tokenflex-spool-{}-{number}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let spooled = Arc::new(
+        reader::spool(inputs, options, &mut |_| true, block, &folder, 3 + log.events.time.len() / 50).unwrap(),
+    );
+    assert_eq!(spooled.log.problems, log.problems);
+    assert_eq!(spooled.log.packages, log.packages);
+    assert_eq!(spooled.log.files, log.files);
+    assert_eq!(spooled.log.coverage, log.coverage);
+    let mut row = 0;
+    for (place, server) in spooled.servers().into_iter().enumerate() {
+        let mut stream = spooled.stream(place).unwrap();
+        loop {
+            let (batch, least_after) = stream.next(5 + log.events.time.len() / 30).unwrap();
+            let (names, events) = (&spooled.log.names, &log.events);
+            for at in 0..batch.time.len() {
+                let other = |column: &[u32], known: &Interner| name(known, column.get(row + at));
+                let own = |column: &[u32], known: &Interner| name(known, column.get(at));
+                assert_eq!(server, other(&events.server, &log.names.server));
+                assert_eq!(own(&batch.feature, &names.feature), other(&events.feature, &log.names.feature));
+                assert_eq!(own(&batch.user, &names.user), other(&events.user, &log.names.user));
+                assert_eq!(own(&batch.host, &names.host), other(&events.host, &log.names.host));
+                assert_eq!(own(&batch.reason, &names.reason), other(&events.reason, &log.names.reason));
+                assert_eq!(own(&batch.daemon, &names.daemon), other(&events.daemon, &log.names.daemon));
+                assert_eq!(own(&batch.file, &names.file), other(&events.file, &log.names.file));
+            }
+            let rows = row..row + batch.time.len();
+            assert_eq!(batch.time, log.events.time[rows.clone()]);
+            assert_eq!(batch.kind, log.events.kind[rows.clone()]);
+            assert_eq!(batch.licenses, log.events.licenses[rows.clone()]);
+            assert_eq!(batch.line, log.events.line[rows.clone()]);
+            row = rows.end;
+            let of_server = (row..).take_while(|&row| name(&log.names.server, log.events.server.get(row)) == server);
+            assert!(of_server.map(|row| log.events.time[row]).min().unwrap_or(i64::MAX) >= least_after);
+            if least_after == i64::MAX {
+                break;
+            }
+        }
+    }
+    assert_eq!(row, log.events.time.len());
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 fn read_text(text: &str) -> Log {
