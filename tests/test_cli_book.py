@@ -147,6 +147,7 @@ COMMANDS: Final[dict[str, tuple[tuple[object, ...], tuple[object, ...]]]] = {
     "plan": (("plan", *LOGS, *TERMS), ("--offer", "offer.toml", "--incomplete", "keep", "--number", 20)),
     "report": (("report", *LOGS, *TERMS), ("--out", "out", "--period", "2026-02")),
     "run": (("run", *LOGS, *TERMS), ("--month", "2026-02")),
+    "sessions": (("sessions", *LOGS, MADRID, CHICAGO), ("--out", "sessions.parquet")),
     "sensitivity": (("sensitivity", *LOGS, *TERMS), ("--token-price", 3)),
     "whatif": (("whatif", *LOGS, *TERMS), ("--servers", 1)),
 }
@@ -365,11 +366,13 @@ def test_problems_of_a_book_are_told_by_where_they_come_from(firm: Path) -> None
     (firm / "one.csv").write_text("product,tokens\nACD,7\n")
     said("update", *BOOK, "--rates", "one.csv")
     book = tf.Book("tokens.book")
-    of_logs, of_charges = book.problems(of="logs"), book.problems(of="charges")
+    parts = [book.problems(of=part) for part in ("logs", "charges", "contract")]
+    of_logs, of_charges, of_contract = parts
     assert set(of_logs["code"]) == {"checkin_without_checkout"}
     assert set(of_charges["code"]) == {"no_rate"}
-    assert book.problems().equals(pl.concat([of_logs, of_charges]))
-    with pytest.raises(tf.ArgumentError, match="has to be logs or charges"):
+    assert of_contract.is_empty()
+    assert book.problems().equals(pl.concat(parts))
+    with pytest.raises(tf.ArgumentError, match="has to be logs, charges, contract or None"):
         book.problems(of="log")  # type: ignore[arg-type]  # what is wrong here
 
 
@@ -403,6 +406,13 @@ def test_charges_of_the_book_are_taken_and_not_made_again(monkeypatch: pytest.Mo
     result = run("charge", *BOOK, "--quiet", "--out", "charges.parquet")
     assert result.exit_code == 0, result.output
     assert run("ledger", *BOOK, *SETTLED).exit_code == 0
+
+
+@pytest.mark.usefixtures("firm")
+def test_charges_of_a_book_go_into_many_files() -> None:
+    assert said("charge", *BOOK, "--out", "charges") == said("charge", *BOOK)
+    assert pl.read_parquet("charges/*.parquet").rows() == tf.Book("tokens.book").charges().rows()
+    fails(run("charge", "logs", *BOOK, "--out", "more"), "one of the two")
 
 
 # What `tokenflex.toml` says.

@@ -65,6 +65,9 @@ def charge(
             write = writer_of(out)
             run = metered(logs, asked, as_of=instant_of(as_of))
             write(run.charges)
+            if asked.quiet and not as_json:
+                # A summary asks for what logs say beside sessions; those of a book would be read again for it.
+                return
             summary = summarize(run.log, run.sessions, run.charges, run.problems, rule=asked.terms)
             told = _Told(summary, run.servers, run.charges.height)
         _tell(told, out, quiet=asked.quiet, as_json=as_json)
