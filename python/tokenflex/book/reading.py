@@ -208,11 +208,24 @@ def _read_of(connection: Connection, terms: Terms, server: str, fresh: _Fresh, p
     """Parts of a server's texts; None where they say something of other servers, or may do so."""
     if any(len(fresh.places[part.text].hosts) > 1 for part in parts):
         return None
+    if terms.server is None and not all(_is_named(fresh.places, part.text, server) for part in parts):
+        return None
     zone = zone_of(terms.timezone, server)
     read = _read(connection, sorted(parts), terms, server=server, timezone=zone, progress=None)
     known = set(connection.rows("SELECT package, component FROM packages"))
     # A package more would be one in the past, and of other servers, too.
     return read if set(read.packages.select("package", "component").iter_rows()) <= known else None
+
+
+def _is_named(places: dict[int, _Place], text: int, server: str) -> bool:
+    """Whether a text without a banner has the name that the others of its folder give it, if they give one.
+
+    Where a line broke off in the middle of a banner, they may have given another one before it was whole.
+    """
+    if places[text].hosts:
+        return True
+    hosts = {host for place in places.values() if place.folder == places[text].folder for host in place.hosts}
+    return len(hosts) != 1 or hosts == {server}
 
 
 def _names_no_other(read: Read, cut: Cut | None, fresh: _Fresh, server: str | None) -> bool:
