@@ -40,8 +40,8 @@ PAGES: Final = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"
 BLOCK: Final = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCTESTED: Final = {"README.md", "SEMANTICS.md", "DESIGN.md", "COMPARE.md"}
 """Pages beside those in docs/ whose examples `.ci/run` runs with `pytest --doctest-glob`."""
-PLAIN: Final = {"README.md"}
-"""Pages whose Python without prompts runs here, in `test_the_python_of_the_readme_runs`."""
+PLAIN: Final = {"README.md", "docs/pipeline.md"}
+"""Pages with Python without prompts: run in `test_the_python_of_the_readme_runs`, or as a job in `test_spark.py`."""
 ELSEWHERE: Final = {"pip", "python", "maturin", "mkdocs", ".", "pytest"}
 """Commands of the build and the gate, which `.ci/run` and the benches run."""
 ZONES: Final = ["mad-lic-01=Europe/Madrid", "chi-lic-01=America/Chicago", "sin-lic-01=Asia/Singapore"]

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -525,6 +526,31 @@ def test_a_task_has_one_thread() -> None:
     environment["PYTHONPATH"] = str(Path(tf.__file__).parents[1])
     ran = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert ran.stdout.split() == ["1"]
+
+
+def test_the_job_of_the_pipeline_runs_and_runs_again(spark: SparkSession, demo_firm: DemoFirm, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(demo_firm.folder, data)
+    log = tf.read_flexlm(data / "logs", timezone=demo_firm.servers)
+    sessions = tf.pair(log.events, packages=log.packages, problems=tf.Problems())
+    sessions = sessions.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    sessions.with_row_index("id").with_columns(pl.col(pl.UInt32).cast(pl.Int64)).write_parquet(data / "sessions")
+    page = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    (job,) = re.findall(r"^```python\n(import sys\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            exec(job.replace('"/data/', f'"{data}/'), {})  # noqa: S102 - the page's own text
+        assert ended.value.code == 1, "the demo has products without rates"
+    charges = tf.charge(
+        sessions,
+        rule=tf.Rule.read(data / "rule.toml"),
+        rates=tf.Rates.read(data / "rates.csv"),
+        servers=demo_firm.servers,
+        problems=tf.Problems(),
+    )
+    found = spark.read.parquet(str(data / "charges")).orderBy("charged_at", "session")
+    assert found.count() == charges.height
+    assert [row.tokens for row in found.select("tokens").collect()] == charges["tokens"].to_list()
 
 
 def test_nothing_of_spark_is_imported_unless_it_is_asked_for() -> None:
