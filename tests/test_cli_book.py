@@ -415,6 +415,38 @@ def test_charges_of_a_book_go_into_many_files() -> None:
     fails(run("charge", "logs", *BOOK, "--out", "more"), "one of the two")
 
 
+@pytest.mark.usefixtures("firm")
+def test_contract_and_statements_of_a_book_are_those_of_its_answers() -> None:
+    given = (*SETTLED, "--statement", "statement.csv")
+    fails(run("ledger", *BOOK), "--contract is missing")
+    fails(run("audit", *BOOK), "--statement is missing")
+    assert [row["file"] for row in said("update", *BOOK, *given)["statements"]] == ["statement.csv"]
+    assert said("update", *BOOK, *given)["statements"] == []
+    for command in (("ledger",), ("balance",), ("chargeback", "--by", "user", "--split", "minutes")):
+        assert said(*command, *BOOK) == said(*command, *BOOK, *given), command
+    assert said("audit", *BOOK) == said("audit", *BOOK, *given[2:])
+
+
+@pytest.mark.usefixtures("firm")
+def test_what_is_closed_in_a_book_stays_in_its_answers() -> None:
+    fails(run("ledger", *BOOK, *SETTLED, "--close", "2026-02"), "--keep")
+    said("update", *BOOK, *SETTLED)
+    closed = said("ledger", *BOOK, "--close", "2026-02")
+    assert closed["closed"] == "2026-02-28"
+    assert tf.Book("tokens.book").ledger().closed == date(2026, 2, 28)
+    said("update", *BOOK, "--rates", "more.csv")
+    now = said("ledger", *BOOK)
+    assert now["closed"] == "2026-02-28"
+    assert now["corrections"]
+    assert now["balances"] == said("ledger", *BOOK, *SETTLED)["balances"]
+
+
+@pytest.mark.usefixtures("firm")
+def test_a_contract_needs_charges_to_draw_from_it() -> None:
+    said("update", "--book", "new.book", "logs", MADRID, CHICAGO)
+    fails(run("update", "--book", "new.book", *SETTLED), "--contract goes with --rates")
+
+
 # What `tokenflex.toml` says.
 
 

@@ -191,11 +191,10 @@ def _reconciled(
     logs: list[str], asked: AuditOptions, as_of: str | None
 ) -> tuple[Metered, tf.Reconciliation, tf.Problems]:
     """Logs read, people and products put right, charged, and held against the statement."""
-    path = asked.statement
-    if path is None:
+    path, problems = asked.statement, tf.Problems()
+    stated = asked.kept_statement if path is None else statement_of(path, asked.zones, problems)
+    if stated is None:
         fail("--statement is missing: the vendor's usage export (CSV, JSON or XLSX), to hold your logs against")
-    problems = tf.Problems()
-    stated = statement_of(path, asked.zones, problems)
     if asked.level not in (None, *tables.RECONCILIATION_LEVELS):
         fail(f"--level {asked.level}: it has to be session, day or month")
     identity = tf.Identity() if asked.aliases is None else tf.Identity.read(asked.aliases)
@@ -239,11 +238,16 @@ def held_against(
     )
 
 
+def states_a_contract(path: Path) -> bool:
+    """Whether a file is the vendor's JSON of a contract, with its totals, and no usage export."""
+    return path.is_file() and kind_of_file(path) == "json" and tf.inspect(path).verb == "read_contract"
+
+
 def statement_of(
     path: Path, zones: str | dict[str, str] | None, problems: tf.Problems
 ) -> pl.DataFrame | tf.ContractSnapshot:
     """The vendor's usage export, or contract with its totals."""
-    if path.is_file() and kind_of_file(path) == "json" and tf.inspect(path).verb == "read_contract":
+    if states_a_contract(path):
         return tf.read_contract(path)
     return tf.read_statement(path, timezone=zones, problems=problems)
 

@@ -200,6 +200,8 @@ class Config:
         if command == "plan":
             # Its scenarios are a number.
             found.pop("scenarios", None)
+        if command == "update" and "statement" in found:
+            found["statement"] = [found["statement"]]
         if command == "run":
             found["out"] = None if self.out is None else self.at(self.out)
         return {name: value for name, value in found.items() if value not in (None, [], ())}

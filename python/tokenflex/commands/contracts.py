@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -50,10 +51,21 @@ class ContractOptions(LogOptions):
         """The options of logs that a file of charges takes as well: a statement has local times."""
         return () if self.statement is None else ("--timezone",)
 
+    @property
+    def is_of_book(self) -> bool:
+        """Whether the contract is that of `--book`."""
+        return self.contract is None and self.kept.contract is not None
+
+    @cached_property
+    def agreed(self) -> tf.Contract:
+        """What `--contract` says, or else the book; without both the program ends."""
+        kept = self.kept.contract
+        return contract_of(self.contract) if kept is None or self.contract is not None else kept
+
     def stated(self, problems: tf.Problems) -> pl.DataFrame | None:
-        """What `--statement` holds."""
+        """What `--statement` holds, or else the book."""
         if self.statement is None:
-            return None
+            return self.kept_statement
         return tf.read_statement(self.statement, timezone=self.zones, problems=problems)
 
 
@@ -77,7 +89,9 @@ def settled(
     after: tf.Ledger | None = None,
 ) -> Settled:
     """Charges what is in logs, or reads charges, and settles them with the contract, behind what was closed before."""
-    contract = contract_of(asked.contract)
+    contract = asked.agreed
+    if after is None and identity is None and asked.is_of_book and asked.book is not None:
+        after = closed_in(asked.book)
     if after is not None and after.contract.number != contract.number:
         fail(f"--keep holds a ledger of the contract {after.contract.number}, and --contract is {contract.number}")
     problems = tf.Problems()
@@ -89,6 +103,12 @@ def settled(
         sessions = None if sessions is None else _persons(identity, sessions, problems)
     ledger = contract.settle(charges, statement=statement, as_of=as_of, after=after, problems=problems)
     return Settled(ledger, sessions, problems.frame)
+
+
+def closed_in(path: Path) -> tf.Ledger | None:
+    """The ledger of a book where some of it is closed."""
+    ledger = tf.Book(path).ledger()
+    return None if ledger.closed is None else ledger
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,12 @@ def ledger(
     with readable_errors():
         write = writer_of(out)
         until = None if close is None else _last_day(close)
-        if until is not None and keep is None:
+        if until is not None and keep is None and not asked.is_of_book:
             fail("--close goes with --keep FOLDER: where is the ledger that stays closed?")
+        if until is not None and keep is None and asked.book is not None:
+            tf.Book(asked.book).close(until)
         run = settled(source, asked, as_of=instant_of(as_of), after=None if keep is None else _kept(keep))
-        if until is not None:
+        if until is not None and keep is not None:
             run = replace(run, ledger=_closed(run.ledger, until))
         if keep is not None:
             run.ledger.write(keep)

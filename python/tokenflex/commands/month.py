@@ -201,7 +201,7 @@ class _Given:
             identity,
             variants,
             users,
-            None if asked.contract is None else contract_of(asked.contract),
+            asked.kept.contract if asked.contract is None else contract_of(asked.contract),
             {
                 "countries": countries_of(asked.country),
                 "holidays": None if asked.holidays is None else holidays_of(asked.holidays),
@@ -232,10 +232,11 @@ def within(table: pl.DataFrame, start: date | None, end: date | None) -> pl.Data
 def _audited(
     run: Metered, asked: MonthOptions, given: _Given, problems: tf.Problems, steps: list[Step]
 ) -> tuple[pl.DataFrame | tf.ContractSnapshot | None, tf.Reconciliation | None]:
-    if asked.statement is None:
+    stated = asked.kept_statement if asked.statement is None else statement_of(asked.statement, asked.zones, problems)
+    if stated is None:
         steps.append(Step("audit", "skipped", "no statement of the vendor: --statement statement.csv"))
         return None, None
-    stated = statement_of(asked.statement, asked.zones, problems)
+    name = "the statements of the book" if asked.statement is None else asked.statement.name
     # As `tokenflex audit` does it: of persons, since one of two spellings is no matter of the vendor's number.
     persons = charged(put_right(run, given.identity, given.variants), asked.terms)
     try:
@@ -251,7 +252,7 @@ def _audited(
     except tf.ArgumentError as error:
         steps.append(Step("audit", "failed", str(error)))
         return stated, None
-    steps.append(Step("audit", "done", f"{many(found.rows.height, 'line')} held against {asked.statement.name}"))
+    steps.append(Step("audit", "done", f"{many(found.rows.height, 'line')} held against {name}"))
     return stated, found
 
 

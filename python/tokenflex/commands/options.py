@@ -107,6 +107,12 @@ class ReadOptions:
         return Terms() if self.book is None else terms_of_book(self.book)
 
     @cached_property
+    def kept_statement(self) -> pl.DataFrame | None:
+        """What the exports in `--book` state; none where it has none."""
+        found = None if self.book is None else tf.Book(self.book).statement()
+        return None if found is None or found.is_empty() else found
+
+    @cached_property
     def zones(self) -> str | dict[str, str] | None:
         """What `--timezone` says, or else the book."""
         given = zones_of(self.timezone)

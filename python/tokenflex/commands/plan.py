@@ -12,7 +12,7 @@ import typer
 
 import tokenflex as tf
 from tokenflex import screen, tables
-from tokenflex.commands.contracts import Charged, ContractOptions, charges_of, contract_of, money, sum_of
+from tokenflex.commands.contracts import Charged, ContractOptions, charges_of, money, sum_of
 from tokenflex.commands.forecasts import FutureOptions, ModelOption, day_after, day_of, forecast_of, part_of
 from tokenflex.commands.options import (
     JsonOption,
@@ -170,8 +170,8 @@ def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.
     has_source = bool(source) or asked.book is not None
     _check(asked, offer, has_source=has_source)
     start = None if asked.start is None else day_of(asked.start, "--start")
-    held = None if asked.contract is None else contract_of(asked.contract)
-    if held is not None and is_from_file("contract") and bool(held.years) != bool(offer.years):
+    held = asked.agreed if asked.contract is not None or asked.is_of_book else None
+    if held is not None and (asked.is_of_book or is_from_file("contract")) and bool(held.years) != bool(offer.years):
         held = None
     # With a file of charges, rates are for projects only.
     charged = charges_of(source, asked, problems, also=("--rates", *asked.local)) if has_source else None
@@ -187,11 +187,12 @@ def _given(source: list[str], asked: PlanOptions, offer: tf.Offer, problems: tf.
 def _check(asked: PlanOptions, offer: tf.Offer, *, has_source: bool) -> None:
     if asked.paths is None and not has_source:
         fail("give logs or charges to forecast from, or scenarios of your own with --paths, one of the two")
-    if asked.paths is not None and has_source and asked.contract is None:
+    if asked.paths is not None and has_source and asked.contract is None and not asked.is_of_book:
         fail(
             "give logs or charges, or --paths, one of the two; both only where --contract says what they are drawn from"
         )
-    if asked.statement is not None and asked.contract is None and not is_from_file("statement"):
+    has_contract = asked.contract is not None or asked.is_of_book
+    if asked.statement is not None and not has_contract and not is_from_file("statement"):
         fail("--statement goes with --contract: what is booked by hand is taken from its tokens")
     if offer.years and asked.days is not None:
         fail("--days goes with packs: the term of the offer says how long the plan lasts")

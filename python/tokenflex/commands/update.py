@@ -15,6 +15,8 @@ from rich.text import Text
 import tokenflex as tf
 from tokenflex import screen
 from tokenflex.book.book import PATIENCE
+from tokenflex.commands.audit import states_a_contract
+from tokenflex.commands.contracts import contract_of
 from tokenflex.commands.forecasts import day_of
 from tokenflex.commands.options import (
     LOOK_AT,
@@ -31,7 +33,7 @@ from tokenflex.commands.options import (
     users_of,
     zones_of,
 )
-from tokenflex.summary import plain
+from tokenflex.summary import plain, problem_groups
 from tokenflex.words import many
 
 if TYPE_CHECKING:
@@ -52,6 +54,10 @@ The first time, with all that has to be known:
 \b
 Every night: the whole folder again, or only the new files
   tokenflex update --book tokens.book logs/ --quiet
+\b
+The contract and the vendor's exports, for ledger and audit
+  tokenflex update --book tokens.book --contract contract.toml \\
+    --statement exports/
 \b
 New rates, zones or rule; what was final and changes is told as a correction
   tokenflex update --book tokens.book --rates rates-2027.csv
@@ -75,6 +81,13 @@ class UpdateOptions(LogOptions):
     ] = None
     first_date: Annotated[
         str | None, typer.Option(metavar="DATE", help="The day of the first line, for logs without any date.")
+    ] = None
+    contract: Annotated[
+        Path | None, typer.Option(help="What was bought, as .toml or .json: the book keeps its ledger.")
+    ] = None
+    statement: Annotated[
+        list[Path] | None,
+        typer.Option(help="The vendor's usage exports: the newest says what its days are. Repeat for several."),
     ] = None
 
 
@@ -110,7 +123,12 @@ def update(
         book = _book_of(asked.book, kept, asked, patience)
         with reading_bar(quiet=asked.quiet or as_json) as progress:
             done = book.update(logs or None, progress=progress)
-        answer = Answer(book, done)
+        problems = tf.Problems()
+        exports = asked.statement or []
+        if is_from_file("statement"):
+            exports = [path for path in exports if not states_a_contract(path)]
+        stated = book.add_statement(exports, problems=problems) if exports else book.statements().clear()
+        answer = Answer(book, done, stated, problems.frame)
         if as_json:
             typer.echo(json.dumps(answer.to_dict(), indent=2))
         elif not asked.quiet:
@@ -151,8 +169,17 @@ def _book_of(path: Path, kept: Terms | None, asked: UpdateOptions, patience: flo
         server=asked.server,
         encoding=asked.encoding,
         first_date=None if asked.first_date is None else day_of(asked.first_date, "--first-date"),
+        contract=_contract_of(asked, is_charged=charged_by is not None),
         patience=patience,
     )
+
+
+def _contract_of(asked: UpdateOptions, *, is_charged: bool) -> tf.Contract | None:
+    if asked.contract is not None and not is_charged:
+        if is_from_file("contract"):
+            return None
+        fail("--contract goes with --rates: charges are drawn from it, and without rates there are none")
+    return None if asked.contract is None else contract_of(asked.contract)
 
 
 @dataclass(frozen=True)
@@ -161,6 +188,10 @@ class Answer:
 
     book: tf.Book
     done: tf.Update
+    statements: pl.DataFrame
+    """The exports that were new."""
+    problems: pl.DataFrame
+    """Of these exports."""
 
     @property
     def corrections(self) -> pl.DataFrame:
@@ -188,6 +219,8 @@ class Answer:
             "charges": {"written": written, "removed": removed},
             "corrections": done.corrections,
             "difference": str(self.difference),
+            "statements": plain(self.statements).to_dicts(),
+            "problems": plain(problem_groups(self.problems)).to_dicts(),
             "seconds": round(done.seconds, 3),
         }
 
@@ -207,6 +240,8 @@ class Answer:
         if self.book.terms.rates is None:
             to.print("Nothing is charged, as the book has no rates yet: --rates rates.csv\n")
         _show_corrections(self.corrections, to)
+        _show_statements(self.statements, to)
+        screen.show_problems(problem_groups(self.problems), to)
         if done.is_full and done.number > 1:
             to.print("All logs of the book were read, and not only what is new.")
         last = "has no lines yet" if done.as_of is None else f"goes to {done.as_of:%Y-%m-%d %H:%M:%S} UTC"
@@ -231,6 +266,15 @@ def _show_files(files: pl.DataFrame, to: Console) -> None:
     told = ", ".join(f"{count:,} {what}" for what, count in others.iter_rows())
     if told:
         to.print(f"{'Other files' if not fresh.is_empty() else 'Files'} without anything new: {told}\n")
+
+
+def _show_statements(statements: pl.DataFrame, to: Console) -> None:
+    if statements.is_empty():
+        return
+    table = screen.new_table("file", ">rows", ">tokens")
+    for row in statements.iter_rows(named=True):
+        table.add_row(Text(row["file"]), f"{row['rows']:,}", screen.tokens(row["tokens"]))
+    screen.print_table(to, "Statements of the vendor that are new", table)
 
 
 def _show_corrections(rows: pl.DataFrame, to: Console) -> None:
