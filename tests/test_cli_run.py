@@ -329,6 +329,7 @@ def test_answers_for_machines_have_the_keys_of_the_page(
     given: dict[str, tuple[object, ...]] = {
         "audit": ("--statement", "statement.csv"),
         "balance": ("--contract", "contract.toml"),
+        "sessions": ("--out", "sessions.parquet"),
         "chargeback": ("--contract", "contract.toml", "--by", "user"),
         "compare": ("--price-list", "price-list.toml", "--token-price", 3),
         "doubles": ("--users", "users.csv"),
