@@ -241,7 +241,8 @@ class Answer:
             to.print("Nothing is charged, as the book has no rates yet: --rates rates.csv\n")
         _show_corrections(self.corrections, to)
         _show_statements(self.statements, to)
-        screen.show_problems(problem_groups(self.problems), to)
+        if not self.problems.is_empty():
+            screen.show_problems(problem_groups(self.problems), to)
         if done.is_full and done.number > 1:
             to.print("All logs of the book were read, and not only what is new.")
         last = "has no lines yet" if done.as_of is None else f"goes to {done.as_of:%Y-%m-%d %H:%M:%S} UTC"
