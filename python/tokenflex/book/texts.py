@@ -12,7 +12,10 @@ import os
 import shutil
 import zlib
 from bisect import bisect_right
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -21,7 +24,7 @@ from tokenflex.content import digest
 from tokenflex.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tokenflex._core import Source
     from tokenflex.book.store import Connection
@@ -36,6 +39,9 @@ HEAD: Final = 1 << 10
 SHELF: Final = 1 << 22
 """Packed bytes of a table of content. A checkpoint writes the table again that something was added to, so that no table
 may become large."""
+
+HASHED_AT_ONCE: Final = min(os.cpu_count() or 1, 4)
+"""How many blocks of a file are hashed at a time."""
 
 IN_MEMORY: Final = 1 << 26
 """Bytes of an unpacked file that are held in memory; a longer one goes to the disk."""
@@ -96,12 +102,23 @@ class _Given:
     close: Callable[[], None] = lambda: None
     digests: dict[tuple[int, int], str] = field(default_factory=dict)
 
-    def digest(self, start: int, count: int) -> str:
-        """The hash of a piece. Texts that may be its beginning ask for the same pieces."""
-        found = self.digests.get((start, count))
-        if found is None:
-            found = self.digests[start, count] = digest(self.read(start, count))
-        return found
+    def hashes(self, pieces: list[tuple[int, int]]) -> Iterator[str]:
+        """The hashes of pieces, in order; while one is looked at, those that follow are made.
+
+        Most of a night is to hash what a year's log begins with. Texts that may be that ask for the same pieces.
+        """
+        with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
+            begun = iter(pieces)
+            ahead = deque((piece, self._hash(pool, piece)) for piece in islice(begun, HASHED_AT_ONCE))
+            while ahead:
+                piece, found = ahead.popleft()
+                ahead.extend((following, self._hash(pool, following)) for following in islice(begun, 1))
+                self.digests[piece] = found()
+                yield self.digests[piece]
+
+    def _hash(self, pool: ThreadPoolExecutor, piece: tuple[int, int]) -> Callable[[], str]:
+        known = self.digests.get(piece)
+        return pool.submit(digest, self.read(*piece)).result if known is None else lambda: known
 
 
 def take(connection: Connection, sources: list[Source], update: int) -> Taken:
@@ -191,12 +208,13 @@ class _Shelf:
         blocks = self.connection.rows(
             "SELECT start, bytes, digest FROM blocks WHERE text = ? AND start < ? ORDER BY start", [text, file.size]
         )
-        for start, count, kept in blocks:
+        whole = [(start, count) for start, count, _ in blocks if start + count <= file.size]
+        for found, (_, _, kept) in zip(file.hashes(whole), blocks, strict=False):
+            if found != kept:
+                return False
+        for start, _, _ in blocks[len(whole) :]:
             rest = file.size - start
-            if count <= rest:
-                if file.digest(start, count) != kept:
-                    return False
-            elif Kept(self.connection, text).at(start, rest) != file.read(start, rest):
+            if Kept(self.connection, text).at(start, rest) != file.read(start, rest):
                 return False
         return True
 
